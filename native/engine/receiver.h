@@ -1,0 +1,68 @@
+// Target side of one connection: a bounded queue of received batches, one ordered applier, one checkpointer
+// (DESIGN 8). Knows nothing of sockets: frames come in by calls and go out through a function.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base.h"
+#include "wire.h"
+
+namespace understudy {
+
+// A directory which the target's administrator granted to the connection; index = mapping id.
+struct GrantRoot {
+  std::string path;   // absolute; created (0700, parents 0755) when missing
+};
+
+struct ReceiverOptions {
+  std::string mark_path;            // state file of this connection (applied mark, see marks.h); its directory exists
+  std::vector<GrantRoot> roots;
+  bool ignore_deletes = false;      // REP-13: `remove` is not executed (renames are)
+  u64 checkpoint_bytes = 64u << 20; // written bytes after which a checkpoint starts
+  u32 checkpoint_ms = 1'000;
+  u32 retry_ms = 3'000;             // REP-10
+  u64 queue_bytes_max = 64u << 20;  // the link stops reading when the queue holds more
+};
+
+struct ReceiverStatistics {
+  u64 batches = 0, operations = 0;
+  u64 written_bytes = 0;
+  u64 applied = 0, durable = 0;
+  u64 queued_bytes = 0;
+  u64 failed = 0;                   // operations NAKed
+  u64 checkpoints = 0;
+  std::string last_path;            // last file touched
+};
+
+class Receiver {
+ public:
+  // Sends a frame to the source. `payload` is complete without the frame header. Thread-safe, does not block.
+  using Send = std::function<void(wire::FrameType, Bytes payload)>;
+  // Something the control plane should know: kind ("quarantined", "task", "checkpoint_failed", "root_gone", ...),
+  // mapping-relative path or payload, errno, call.
+  using Report = std::function<void(const char* kind, std::string detail, SysError error)>;
+
+  static Result<std::unique_ptr<Receiver>> open(ReceiverOptions options, Send send, Report report);
+  virtual ~Receiver() = default;
+
+  // What to say in `welcome` to a source whose `hello` named this stream. A new stream id starts at zero.
+  virtual wire::StreamPosition position(const wire::StreamPosition& hello) = 0;
+  // One received batch frame (decompressed). Validated whole before anything of it is applied; an error means the
+  // peer broke the protocol and the link must be closed. Batches at or below the applied one are dropped silently;
+  // a gap in sequence is an error.
+  virtual Status receive(Bytes batch) = 0;
+  // False while the queue is above its limit; the link then stops reading until `on_room` is called.
+  virtual bool has_room() const = 0;
+  virtual void on_room(std::function<void()> call) = 0;
+  virtual void pause(bool paused) = 0;                 // CON-60: the running operation finishes first
+  virtual void set_ignore_deletes(bool ignore) = 0;
+  virtual ReceiverStatistics statistics() const = 0;
+  // Waits for the running operation, writes the mark, syncs, ends the threads. Queued batches are dropped (the
+  // source sends them again).
+  virtual void close() = 0;
+};
+
+}  // namespace understudy

@@ -1,0 +1,279 @@
+/**
+ * Typed facade of the native engine; the only file that loads the addon.
+ *
+ * Handles (sources, connections, links) are small integers. Calls return at once; what happens later arrives as
+ * {@link EngineEvent}s on the JavaScript thread, a few per second, never one per file. A call that the operating
+ * system refuses throws {@link NativeError} with errno and call.
+ */
+import { createRequire } from 'node:module';
+
+/** A refused system or library call as plain data. */
+export interface NativeError extends Error {
+  /** errno name such as `EACCES`, or `EPROTO`, `EINVAL` for our own refusals. */
+  readonly code: string;
+  /** The call that was refused, such as `fanotify_mark`. */
+  readonly call: string;
+}
+
+export interface Identity {
+  /** PEM of an EC P-256 private key (PKCS #8). */
+  readonly key: string;
+  /** PEM of the self-signed certificate for that key. */
+  readonly certificate: string;
+}
+
+export interface EngineOptions extends Identity {
+  /** Called on the JavaScript thread for every event, in order. */
+  readonly onEvent: (event: EngineEvent) => void;
+}
+
+/** One rule of a replication set (SET-02), already split. */
+export interface SourceRule {
+  /** Absolute directory or file, no trailing slash. */
+  readonly path: string;
+  /** Wildcard for names below `path` (`*`, `?`), or null: everything. */
+  readonly pattern: string | null;
+  readonly include: boolean;
+  readonly recursive: boolean;
+}
+
+export interface SourceOptions {
+  readonly name: string;
+  /** Existing directory for the persisted shadow and its log; excluded from capture. */
+  readonly stateDir: string;
+  /** Absolute directories; index = mapping id. Must exist. */
+  readonly roots: readonly string[];
+  readonly rules: readonly SourceRule[];
+  /** Absolute paths never replicated (the agents' own directories). */
+  readonly exclude: readonly string[];
+  readonly capture: 'auto' | 'fanotify' | 'inotify';
+  /** Period of the statx sweep in ms; 0 = only at barriers. */
+  readonly sweepMs: number;
+  /** Mass-delete guard (I11): a delete burst above both numbers stops the set; null = off. */
+  readonly guard: { readonly percent: number; readonly count: number } | null;
+  /** Identity of each root as `device:inode` strings from an earlier `sourceReady`, or null at first start. */
+  readonly rootIdentity: readonly string[] | null;
+}
+
+export interface ConnectionOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Hex SHA-256 of the target's public key (SPKI, DER). */
+  readonly peerKey: string;
+  /** Control plane CBOR shown to the target when the link comes up. */
+  readonly hello: Uint8Array;
+  /** Existing directory for this connection's stream position. */
+  readonly stateDir: string;
+  /** 0 = off, 1..3 = minimum, medium, maximum (TRN-41). */
+  readonly compression: 0 | 1 | 2 | 3;
+  /** Bytes of encoded batches kept in memory; beyond it the stream is dropped and a mirror is required. */
+  readonly queueBytesMax: number;
+  /** Emit replication operations from the start (CON-29). */
+  readonly replication: boolean;
+}
+
+export interface MirrorOptions {
+  /** none: send everything whole (MIR-20). attributes: MIR-21/22. content: MIR-23..25. */
+  readonly compare: 'none' | 'attributes' | 'content';
+  /** Only if the source's date is newer (MIR-22, MIR-25). */
+  readonly newer: boolean;
+  /** With `content`: compare every file, not only those whose attributes differ (MIR-24, SRV-55). */
+  readonly all: boolean;
+}
+
+export interface VerifyOptions {
+  /** Compare contents too, not only attributes. */
+  readonly checksum: boolean;
+  /** Send what differs (VER-04). */
+  readonly remirror: boolean;
+}
+
+export interface GrantRoot {
+  /** Absolute directory on the target. */
+  readonly path: string;
+  /** The source's root that is mapped here; used for links that point inside the set (CAP-31). */
+  readonly sourcePath: string;
+}
+
+export interface AcceptOptions {
+  /** Control plane CBOR sent back in `welcome`. */
+  readonly welcome: Uint8Array;
+  /** State file of this connection (applied mark). Its directory exists. */
+  readonly markPath: string;
+  readonly roots: readonly GrantRoot[];
+  readonly ignoreDeletes: boolean;
+  readonly remapLinks: boolean;
+  readonly retryMs: number;
+}
+
+/** Counters of one connection. Bytes are exact, not sampled. */
+export interface ConnectionStatistics {
+  readonly linked: boolean;
+  readonly transmitPaused: boolean;
+  /** mirror: idle | calculating | mirroring | paused | waiting | verifying */
+  readonly mirror: 'idle' | 'mirroring' | 'paused' | 'waiting' | 'verifying';
+  readonly replicating: boolean;
+  readonly queuedOps: number;
+  readonly queuedBytes: number;
+  readonly queuedMirrorOps: number;
+  readonly queuedMirrorBytes: number;
+  readonly sentBytes: number;
+  readonly sentCompressedBytes: number;
+  readonly sentMirrorBytes: number;
+  readonly sentMirrorCompressedBytes: number;
+  readonly skippedMirrorBytes: number;
+  readonly remainingMirrorBytes: number;
+  readonly mirrorFilesDone: number;
+  readonly mirrorFilesTotal: number;
+  /** Wire bytes including TLS, both directions. */
+  readonly wireBytes: number;
+  readonly sequence: number;
+  readonly applied: number;
+  readonly durable: number;
+  readonly targetQueuedBytes: number;
+  readonly targetPaused: boolean;
+  readonly targetRetrying: boolean;
+  /** Operations in quarantine. */
+  readonly failed: number;
+  /** Age of the oldest change not yet applied, ms; 0 when caught up; -1 unknown (no link). */
+  readonly latencyMs: number;
+  readonly lastPath: string;
+  /** ms since the last frame from the target; -1 without a link. */
+  readonly quietMs: number;
+}
+
+export interface SourceStatistics {
+  /** opening: first scan. watching: captured and current. lost: comparing again. stopped: root changed or guard. */
+  readonly state: 'opening' | 'watching' | 'rescanning' | 'stopped';
+  readonly capture: string;
+  readonly files: number;
+  readonly directories: number;
+  readonly bytes: number;
+  readonly dirty: number;
+  readonly events: number;
+  readonly lost: number;
+  readonly shadowBytes: number;
+  readonly unreadable: number;
+}
+
+export interface ReceiverStatistics {
+  readonly linked: boolean;
+  readonly batches: number;
+  readonly operations: number;
+  readonly writtenBytes: number;
+  readonly applied: number;
+  readonly durable: number;
+  readonly queuedBytes: number;
+  readonly failed: number;
+  readonly checkpoints: number;
+  readonly lastPath: string;
+}
+
+/** What the engine reports. `source`, `connection` and `link` are handles. */
+export type EngineEvent =
+  /** A source presented itself: answer with `accept` or `refuse`. */
+  | { kind: 'incoming'; link: number; peerKey: string; address: string; hello: Buffer }
+  | { kind: 'link_closed'; link: number; code: string; call: string }
+  | { kind: 'link_message'; link: number; payload: Buffer }
+  /** Target side: something happened to a path or task; see receiver.h Report. */
+  | { kind: 'receiver_report'; link: number; what: string; detail: string; code: string; call: string }
+  /** First scan done, capture running. */
+  | { kind: 'source_ready'; source: number; capture: string; rootIdentity: string[]; files: number; bytes: number; ms: number }
+  /** Capture lost events and compares again, or degraded (why, detail). */
+  | { kind: 'source_lost'; source: number; why: string }
+  | { kind: 'source_degraded'; source: number; why: string; detail: string }
+  /** root_changed: a root is not the directory it was. mass_delete: guard; counts tell. Both wait for `sourceContinue`. */
+  | { kind: 'source_stopped'; source: number; why: 'root_changed' | 'mass_delete'; detail: string; deleted: number; total: number }
+  | { kind: 'source_continues'; source: number }
+  /** A path that cannot be read or sent (too long, unreadable, unsupported kind); collapsed, at most a few per second. */
+  | { kind: 'source_path'; source: number; path: string; code: string; call: string; count: number }
+  | { kind: 'link_up'; connection: number; welcome: Buffer; resumed: boolean }
+  | { kind: 'link_refused'; connection: number; payload: Buffer }
+  | { kind: 'link_down'; connection: number; code: string; call: string }
+  | { kind: 'message'; connection: number; payload: Buffer }
+  /** The stream cannot continue where it was (queue limit, target lost its mark): a mirror is required. */
+  | { kind: 'stream_broken'; connection: number; why: string }
+  | { kind: 'mirror_started'; connection: number }
+  /** Everything is sent and applied on the target. */
+  | { kind: 'mirror_done'; connection: number; files: number; sentBytes: number; skippedBytes: number; orphans: number; ms: number }
+  | { kind: 'mirror_stopped'; connection: number; why: string }
+  /** An operation failed on the target; it is retried, the rest goes on. */
+  | { kind: 'quarantined'; connection: number; path: string; code: string; call: string; count: number }
+  | { kind: 'barrier_done'; connection: number; token: number }
+  | { kind: 'barrier_failed'; connection: number; token: number; why: string }
+  | { kind: 'verify_done'; connection: number; files: number; bytes: number; different: number; missing: number; orphans: number; paths: string[]; omitted: number; ms: number };
+
+/** The addon's surface. Everything bulky stays behind it. */
+export interface Engine {
+  /** Starts to accept data links; returns the port (useful with 0). */
+  listen(host: string, port: number): number;
+  accept(link: number, options: AcceptOptions): void;
+  refuse(link: number, payload: Uint8Array): void;
+  linkSend(link: number, payload: Uint8Array): void;
+  linkClose(link: number): void;
+  receiverPause(link: number, paused: boolean): void;
+  receiverStatistics(link: number): ReceiverStatistics | null;
+
+  sourceOpen(options: SourceOptions): number;
+  /** Persists the shadow (clean stop) and ends the source's threads; connections must be closed before. */
+  sourceClose(source: number): void;
+  sourceStatistics(source: number): SourceStatistics;
+  /** Files and bytes of the set, from the shadow (SET-19). */
+  sourceContinue(source: number, accept: 'once' | 'never'): void;
+  sourceRescan(source: number): void;
+
+  connectionOpen(source: number, options: ConnectionOptions): number;
+  /** Ends link and stream. `forget`: also the stored position. */
+  connectionClose(connection: number, forget: boolean): void;
+  connectionStatistics(connection: number): ConnectionStatistics;
+  connectionSend(connection: number, payload: Uint8Array): void;
+  connectionReconnect(connection: number): void;
+  mirrorStart(connection: number, options: MirrorOptions): void;
+  mirrorPause(connection: number): void;
+  mirrorResume(connection: number): void;
+  mirrorStop(connection: number): void;
+  replicationStart(connection: number): void;
+  replicationStop(connection: number): void;
+  transmitPause(connection: number, paused: boolean): void;
+  /** Bytes per second on the wire; 0 = unlimited. */
+  transmitLimit(connection: number, bytesPerSecond: number): void;
+  /** `barrier_done` follows when every change made before this call is durable on the target. */
+  barrier(connection: number, token: number): void;
+  verify(connection: number, options: VerifyOptions): void;
+
+  /** Stops every thread and closes every link; sources are persisted. */
+  close(): void;
+}
+
+interface Addon {
+  createEngine(options: EngineOptions): Engine;
+  createIdentity(commonName: string): Identity;
+  /** Hex SHA-256 of the certificate's public key (SPKI, DER). */
+  publicKeyDigest(certificatePem: string): string;
+  peerCredentials(fd: number): { pid: number; uid: number; gid: number };
+  /** Names of a user's groups, primary first; empty for an unknown uid. */
+  groupNames(uid: number): string[];
+  userName(uid: number): string | null;
+  /** What this machine can do for capture, one line each. */
+  probe(path: string): { fanotify: string; inotify: string; fileSystem: string };
+  /** Compares two trees (content, kind, mode, owner, xattrs, links, times); at most `limit` differences as text. */
+  compareTrees(left: string, right: string, limit: number): { files: number; bytes: number; differences: string[] };
+}
+
+let loaded: Addon | undefined;
+
+/** The addon; loaded once, at first use. Throws with a remedy when it was not built. */
+export function native(): Addon {
+  if (loaded) return loaded;
+  const require = createRequire(import.meta.url);
+  const places = ['../../native/build/Release/understudy.node', '../native/build/Release/understudy.node'];
+  for (const place of places) {
+    try {
+      loaded = require(place) as Addon;
+      return loaded;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
+    }
+  }
+  throw new Error('The native engine is not built. Run `npm run build` in the source directory.');
+}
