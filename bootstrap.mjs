@@ -240,10 +240,11 @@ function dependencies() {
   const args = ['ci', '--no-audit', '--no-fund'];
   // Only CI insists that every install script was reviewed; npm before 11.16 does not know the option and ignores it.
   if (process.env['CI']) args.push('--strict-allow-scripts');
+  // Inside `npm --silent test` npm would inherit the silence and fail without a word.
+  const env = { ...process.env, npm_config_loglevel: 'warn' };
   const npm = process.env['npm_execpath'];
-  const seconds = npm?.endsWith('.js')
-    ? run('installing npm packages (about a minute, once)', process.execPath, [npm, ...args])
-    : run('installing npm packages (about a minute, once)', 'npm', args);
+  const [program, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
+  const seconds = run('installing npm packages (about a minute, once)', program, [...first, ...args], { env });
   setStamp('npm', want);
   say(`npm packages installed in ${seconds.toFixed(0)} s`);
 }
