@@ -1,0 +1,32 @@
+/** Shape of a catalogue message. */
+import type { Severity } from '../messages/log.js';
+
+export type Params = Readonly<Record<string, string | number | boolean | null>>;
+
+/** What a caller may do about it: wait and try again, try again after somebody acted, or give up. */
+export type Retry = 'backoff' | 'after_fix' | 'never';
+
+/** Exit codes of the command line: 1 failed, 2 usage, 3 not reachable, 4 refused by a guard, 5 conflict, 75 try again. */
+export type Exit = 1 | 2 | 3 | 4 | 5 | 75;
+
+export interface Entry<P extends Params = Params> {
+  /** Permanent number of the message (LOG-03). */
+  readonly id: number;
+  readonly severity: Severity;
+  readonly retry: Retry;
+  readonly exit: Exit;
+  /** What happened to what. */
+  readonly message: (params: P) => string;
+  /** Something to do, and what holds until then; empty when nothing is needed. */
+  readonly remedy: (params: P) => string;
+}
+
+interface Draft<P extends Params> extends Omit<Entry<P>, 'retry' | 'exit' | 'remedy'> {
+  readonly retry?: Retry;
+  readonly exit?: Exit;
+  readonly remedy?: (params: P) => string;
+}
+
+export function define<P extends Params = Record<string, never>>(draft: Draft<P>): Entry<P> {
+  return { retry: 'never', exit: 1, remedy: () => '', ...draft };
+}

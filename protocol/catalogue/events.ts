@@ -1,0 +1,245 @@
+/** What the log tells. Numbers 2000 and above; a problem shown beside a set or connection is one of these, too. */
+import { define } from './define.js';
+
+type At = { id: number; set: string; target: string };
+
+export const EVENTS = {
+  AGENT_STARTED: define<{ version: string; sets: number; connections: number; listen: string }>({
+    id: 2000, severity: 'information',
+    message: (p) => `Agent ${p.version} started with ${p.sets} sets and ${p.connections} connections, listening at ${p.listen}.`,
+  }),
+  AGENT_STOPPED: define<{ reason: string }>({
+    id: 2001, severity: 'information',
+    message: (p) => `Agent stopped cleanly (${p.reason}); sources are remembered as told.`,
+  }),
+  AGENT_CRASHED: define<{ detail: string }>({
+    id: 2002, severity: 'error',
+    message: (p) => `Agent stops because of an error nobody foresaw: ${p.detail}.`,
+    remedy: () => 'Start it again: connections come back and repair themselves. Please report the error.',
+  }),
+  IDENTITY_CREATED: define<{ key: string }>({
+    id: 2003, severity: 'information',
+    message: (p) => `A new identity was made; public key ${p.key}.`,
+  }),
+  AUDIT: define<{ user: string; method: string; subject: string }>({
+    id: 2004, severity: 'information',
+    message: (p) => `${p.user} called ${p.method}${p.subject ? ` (${p.subject})` : ''}.`,
+  }),
+  REPEATED: define<{ count: number; seconds: number; text: string }>({
+    id: 2005, severity: 'information',
+    message: (p) => `${p.count} more times within ${p.seconds} s: ${p.text}`,
+  }),
+  STATE_NOT_SAVED: define<{ file: string }>({
+    id: 2006, severity: 'error', retry: 'backoff',
+    message: (p) => `State could not be written to ${p.file}; the old state is still there.`,
+    remedy: () => 'Free space or repair the file system; the next change writes it again.',
+  }),
+  LOG_NOT_WRITTEN: define<{ folder: string }>({
+    id: 2007, severity: 'error', retry: 'after_fix',
+    message: (p) => `The log file in ${p.folder} cannot be written; messages are kept in memory and on standard error.`,
+    remedy: () => 'Free space or correct the permissions, then restart the agent.',
+  }),
+
+  SET_SAVED: define<{ set: string; generation: number }>({
+    id: 2100, severity: 'information',
+    message: (p) => `Set "${p.set}" saved as generation ${p.generation}.`,
+  }),
+  SET_SAVED_CONNECTED: define<{ set: string; generation: number; connections: string }>({
+    id: 2101, severity: 'warning',
+    message: (p) => `Set "${p.set}" saved as generation ${p.generation}, but connection ${p.connections} still runs with the older one.`,
+    remedy: () => 'Disconnect, reconnect and run a difference mirror (SET-16).',
+  }),
+  SET_DELETED: define<{ set: string }>({
+    id: 2102, severity: 'information',
+    message: (p) => `Set "${p.set}" deleted.`,
+  }),
+  SOURCE_OPENING: define<{ set: string; roots: string }>({
+    id: 2110, severity: 'information',
+    message: (p) => `Set "${p.set}": looking at ${p.roots}.`,
+  }),
+  SOURCE_READY: define<{ set: string; capture: string; files: number; bytes: number; ms: number }>({
+    id: 2111, severity: 'information',
+    message: (p) => `Set "${p.set}": changes are captured by ${p.capture}; ${p.files} files, ${p.bytes} bytes, looked at in ${p.ms} ms.`,
+  }),
+  SOURCE_LOST: define<{ set: string; why: string }>({
+    id: 2112, severity: 'warning', retry: 'backoff',
+    message: (p) => `Set "${p.set}": change events were lost (${p.why}); everything is compared again by itself.`,
+  }),
+  SOURCE_DEGRADED: define<{ set: string; why: string; detail: string }>({
+    id: 2113, severity: 'warning',
+    message: (p) => `Set "${p.set}": capture is weaker than wanted: ${p.why}${p.detail ? ` (${p.detail})` : ''}.`,
+    remedy: () => '`understudy doctor` names what this machine can do and how to improve it.',
+  }),
+  SOURCE_ROOT_CHANGED: define<{ set: string; server: string; detail: string }>({
+    id: 2114, severity: 'error', retry: 'after_fix',
+    message: (p) => `Set "${p.set}" is stopped: its directory is not the one it was (${p.detail}). Nothing is deleted on any target.`,
+    remedy: (p) => `Mount or restore the directory, then \`understudy set continue ${p.server}:${p.set}\`. If the new directory is right and its contents shall replace the replica: \`understudy set continue ${p.server}:${p.set} --accept-deletes\`.`,
+  }),
+  SOURCE_MASS_DELETE: define<{ set: string; server: string; deleted: number; total: number; detail: string }>({
+    id: 2115, severity: 'error', retry: 'after_fix',
+    message: (p) => `Set "${p.set}" is stopped: ${p.deleted} of ${p.total} files disappeared at once${p.detail ? ` (${p.detail})` : ''}. Nothing is deleted on any target.`,
+    remedy: (p) => `If they were meant to go: \`understudy set continue ${p.server}:${p.set} --accept-deletes\`. If not, restore them, then \`understudy set continue ${p.server}:${p.set}\`.`,
+  }),
+  SOURCE_CONTINUES: define<{ set: string }>({
+    id: 2116, severity: 'information',
+    message: (p) => `Set "${p.set}" continues.`,
+  }),
+  SOURCE_MISSING: define<{ set: string; path: string }>({
+    id: 2117, severity: 'error', retry: 'backoff',
+    message: (p) => `Set "${p.set}": ${p.path} is not there or not a directory; the replica is left as it is.`,
+    remedy: () => 'Create or mount it. The agent looks again by itself.',
+  }),
+  SOURCE_FAILED: define<{ set: string; detail: string }>({
+    id: 2118, severity: 'error', retry: 'backoff',
+    message: (p) => `Set "${p.set}" cannot be captured: ${p.detail}.`,
+    remedy: () => 'The cause names the call and the error; `understudy doctor` knows the usual ones. The agent tries again by itself.',
+  }),
+  PATH_SKIPPED: define<{ set: string; path: string; count: number }>({
+    id: 2119, severity: 'warning', retry: 'backoff',
+    message: (p) => `Set "${p.set}": ${p.path}${p.count > 1 ? ` and ${p.count - 1} more` : ''} could not be read and is not replicated.`,
+    remedy: () => 'The cause names the call and the error. Correct the permissions, or exclude the path; it is tried again when it changes.',
+  }),
+
+  CONNECTION_CREATED: define<At & { route: string }>({
+    id: 2200, severity: 'information',
+    message: (p) => `Connection ${p.id}: set "${p.set}" connected to ${p.target} at ${p.route}.`,
+  }),
+  CONNECTION_REMOVED: define<At>({
+    id: 2201, severity: 'information',
+    message: (p) => `Connection ${p.id}: set "${p.set}" disconnected from ${p.target}.`,
+  }),
+  CONNECTION_RESTORED: define<At>({
+    id: 2202, severity: 'information',
+    message: (p) => `Connection ${p.id}: set "${p.set}" to ${p.target} taken up again after the start of the agent (MIR-31).`,
+  }),
+  LINK_UP: define<At & { resumed: boolean }>({
+    id: 2210, severity: 'information',
+    message: (p) => `Connection ${p.id}: linked to ${p.target}${p.resumed ? ', the stream goes on where it was' : ''}.`,
+  }),
+  LINK_DOWN: define<At>({
+    id: 2211, severity: 'warning', retry: 'backoff',
+    message: (p) => `Connection ${p.id}: the link to ${p.target} is down; changes are queued and the link is tried again by itself.`,
+  }),
+  LINK_UNREACHABLE: define<At & { route: string }>({
+    id: 2212, severity: 'error', retry: 'backoff',
+    message: (p) => `Connection ${p.id}: ${p.target} cannot be reached at ${p.route}; it is tried again by itself.`,
+    remedy: () => 'Check that its agent runs and that the port is open between the two servers.',
+  }),
+  LINK_WRONG_KEY: define<At & { route: string }>({
+    id: 2213, severity: 'error', retry: 'after_fix',
+    message: (p) => `Connection ${p.id}: who answers at ${p.route} does not hold the key of ${p.target}; no data was sent.`,
+    remedy: (p) => `Find out who answers there. If ${p.target} was installed anew, disconnect and connect again.`,
+  }),
+  LINK_REFUSED: define<At & { reason: string; advice: string }>({
+    id: 2214, severity: 'error', retry: 'after_fix',
+    message: (p) => `Connection ${p.id}: ${p.target} refused: ${p.reason}`,
+    remedy: (p) => p.advice,
+  }),
+  LINK_QUIET: define<At & { seconds: number }>({
+    id: 2215, severity: 'warning', retry: 'backoff',
+    message: (p) => `Connection ${p.id}: nothing was heard from ${p.target} for ${p.seconds} s.`,
+  }),
+  STREAM_BROKEN: define<At & { why: string }>({
+    id: 2216, severity: 'warning', retry: 'backoff',
+    message: (p) => `Connection ${p.id}: the stream to ${p.target} cannot go on where it was (${p.why}); a mirror is required.`,
+  }),
+  AUTO_REMIRROR: define<At & { kind: string }>({
+    id: 2217, severity: 'information',
+    message: (p) => `Connection ${p.id}: mirroring again by itself: ${p.kind} (MIR-32).`,
+  }),
+  MIRROR_REQUIRED: define<At>({
+    id: 2218, severity: 'error', retry: 'after_fix',
+    message: (p) => `Connection ${p.id}: the replica on ${p.target} is not complete; a mirror is required.`,
+    remedy: (p) => `\`understudy mirror start ${p.id} --difference --checksum\`.`,
+  }),
+  MIRROR_STARTED: define<At & { kind: string }>({
+    id: 2220, severity: 'information',
+    message: (p) => `Connection ${p.id}: mirror started: ${p.kind}.`,
+  }),
+  MIRROR_DONE: define<At & { files: number; sentBytes: number; skippedBytes: number; orphans: number; ms: number }>({
+    id: 2221, severity: 'information',
+    message: (p) => `Connection ${p.id}: mirror finished: ${p.files} files in ${p.ms} ms, ${p.sentBytes} bytes sent, ${p.skippedBytes} bytes equal, ${p.orphans} orphans.`,
+  }),
+  MIRROR_STOPPED: define<At & { why: string }>({
+    id: 2222, severity: 'warning', retry: 'after_fix',
+    message: (p) => `Connection ${p.id}: mirror stopped (${p.why}); the replica is not complete.`,
+    remedy: (p) => `\`understudy mirror start ${p.id}\` mirrors the whole set again.`,
+  }),
+  MIRROR_PAUSED: define<At>({ id: 2223, severity: 'information', message: (p) => `Connection ${p.id}: mirror paused; the position is kept.` }),
+  MIRROR_RESUMED: define<At>({ id: 2224, severity: 'information', message: (p) => `Connection ${p.id}: mirror resumed.` }),
+  REPLICATION_STARTED: define<At>({ id: 2225, severity: 'information', message: (p) => `Connection ${p.id}: replication started.` }),
+  REPLICATION_STOPPED: define<At>({
+    id: 2226, severity: 'warning', retry: 'after_fix',
+    message: (p) => `Connection ${p.id}: replication stopped; changes are not queued (REP-01).`,
+    remedy: (p) => `\`understudy replication start ${p.id}\`; a difference mirror follows.`,
+  }),
+  TRANSMIT_PAUSED: define<At>({ id: 2227, severity: 'information', message: (p) => `Connection ${p.id}: transmission paused; data is queued.` }),
+  TRANSMIT_RESUMED: define<At>({ id: 2228, severity: 'information', message: (p) => `Connection ${p.id}: transmission resumed.` }),
+  QUARANTINED: define<At & { path: string; count: number }>({
+    id: 2229, severity: 'error', retry: 'backoff',
+    message: (p) => `Connection ${p.id}: ${p.target} could not write ${p.path}${p.count > 1 ? ` and ${p.count - 1} more` : ''}; it is tried again, everything else goes on.`,
+    remedy: () => 'The cause names the call and the error on the target.',
+  }),
+  NEWER_ONLY: define<At>({
+    id: 2230, severity: 'warning',
+    message: (p) => `Connection ${p.id}: only files newer on the source are mirrored (MIR-10).`,
+    remedy: () => 'Databases need every file: use it only when sure.',
+  }),
+  VERIFY_DONE: define<At & { files: number; different: number; missing: number; orphans: number; ms: number }>({
+    id: 2231, severity: 'information',
+    message: (p) => `Connection ${p.id}: verified ${p.files} files in ${p.ms} ms: ${p.different} different, ${p.missing} missing, ${p.orphans} only on the target.`,
+  }),
+  VERIFY_DIFFERENT: define<At & { files: number; different: number; missing: number; orphans: number; ms: number }>({
+    id: 2232, severity: 'warning', retry: 'after_fix',
+    message: (p) => `Connection ${p.id}: verified ${p.files} files in ${p.ms} ms: ${p.different} different, ${p.missing} missing, ${p.orphans} only on the target.`,
+    remedy: (p) => `\`understudy mirror start ${p.id} --difference --checksum\`.`,
+  }),
+  DEFINITION_CHANGED: define<At>({
+    id: 2233, severity: 'warning', retry: 'after_fix',
+    message: (p) => `Connection ${p.id} runs with an older definition of the set "${p.set}".`,
+    remedy: () => 'Disconnect, reconnect and run a difference mirror (SET-16).',
+  }),
+
+  PEER_TRUSTED: define<{ name: string; key: string }>({
+    id: 2300, severity: 'information',
+    message: (p) => `${p.name} with the key ${p.key} is trusted.`,
+  }),
+  PEER_FORGOTTEN: define<{ name: string; key: string }>({
+    id: 2301, severity: 'information',
+    message: (p) => `${p.name} with the key ${p.key} is not trusted any more.`,
+  }),
+  GRANT_CREATED: define<{ server: string; set: string; directories: string }>({
+    id: 2302, severity: 'information',
+    message: (p) => `The set "${p.set}" of ${p.server} may write below ${p.directories}.`,
+  }),
+  GRANT_REMOVED: define<{ server: string; set: string }>({
+    id: 2303, severity: 'information',
+    message: (p) => `The set "${p.set}" of ${p.server} may not write here any more.`,
+  }),
+  INCOMING_UP: define<{ server: string; set: string; address: string }>({
+    id: 2310, severity: 'information',
+    message: (p) => `${p.server} sends the set "${p.set}" from ${p.address}.`,
+  }),
+  INCOMING_DOWN: define<{ server: string; set: string; address: string }>({
+    id: 2311, severity: 'warning', retry: 'backoff',
+    message: (p) => `${p.server} (${p.address}) does not send the set "${p.set}" any more; what was received is safe.`,
+  }),
+  INCOMING_REFUSED: define<{ address: string; reason: string; advice: string }>({
+    id: 2312, severity: 'warning',
+    message: (p) => `A data link from ${p.address} was refused: ${p.reason}`,
+    remedy: (p) => p.advice,
+  }),
+  TARGET_PAUSED: define<{ connections: number }>({
+    id: 2313, severity: 'information',
+    message: (p) => `This server is paused as a target; ${p.connections} incoming connections wait (CON-60).`,
+  }),
+  TARGET_RESUMED: define<{ connections: number }>({
+    id: 2314, severity: 'information',
+    message: (p) => `This server goes on as a target; ${p.connections} incoming connections (CON-61).`,
+  }),
+  RECEIVER_REPORT: define<{ server: string; set: string; what: string; detail: string }>({
+    id: 2315, severity: 'warning', retry: 'backoff',
+    message: (p) => `Set "${p.set}" of ${p.server}: ${p.what}: ${p.detail}.`,
+    remedy: () => 'The cause names the call and the error; it is tried again by itself.',
+  }),
+} as const;

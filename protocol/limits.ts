@@ -1,0 +1,57 @@
+/** Bounds of every queue, frame, list and retry of the control plane (DESIGN I8). Reaching one is an event or an error. */
+
+/** Payload of one control frame. */
+export const FRAME_BYTES_MAX = 16 * 1024 * 1024;
+/** The opening, before anything is known about the other side. */
+export const OPENING_BYTES_MAX = 64 * 1024;
+/** Nesting of one control message. */
+export const CBOR_DEPTH_MAX = 24;
+/** Bytes waiting in one control link's socket before its subscriptions are ended as too slow. */
+export const LINK_BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
+/** Control links one agent serves at once. */
+export const LINK_COUNT_MAX = 256;
+/** Requests and subscriptions one control link may have open. */
+export const LINK_REQUESTS_MAX = 256;
+/** Time for a control link to say its opening. */
+export const OPENING_MS_MAX = 10_000;
+
+export const SET_COUNT_MAX = 1_000;
+export const RULE_COUNT_MAX = 10_000;
+/** SET-08. */
+export const RULE_PATH_LENGTH_MAX = 259;
+export const SET_NAME_LENGTH_MAX = 128;
+export const CONNECTION_COUNT_MAX = 1_000;
+export const GRANT_COUNT_MAX = 10_000;
+export const PEER_COUNT_MAX = 10_000;
+export const MAPPING_COUNT_MAX = 1_000;
+/** Servers a change may have travelled through before it reaches this one (TOP-05, TOP-08). */
+export const ORIGIN_COUNT_MAX = 4_096;
+/** CAP-10. */
+export const PATH_LENGTH_MAX = 4_094;
+/** Barriers that wait on one connection. */
+export const BARRIER_COUNT_MAX = 1_000;
+/** Paths listed by one verification; the rest is counted as omitted. */
+export const VERIFY_PATHS_MAX = 1_000;
+
+/** RCN-31: lines kept in memory for message windows. */
+export const LOG_LINES_MAX = 1_000;
+/** Repeats of one message within this time are counted instead of written again. */
+export const LOG_REPEAT_MS = 10_000;
+/** Different messages whose repeats are counted at once. */
+export const LOG_REPEAT_COUNT_MAX = 256;
+
+/** First and longest wait before the data link is tried again; doubled in between. */
+export const LINK_RETRY_MS_MIN = 250;
+export const LINK_RETRY_MS_MAX = 15_000;
+/** A link that was refused is tried again this seldom, in case the target's administrator has put it right. */
+export const LINK_REFUSED_RETRY_MS = 30_000;
+/** Waits for a source whose directory is missing. */
+export const SOURCE_RETRY_MS_MIN = 1_000;
+export const SOURCE_RETRY_MS_MAX = 30_000;
+
+/** I3: a target that said nothing for this long is not known to be good. */
+export const HEARTBEAT_FRESH_MS = 10_000;
+/** I3: recovery-point latency up to which a live connection counts as caught up. */
+export const CAUGHT_UP_MS = 10_000;
+/** Period of statistics while somebody looks or a connection is busy. */
+export const STATISTICS_MS = 1_000;

@@ -1,0 +1,33 @@
+/** Every method and topic of the control protocol; the agent serves this list and the reference page prints it. */
+import type { Method, Topic } from '../schema.js';
+import * as connection from './connection.js';
+import * as hello from './hello.js';
+import * as log from './log.js';
+import * as mirror from './mirror.js';
+import * as peer from './peer.js';
+import * as server from './server.js';
+import * as set from './set.js';
+
+export * from './connection.js';
+export * from './hello.js';
+export * from './log.js';
+export * from './mirror.js';
+export * from './peer.js';
+export * from './server.js';
+export * from './set.js';
+export * from './statistics.js';
+
+const isMethod = (value: unknown): value is Method =>
+  typeof value === 'object' && value !== null && 'params' in value && 'result' in value;
+const isTopic = (value: unknown): value is Topic =>
+  typeof value === 'object' && value !== null && 'params' in value && 'item' in value;
+
+export const FAMILIES: readonly { readonly name: string; readonly methods: readonly Method[]; readonly topics: readonly Topic[] }[] =
+  Object.entries({ hello, server, peer, set, connection, mirror, log }).map(([name, family]) => ({
+    name,
+    methods: Object.values(family).filter(isMethod),
+    topics: Object.values(family).filter(isTopic),
+  }));
+
+export const METHODS: ReadonlyMap<string, Method> = new Map(FAMILIES.flatMap((f) => f.methods).map((m) => [m.name, m]));
+export const TOPICS: ReadonlyMap<string, Topic> = new Map(FAMILIES.flatMap((f) => f.topics).map((t) => [t.name, t]));
