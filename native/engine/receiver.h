@@ -14,12 +14,14 @@ namespace understudy {
 
 // A directory which the target's administrator granted to the connection; index = mapping id.
 struct GrantRoot {
-  std::string path;   // absolute; created (0700, parents 0755) when missing
+  std::string path;          // absolute; created (0700, parents 0755) when missing
+  std::string source_path;   // the source's root of this mapping, for remap_links; empty: links are left alone
 };
 
 struct ReceiverOptions {
   std::string mark_path;            // state file of this connection (applied mark, see marks.h); its directory exists
   std::vector<GrantRoot> roots;
+  bool remap_links = true;          // CAP-31..34: absolute link texts inside a source root become target paths
   bool ignore_deletes = false;      // REP-13: `remove` is not executed (renames are)
   u64 checkpoint_bytes = 64u << 20; // written bytes after which a checkpoint starts
   u32 checkpoint_ms = 1'000;
