@@ -1,0 +1,152 @@
+/** Two real agents, a source and a target, and what tests do with them. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { native } from '../../native/index.js';
+import {
+  Barrier,
+  ConnectionCreate,
+  type ConnectionItem,
+  ConnectionList,
+  ConnectionPrepare,
+  ConnectionRemove,
+  GrantCreate,
+  GrantRemove,
+  type MirrorOptions,
+  PeerShow,
+  PeerTrust,
+  type Rule,
+  SetDelete,
+  SetSave,
+} from '../../protocol/messages/index.js';
+import { AgentProcess } from './agent-process.js';
+
+const DIFFERENCES_MAX = 20;
+
+export interface PairOptions {
+  /** Where everything lies; made anew when left out. Its file system is what is tested. */
+  readonly root?: string;
+  readonly uid?: number | null;
+  readonly config?: string;
+}
+
+export interface Link {
+  readonly set: string;
+  readonly key: string;
+  readonly source: string;
+  readonly target: string;
+}
+
+export class Pair {
+  readonly root: string;
+  readonly source: AgentProcess;
+  readonly target: AgentProcess;
+  #links = 0;
+
+  private constructor(root: string, options: PairOptions) {
+    this.root = root;
+    const { uid = null, config = '' } = options;
+    this.source = new AgentProcess({ root: path.join(root, 'source-agent'), uid, config });
+    this.target = new AgentProcess({ root: path.join(root, 'target-agent'), uid, config });
+  }
+
+  static async open(options: PairOptions = {}): Promise<Pair> {
+    const root = options.root ?? fs.mkdtempSync(path.join(os.tmpdir(), 'understudy-test-'));
+    fs.chmodSync(root, 0o755);
+    const pair = new Pair(root, options);
+    await Promise.all([pair.source.start(), pair.target.start()]);
+    return pair;
+  }
+
+  /** An empty directory of the test's own; `uid` owns it. */
+  folder(name: string, uid: number | null = null): string {
+    const folder = path.join(this.root, name);
+    fs.mkdirSync(folder, { recursive: true });
+    if (uid !== null) fs.chownSync(folder, uid, uid);
+    return folder;
+  }
+
+  /** Saves a set of one directory and connects it to a directory of the target. */
+  async connect(source: string, target: string, mirror: MirrorOptions = { kind: 'full' }, rules?: Rule[]): Promise<Link> {
+    const set = `set ${++this.#links}`;
+    await this.source.client.request(SetSave, { name: set, generation: null, rules: rules ?? [{ path: source, include: true, recursive: true }] });
+    const prepared = await this.source.client.request(ConnectionPrepare, {
+      set,
+      mapping: { kind: 'custom', custom: [{ source, target }] },
+    });
+    const peer = await this.target.client.request(PeerShow, {});
+    await this.target.client.request(PeerTrust, { name: 'source', key: prepared.peer });
+    await this.target.client.request(GrantCreate, {
+      connection: prepared.key,
+      peer: prepared.peer,
+      server: prepared.server,
+      set,
+      mappings: prepared.mappings,
+      origins: prepared.origins,
+    });
+    await this.source.client.request(ConnectionCreate, {
+      key: prepared.key,
+      set,
+      generation: prepared.generation,
+      target: { name: 'target', key: peer.key, host: this.target.host, port: this.target.port },
+      mappings: prepared.mappings,
+      mirror,
+      replication: true,
+    });
+    return { set, key: prepared.key, source, target };
+  }
+
+  async item(link: Link): Promise<ConnectionItem> {
+    const { connections } = await this.source.client.request(ConnectionList, {});
+    const found = connections.find((it) => it.key === link.key);
+    if (!found) throw new Error(`no connection ${link.key}`);
+    return found;
+  }
+
+  /** Connection IDs start anew with the agent, so the ID is asked for. */
+  async barrier(link: Link, timeoutMs = 60_000): Promise<void> {
+    const { id } = await this.item(link);
+    await this.source.client.request(Barrier, { id, timeoutMs }, { timeoutMs: timeoutMs + 5_000 });
+  }
+
+  /** Waits until the connection is as `wanted` says. @throws with what it was last */
+  async until(link: Link, what: string, wanted: (item: ConnectionItem) => boolean, timeoutMs = 60_000): Promise<ConnectionItem> {
+    const end = Date.now() + timeoutMs;
+    for (;;) {
+      const item = await this.item(link);
+      if (wanted(item)) return item;
+      if (Date.now() > end) throw new Error(`not ${what} after ${timeoutMs} ms: ${JSON.stringify(item)}`);
+      await wait(50);
+    }
+  }
+
+  /** Mirror done, replication running, nothing waiting. */
+  mirrored(link: Link, timeoutMs?: number): Promise<ConnectionItem> {
+    return this.until(
+      link,
+      'mirrored',
+      ({ statistics }) =>
+        statistics.mirrorStatus === 'Idle' && statistics.replicationStatus === 'Replicating' && statistics.targetDataState === 'OK',
+      timeoutMs,
+    );
+  }
+
+  async disconnect(link: Link): Promise<void> {
+    const { id } = await this.item(link);
+    await this.source.client.request(ConnectionRemove, { id });
+    await this.target.client.request(GrantRemove, { connection: link.key });
+    await this.source.client.request(SetDelete, { name: link.set });
+  }
+
+  /** Differences between the two trees in content, kind, mode, owner, extended attributes, links and times. */
+  differences(link: Link): string[] {
+    return native().compareTrees(link.source, link.target, DIFFERENCES_MAX).differences;
+  }
+
+  /** Ends both agents and removes everything. */
+  async close(): Promise<void> {
+    await Promise.all([this.source.stop(), this.target.stop()]);
+    fs.rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
