@@ -87,4 +87,10 @@ Result<std::unique_ptr<Capture>> open_fanotify(const CaptureOptions& options);
 // One inotify watch per directory; works everywhere.
 Result<std::unique_ptr<Capture>> open_inotify(const CaptureOptions& options);
 
+// The strongest backend which `mode` ("auto", "fanotify" or "inotify") allows and this system can do, started on
+// `roots`. `degraded` says in words why a stronger one could not be used; empty when the strongest runs.
+Result<std::unique_ptr<Capture>> open_capture(std::string_view mode, const CaptureOptions& options,
+                                              const std::vector<CaptureRoot>& roots, int wake_fd,
+                                              std::string& degraded);
+
 }  // namespace understudy
