@@ -43,7 +43,7 @@ export const RULES: readonly Rule[] = [
     packages: ['get-east-asian-width'],
   },
   { folder: 'test', may: ['test', 'agentd', 'tui', 'protocol', 'native/index.ts'], pure: false, packages: null },
-  { folder: 'bench', may: ['bench', 'protocol'], pure: false, packages: null },
+  { folder: 'bench', may: ['bench', 'test/support/introduce.ts', 'protocol'], pure: false, packages: null },
 ];
 
 /** The demo compares both trees with the engine's own comparison: the one place of `tui` that may load the addon. */

@@ -4,23 +4,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { native } from '../../native/index.js';
-import {
-  Barrier,
-  ConnectionCreate,
-  type ConnectionItem,
-  ConnectionList,
-  ConnectionPrepare,
-  ConnectionRemove,
-  GrantCreate,
-  GrantRemove,
-  type MirrorOptions,
-  PeerShow,
-  PeerTrust,
-  type Rule,
-  SetDelete,
-  SetSave,
-} from '../../protocol/messages/index.js';
+import { Barrier, type ConnectionItem, ConnectionList, type MirrorOptions, type Rule } from '../../protocol/messages/index.js';
 import { AgentProcess } from './agent-process.js';
+import { connect, disconnect, type Link } from './introduce.js';
+
+export type { Link };
 
 const DIFFERENCES_MAX = 20;
 
@@ -29,13 +17,6 @@ export interface PairOptions {
   readonly root?: string;
   readonly uid?: number | null;
   readonly config?: string;
-}
-
-export interface Link {
-  readonly set: string;
-  readonly key: string;
-  readonly source: string;
-  readonly target: string;
 }
 
 export class Pair {
@@ -68,33 +49,10 @@ export class Pair {
   }
 
   /** Saves a set of one directory and connects it to a directory of the target. */
-  async connect(source: string, target: string, mirror: MirrorOptions = { kind: 'full' }, rules?: Rule[]): Promise<Link> {
+  connect(source: string, target: string, mirror: MirrorOptions = { kind: 'full' }, rules?: Rule[]): Promise<Link> {
+    const { host, port } = this.target;
     const set = `set ${++this.#links}`;
-    await this.source.client.request(SetSave, { name: set, generation: null, rules: rules ?? [{ path: source, include: true, recursive: true }] });
-    const prepared = await this.source.client.request(ConnectionPrepare, {
-      set,
-      mapping: { kind: 'custom', custom: [{ source, target }] },
-    });
-    const peer = await this.target.client.request(PeerShow, {});
-    await this.target.client.request(PeerTrust, { name: 'source', key: prepared.peer });
-    await this.target.client.request(GrantCreate, {
-      connection: prepared.key,
-      peer: prepared.peer,
-      server: prepared.server,
-      set,
-      mappings: prepared.mappings,
-      origins: prepared.origins,
-    });
-    await this.source.client.request(ConnectionCreate, {
-      key: prepared.key,
-      set,
-      generation: prepared.generation,
-      target: { name: 'target', key: peer.key, host: this.target.host, port: this.target.port },
-      mappings: prepared.mappings,
-      mirror,
-      replication: true,
-    });
-    return { set, key: prepared.key, source, target };
+    return connect(this.source.client, this.target.client, { set, source, target, host, port, mirror, ...(rules ? { rules } : {}) });
   }
 
   async item(link: Link): Promise<ConnectionItem> {
@@ -134,9 +92,7 @@ export class Pair {
 
   async disconnect(link: Link): Promise<void> {
     const { id } = await this.item(link);
-    await this.source.client.request(ConnectionRemove, { id });
-    await this.target.client.request(GrantRemove, { connection: link.key });
-    await this.source.client.request(SetDelete, { name: link.set });
+    await disconnect(this.source.client, this.target.client, link, id);
   }
 
   /** Differences between the two trees in content, kind, mode, owner, extended attributes, links and times. */
