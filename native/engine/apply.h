@@ -47,6 +47,7 @@ class Applier {
   void set_ignore_deletes(bool ignore) { ignore_deletes_ = ignore; }
   u64 written_bytes() const { return written_; }
   u64 not_preserved() const { return not_preserved_; }
+  bool has_own_umask() const { return own_umask_; }
   PathBeneath& paths() { return paths_; }
 
  private:
