@@ -295,6 +295,8 @@ def baseline(env, st, size):
     """The same load with no tool at all: what an application has for itself."""
     src = make_live(env, size)
     full = size == "full"
+    settle()
+    calm()
     for turn in range(3 if full else 1):
         st.add("base-storm", "nobody", storm_s=storm(os.path.join(src, "storm", "base%d" % turn), 20_000 if full else 5_000))
     for test, file, n, rate in (("pwrite", "big.bin", 100 if full else 40, 5 if full else 10), ("db", os.path.join("db", "big.bin"), 2500, 500)):

@@ -196,7 +196,7 @@ class Understudy(Peer):
 
     def start_agent(self, side):
         os.makedirs(self.path(side, "state"), exist_ok=True)
-        conf = self.write(os.path.join(side, "understudy.toml"), "")
+        conf = self.write(os.path.join(side, "understudy.toml"), '[agent]\nname = "%s"\n' % side)
         return self.env.spawn(side, [self.node, os.path.join(DIST, "agentd", "main.js"), "--config", conf,
                                      "--state", self.path(side, "state"), "--socket", self.path(side, "agent.sock"),
                                      "--listen", "%s:1500" % self.env.ip[side]], log=self.path(side, "agent.log"))

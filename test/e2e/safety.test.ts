@@ -7,6 +7,8 @@ import { SetContinue, SetList } from '../../protocol/messages/index.js';
 import { Pair } from '../support/pair.js';
 
 const FILES = 600;
+/** A guard that 600 files can trip. */
+const config = '[source]\nguard_percent = 50\nguard_count = 100\n';
 const root = process.getuid?.() === 0;
 
 function fill(folder: string): void {
@@ -36,7 +38,7 @@ async function untilState(pair: Pair, name: string, wanted: readonly string[]): 
 
 test.serial('I11: emptying the source root deletes nothing on the target until a person agrees', async (t) => {
   t.timeout(120_000);
-  const pair = await Pair.open();
+  const pair = await Pair.open({ config });
   t.teardown(() => pair.close());
   const source = pair.folder('source');
   const target = pair.folder('target');
@@ -58,7 +60,7 @@ test.serial('I11: emptying the source root deletes nothing on the target until a
 
 test.serial('I11: a source root that was replaced by another directory deletes nothing on the target', async (t) => {
   t.timeout(120_000);
-  const pair = await Pair.open();
+  const pair = await Pair.open({ config });
   t.teardown(() => pair.close());
   const source = pair.folder('source');
   const target = pair.folder('target');
@@ -75,7 +77,7 @@ test.serial('I11: a source root that was replaced by another directory deletes n
 
 (root ? test.serial : test.serial.skip)('I11: unmounting the source deletes nothing on the target, and mounting it again goes on', async (t) => {
   t.timeout(180_000);
-  const pair = await Pair.open();
+  const pair = await Pair.open({ config });
   const image = path.join(pair.root, 'image');
   const source = pair.folder('mounted');
   const target = pair.folder('target');

@@ -16,6 +16,7 @@ export interface PairOptions {
   /** Where everything lies; made anew when left out. Its file system is what is tested. */
   readonly root?: string;
   readonly uid?: number | null;
+  /** Configuration of both agents; by default the guard against mass deletes is off, since tests delete on purpose. */
   readonly config?: string;
 }
 
@@ -27,9 +28,9 @@ export class Pair {
 
   private constructor(root: string, options: PairOptions) {
     this.root = root;
-    const { uid = null, config = '' } = options;
-    this.source = new AgentProcess({ root: path.join(root, 'source-agent'), uid, config });
-    this.target = new AgentProcess({ root: path.join(root, 'target-agent'), uid, config });
+    const { uid = null, config = '[source]\nguard_percent = 0\n' } = options;
+    this.source = new AgentProcess({ root: path.join(root, 'source-agent'), uid, config: `[agent]\nname = "source"\n${config}` });
+    this.target = new AgentProcess({ root: path.join(root, 'target-agent'), uid, config: `[agent]\nname = "target"\n${config}` });
   }
 
   static async open(options: PairOptions = {}): Promise<Pair> {

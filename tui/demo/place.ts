@@ -72,7 +72,7 @@ export class Place {
     const log = this.path(name, 'agent.log');
     fs.mkdirSync(state, { recursive: true, mode: 0o700 });
     const config = this.path(name, 'understudy.toml');
-    fs.writeFileSync(config, `name = "${name}"\n`);
+    fs.writeFileSync(config, `[agent]\nname = "${name}"\n`);
     const child = this.start(AGENT, ['--config', config, '--state', state, '--socket', socket, '--listen', '127.0.0.1:0'], log);
     const until = Date.now() + READY_MS;
     while (Date.now() < until) {
