@@ -1,0 +1,39 @@
+#include "block_index.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace understudy {
+
+u32 block_size_for(u64 file_size) {
+  u32 block = 4096;
+  while (file_size / block > (4u << 20) / sizeof(u64)) block *= 2;
+  return block;
+}
+
+u64 block_hash(const void* data, std::size_t size) { return XXH3_64bits(data, size); }
+
+BlockIndex* BlockIndexes::find(NodeId node) {
+  auto at = entries_.find(node);
+  if (at == entries_.end()) return nullptr;
+  order_.splice(order_.begin(), order_, at->second.place);
+  return &at->second.index;
+}
+
+void BlockIndexes::put(NodeId node, BlockIndex index) {
+  drop(node);
+  bytes_ += index.hashes.size() * sizeof(u64);
+  order_.push_front(node);
+  entries_.emplace(node, Entry{std::move(index), order_.begin()});
+  while (bytes_ > bytes_max_ && order_.size() > 1) drop(order_.back());
+}
+
+void BlockIndexes::drop(NodeId node) {
+  auto at = entries_.find(node);
+  if (at == entries_.end()) return;
+  bytes_ -= at->second.index.hashes.size() * sizeof(u64);
+  order_.erase(at->second.place);
+  entries_.erase(at);
+}
+
+}  // namespace understudy

@@ -1,0 +1,152 @@
+#include "channel.h"
+
+#include "source.h"
+
+namespace understudy {
+
+namespace {
+constexpr u64 kWindow = 48u << 20;   // bytes sent and not yet applied by the target
+}
+
+Channel::Channel(Source& source, ChannelOptions options, std::shared_ptr<TlsIdentity> identity, Tell tell)
+    : stream(options.queue_bytes_max), source_(source), options_(std::move(options)), identity_(std::move(identity)),
+      tell_(std::move(tell)) {
+  replicating = options_.replication;
+  counters.replicating = replicating;
+  writer.begin();
+}
+
+Channel::~Channel() { disconnect(); }
+
+void Channel::connect() {
+  disconnect();
+  LinkOptions link;
+  link.compression = options_.compression;
+  link.expected_key = options_.peer_key;
+  std::lock_guard lock(link_mutex_);
+  link_ = Link::connect(identity_, options_.host, options_.port, *this, link);
+  link_->set_rate(rate_);
+}
+
+void Channel::disconnect() {
+  std::unique_ptr<Link> old;
+  {
+    std::lock_guard lock(link_mutex_);
+    old = std::move(link_);
+    if (old) wire_before_ += old->wire_bytes();
+  }
+  ready_ = false;
+  old.reset();   // Joins; on_down may still report.
+  stream.link_lost();
+}
+
+bool Channel::send_message(Bytes payload) {
+  std::lock_guard lock(link_mutex_);
+  return link_ && link_->up() && link_->post(wire::FrameType::message, std::move(payload));
+}
+
+void Channel::set_paused(bool paused) {
+  paused_ = paused;
+  wake_link();
+}
+
+void Channel::set_rate(u64 bytes_per_second) {
+  rate_ = bytes_per_second;
+  std::lock_guard lock(link_mutex_);
+  if (link_) link_->set_rate(bytes_per_second);
+}
+
+i64 Channel::quiet_ms() const {
+  std::lock_guard lock(link_mutex_);
+  return link_ && link_->up() ? (monotonic_ns() - link_->last_heard_ns()) / 1'000'000 : -1;
+}
+
+u64 Channel::wire_bytes() const {
+  std::lock_guard lock(link_mutex_);
+  return wire_before_ + (link_ ? link_->wire_bytes() : 0);
+}
+
+std::string Channel::last_path() const {
+  std::lock_guard lock(path_mutex_);
+  return last_path_;
+}
+
+void Channel::set_last_path(const std::string& path) {
+  std::lock_guard lock(path_mutex_);
+  last_path_ = path;
+}
+
+void Channel::wake_link() {
+  std::lock_guard lock(link_mutex_);
+  if (link_) link_->wake();
+}
+
+void Channel::on_up(const std::string&) {
+  const wire::StreamPosition position = stream.hello();
+  Bytes hello;
+  hello.append(&position, sizeof position);
+  hello.append(options_.hello.data(), options_.hello.size());
+  std::lock_guard lock(link_mutex_);
+  if (link_) link_->post(wire::FrameType::hello, std::move(hello));
+}
+
+void Channel::on_frame(wire::FrameType type, Bytes payload) {
+  switch (type) {
+    case wire::FrameType::welcome: {
+      wire::StreamPosition position;
+      if (payload.size() < sizeof position) return;
+      std::memcpy(&position, payload.data(), sizeof position);
+      auto rest = std::make_shared<Bytes>();
+      rest->append(payload.data() + sizeof position, payload.size() - sizeof position);
+      source_.run([this, position, rest] { source_.on_welcome(*this, position, std::move(*rest)); });
+      return;
+    }
+    case wire::FrameType::refuse:
+      tell_(Fact("link_refused").with("connection", i64{options_.id}).with("payload", std::move(payload)));
+      return;
+    case wire::FrameType::ack: {
+      wire::Ack ack;
+      if (payload.size() != sizeof ack) return;
+      std::memcpy(&ack, payload.data(), sizeof ack);
+      stream.acknowledge(ack);
+      counters.failed = std::max<u64>(ack.failed, 0);
+      source_.wake();
+      return;
+    }
+    case wire::FrameType::reply: {
+      auto frame = std::make_shared<Bytes>(std::move(payload));
+      source_.run([this, frame] { source_.on_reply(*this, *frame); });
+      return;
+    }
+    case wire::FrameType::message:
+      tell_(Fact("message").with("connection", i64{options_.id}).with("payload", std::move(payload)));
+      return;
+    default:
+      return;   // A newer peer may know more; what we do not know we ignore.
+  }
+}
+
+bool Channel::next_frame(OutFrame& frame) {
+  if (!ready_ || paused_) return false;
+  StreamBatch batch = stream.take(kWindow);
+  if (!batch.bytes) return false;
+  frame.type = wire::FrameType::batch;
+  frame.bytes = batch.bytes;
+  frame.tag = batch.sequence;
+  sending_ = std::move(batch);
+  return true;
+}
+
+void Channel::on_sent(const OutFrame& frame, u64 wire_bytes) {
+  if (frame.type != wire::FrameType::batch) return;
+  stream.sent(sending_, wire_bytes);
+  sending_ = {};
+}
+
+void Channel::on_down(const SysError& error) {
+  ready_ = false;
+  stream.link_lost();
+  if (error.code != ECANCELED) tell_(Fact("link_down").with("connection", i64{options_.id}).error(error));
+}
+
+}  // namespace understudy

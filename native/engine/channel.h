@@ -1,0 +1,162 @@
+// One connection at its source: stream, link, and the state of its mirror. See source.h for who may touch what.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "batch_writer.h"
+#include "capture.h"
+#include "fact.h"
+#include "stream.h"
+#include "tls_link.h"
+
+namespace understudy {
+
+class Source;
+
+struct MirrorOptions {
+  enum class Compare { none, attributes, content } compare = Compare::none;
+  bool newer = false;   // MIR-22, MIR-25
+  bool all = true;      // MIR-24: compare contents of every file
+  bool checksum = false;// verify: compare contents
+  bool remirror = false;// verify: send what differs
+};
+
+struct ChannelOptions {
+  i32 id = 0;
+  std::string host;
+  u16 port = 0;
+  std::string peer_key;
+  Bytes hello;
+  std::string state_dir;
+  int compression = 0;
+  u64 queue_bytes_max = 128u << 20;
+  bool replication = true;
+};
+
+// A directory whose listing was asked of the target, or whose files are being told.
+struct MirrorDirectory {
+  NodeId node = kNoNode;
+  u64 inode = 0;
+  u64 request = 0;
+  bool complete = false;    // listing has arrived
+  bool absent = false;      // the target has no such directory
+  Bytes listing;            // ManifestEntry + name, repeated
+};
+
+// A file whose block hashes were asked of the target.
+struct HashRequest {
+  NodeId node = kNoNode;
+  u64 inode = 0;
+  bool mirror = false;
+  bool verify = false;
+  bool have_entry = false;
+  wire::ManifestEntry entry{};
+  u32 block = 4096;
+  i64 since_ns = 0;
+  u64 expected = 0;         // hashes, for the window
+  std::vector<u64> hashes;
+};
+
+struct MirrorRun {
+  bool active = false;
+  bool paused = false;
+  bool verify = false;
+  bool waiting = false;               // everything sent, target still writing
+  u64 last_sequence = 0;
+  MirrorOptions options;
+  i64 started_ns = 0;
+  std::vector<std::pair<NodeId, bool>> stack;   // directories to tell; true: new on the target, nothing to ask
+  std::deque<MirrorDirectory> asked;  // in order of request
+  bool open = false;                  // `current` is being told
+  MirrorDirectory current;
+  bool current_fresh = false;
+  std::unordered_map<std::string_view, wire::ManifestEntry> entries;   // views into current.listing
+  std::vector<NodeId> names;
+  std::size_t next = 0;
+  std::vector<NodeId> extra;          // objects the walk would miss (moved behind it, refused by the target)
+  u64 files = 0, different = 0, missing = 0, orphans = 0;
+  std::vector<std::string> paths;     // verify: what differs, bounded
+  u64 omitted = 0;
+};
+
+struct Quarantined {
+  u32 attempts = 0;
+  i64 retry_ns = 0;            // 0: told again, waiting for what the target says
+  u64 sequence = 0;            // last batch before the answer
+  int error = 0;
+};
+
+class Channel final : public LinkHandler {
+ public:
+  Channel(Source& source, ChannelOptions options, std::shared_ptr<TlsIdentity> identity, Tell tell);
+  ~Channel() override;
+
+  struct Counters {   // snapshot for the operator
+    std::atomic<u64> skipped{0}, remaining{0}, files_done{0}, files_total{0}, failed{0}, wire{0};
+    std::atomic<int> mirror{0};   // 0 idle, 1 mirroring, 2 paused, 3 waiting, 4 verifying
+    std::atomic<bool> replicating{false};
+  };
+
+  // --- thread-safe ---
+  const ChannelOptions& options() const { return options_; }
+  void connect();                    // (re)opens the link
+  void disconnect();                 // ends the link and joins it
+  bool send_message(Bytes payload);
+  void set_paused(bool paused);
+  bool paused() const { return paused_; }
+  void set_rate(u64 bytes_per_second);
+  bool ready() const { return ready_; }
+  i64 quiet_ms() const;
+  u64 wire_bytes() const;
+  std::string last_path() const;
+  void wake_link();
+  void begin_sending() { ready_ = true; wake_link(); }
+  Stream stream;
+  Counters counters;
+
+  // --- the source's worker only ---
+  u32 bit = 0;                       // this channel's bit in Node::told
+  bool attached = false;
+  bool replicating = true;
+  bool broken = false;               // stream gave up; waits for a mirror
+  BatchWriter writer;
+  bool writer_mirror = false;
+  i64 writer_captured_ns = 0;
+  u64 writer_data = 0;
+  std::vector<SetPath> touched;
+  MirrorRun mirror;
+  std::unordered_map<u64, HashRequest> hash_requests;
+  u64 hash_requests_expected = 0;
+  std::map<std::pair<u32, std::string>, Quarantined> quarantine;
+  void set_last_path(const std::string& path);
+
+  // --- link thread (LinkHandler) ---
+  void on_up(const std::string& peer_key) override;
+  void on_frame(wire::FrameType type, Bytes payload) override;
+  bool next_frame(OutFrame& frame) override;
+  void on_sent(const OutFrame& frame, u64 wire_bytes) override;
+  void on_down(const SysError& error) override;
+
+ private:
+  Source& source_;
+  ChannelOptions options_;
+  std::shared_ptr<TlsIdentity> identity_;
+  Tell tell_;
+  mutable std::mutex link_mutex_;
+  std::unique_ptr<Link> link_;
+  u64 wire_before_ = 0;              // bytes of earlier links
+  std::atomic<bool> ready_{false};   // welcome was taken: batches may flow
+  std::atomic<bool> paused_{false};
+  std::atomic<u64> rate_{0};
+  StreamBatch sending_;
+  mutable std::mutex path_mutex_;
+  std::string last_path_;
+};
+
+}  // namespace understudy

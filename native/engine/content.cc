@@ -1,0 +1,442 @@
+// Bytes of regular files: small ones at once, large ones in steps by block hashes (DESIGN 6, block filter).
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "source.h"
+#include "xattr.h"
+
+namespace understudy {
+
+namespace {
+constexpr u64 kSmallMax = 256u << 10;       // told whole, in one operation
+constexpr std::size_t kChunk = 1u << 20;    // one write operation, one read
+constexpr u64 kStepBytes = 8u << 20;        // read per step of a job before other work gets its turn
+constexpr i64 kRacyNs = 20'000'000;         // coarsest clock grain of the file systems' times, doubled
+constexpr int kHotShare = 4;                // a file written without pause: 1 part reading, 4 parts rest
+
+bool all_zero(const u8* data, std::size_t size) {
+  return size == 0 || (data[0] == 0 && std::memcmp(data, data + 1, size - 1) == 0);
+}
+
+i64 stx_ns(const statx_timestamp& at) { return i64{at.tv_sec} * 1'000'000'000 + at.tv_nsec; }
+}  // namespace
+
+bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const struct statx& stat, bool fresh,
+                        bool replaces) {
+  if (stat.stx_size > kSmallMax) return false;
+  const bool racy = realtime_ns() - stx_ns(stat.stx_mtime) < kRacyNs;
+  wire::OpHeader header = header_for(wire::OpKind::file, node);
+  header.mode = stat.stx_mode;
+  header.uid = stat.stx_uid;
+  header.gid = stat.stx_gid;
+  header.mtime_ns = stx_ns(stat.stx_mtime);
+  header.flags = static_cast<u8>((fresh ? wire::kOpFresh : 0) | (replaces ? wire::kOpReplace : 0));
+  const std::string path = shadow_.path(node);
+  auto fill = [&](u8* to) -> std::size_t {
+    std::size_t have = 0;
+    while (have < stat.stx_size) {
+      const ssize_t got = ::pread(file, to + have, stat.stx_size - have, static_cast<off_t>(have));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) unreadable(absolute_path(node), sys_error("read"));
+      if (got <= 0) break;   // Shorter than it was: its change has its own hint.
+      have += static_cast<std::size_t>(got);
+    }
+    return have;
+  };
+  Channel* only = nullptr;
+  int count = 0;
+  for (const auto& channel : channels_)
+    if (channel->bit & mask) only = channel.get(), ++count;
+  if (count == 1 && !only->broken) {
+    // The common case: bytes go from the page cache straight into the batch.
+    if (!only->writer.empty() && (only->writer_mirror != mirror || only->writer.size() >= (512u << 10) ||
+                                  !only->writer.fits(path.size(), 0, stat.stx_size)))
+      flush(*only);
+    if (only->writer.empty()) {
+      only->writer_mirror = mirror;
+      only->writer_captured_ns = realtime_ns();
+    }
+    u8* room = only->writer.add_with_room(header, path, {}, stat.stx_size);
+    if (room == nullptr) {
+      unreadable(path, {ENAMETOOLONG, "batch"});
+      return true;
+    }
+    const std::size_t have = fill(room);
+    only->writer.room_header()->arg0 = have;
+    only->writer.commit_room(have);
+    only->writer_data += have;
+    touch(*only, header.mapping, path);
+  } else if (count > 0) {
+    read_buffer_.resize(std::max<std::size_t>(kChunk, stat.stx_size));
+    const std::size_t have = fill(read_buffer_.data());
+    header.arg0 = have;
+    emit(mask, mirror, header, path, {}, {reinterpret_cast<const char*>(read_buffer_.data()), have});
+  }
+  indexes_.drop(node);
+  if (!mirror || channels_.size() == 1) {
+    apply_stat(node, stat);
+    if (racy) shadow_.at(node).flags |= kNodeRacy;
+    else shadow_.at(node).flags &= static_cast<u16>(~kNodeRacy);
+  }
+  return true;
+}
+
+// The contents of a known file may differ from what was told.
+void Source::content_changed(NodeId node, int directory, const struct statx& stat) {
+  const Mask mask = told_mask(node);
+  const std::string name(shadow_.name(node));
+  if (busy(node)) {
+    stale_.insert(node);
+    return;
+  }
+  if (mask == 0) {
+    indexes_.drop(node);
+    apply_stat(node, stat);
+    return;
+  }
+  const i64 now = monotonic_ns();
+  if (auto hot = hot_.find(node); hot != hot_.end()) {
+    if (hot->second > now && !force_) {
+      add_dirty(shadow_.at(node).parent, name, kHintContent, hot->second - now);
+      return;
+    }
+    hot_.erase(hot);
+  }
+  Fd file(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOATIME));
+  if (!file && errno == EPERM) file = Fd(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+  if (!file) {
+    if (errno != ENOENT && errno != ELOOP) unreadable(absolute_path(node), sys_error("open"));
+    return;
+  }
+  struct statx before;
+  if (::statx(file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &before) != 0 || before.stx_ino != shadow_.at(node).inode)
+    return;
+  const bool xattrs = shadow_.attributes(node).xattr_digest != 0;
+  if (tell_small(mask, false, node, file.get(), before, false, false)) {
+    // A capability does not survive a write; tell it again (it is compared on the target).
+    if (xattrs) tell_xattrs(mask, false, node, file.get(), nullptr);
+    return;
+  }
+  if (indexes_.find(node) == nullptr) {
+    for (const auto& channel : channels_)
+      if (channel->bit & mask) request_hashes(*channel, node, false, nullptr);
+    return;
+  }
+  FileJob* job = start_job(node, mask, nullptr, FileJob::Mode::delta, false);
+  job->file = std::move(file);
+  job->before = before;
+  job->size = before.stx_size;
+  job->index = std::move(*indexes_.find(node));
+  indexes_.drop(node);
+  job->block = job->index.block;
+}
+
+Source::FileJob* Source::start_job(NodeId node, Mask mask, Channel* mirror, FileJob::Mode mode, bool fresh) {
+  auto job = std::make_unique<FileJob>();
+  job->node = node;
+  job->inode = shadow_.at(node).inode;
+  job->mask = mask;
+  job->mirror = mirror;
+  job->mode = mode;
+  job->fresh = fresh;
+  job->started_ns = monotonic_ns();
+  job->since_ns = current_since_ns_ != 0 ? current_since_ns_ : job->started_ns;
+  ++busy_[node];
+  jobs_.push_back(std::move(job));
+  return jobs_.back().get();
+}
+
+void Source::request_hashes(Channel& channel, NodeId node, bool mirror, const wire::ManifestEntry* entry) {
+  HashRequest request;
+  request.node = node;
+  request.inode = shadow_.at(node).inode;
+  request.since_ns = current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns();
+  request.mirror = mirror;
+  request.verify = mirror && channel.mirror.verify && !channel.mirror.options.remirror;
+  request.block = block_size_for(static_cast<u64>(std::max<i64>(shadow_.at(node).size, 0)));
+  request.expected = static_cast<u64>(std::max<i64>(shadow_.at(node).size, 0)) / request.block + 1;
+  if (entry != nullptr) {
+    request.have_entry = true;
+    request.entry = *entry;
+  }
+  const bool request_verify = request.verify;
+  const u64 id = next_request_++;
+  wire::OpHeader header = header_for(wire::OpKind::hashes, node);
+  header.arg0 = request.block;
+  header.id = id;
+  channel.hash_requests_expected += request.expected;
+  channel.hash_requests.emplace(id, std::move(request));
+  ++busy_[node];
+  if (!request_verify) shadow_.at(node).told |= channel.bit;   // Name and attributes; contents are guarded by busy().
+  emit_to(channel, mirror, header, shadow_.path(node), {}, {});
+}
+
+void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size) {
+  auto at = channel.hash_requests.find(id);
+  if (at == channel.hash_requests.end()) return;
+  HashRequest& request = at->second;
+  if (header.error == 0) {
+    const std::size_t count = size / sizeof(u64);
+    if (header.arg0 != request.hashes.size() || request.hashes.size() + count > (16u << 20)) return;
+    const std::size_t before = request.hashes.size();
+    request.hashes.resize(before + count);
+    if (count > 0) std::memcpy(request.hashes.data() + before, body, count * sizeof(u64));
+    if (!(header.flags & wire::kReplyLast)) return;
+  }
+  HashRequest done = std::move(request);
+  channel.hash_requests_expected -= done.expected;
+  channel.hash_requests.erase(at);
+  const NodeId node = done.node;
+  if (auto count = busy_.find(node); count != busy_.end() && --count->second == 0) busy_.erase(count);
+  if (!shadow_.live(node) || shadow_.at(node).inode != done.inode) return;
+  const int directory = directory_fd(shadow_.at(node).parent);
+  const std::string name(shadow_.name(node));
+  Fd file(directory < 0 ? -1 : ::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOATIME));
+  if (!file && directory >= 0 && errno == EPERM)
+    file = Fd(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+  struct statx before;
+  if (!file || ::statx(file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &before) != 0 || before.stx_ino != done.inode) {
+    if (!done.verify) {   // Moved meanwhile: told again from its new place.
+      shadow_.at(node).told &= ~channel.bit;
+      channel.mirror.extra.push_back(node);
+    }
+    add_dirty(shadow_.at(node).parent, name, kHintName | kHintContent, 0);
+    return;
+  }
+  FileJob* job = start_job(node, channel.bit, done.mirror ? &channel : nullptr,
+                           header.error == 0 ? FileJob::Mode::exchange : FileJob::Mode::whole, false);
+  job->file = std::move(file);
+  job->before = before;
+  job->size = before.stx_size;
+  job->block = done.block;
+  job->since_ns = done.since_ns;
+  job->theirs = std::move(done.hashes);
+  job->their_size = header.arg1;
+  job->attributes_differ = !done.have_entry || entry_differs(done.entry, node, true);
+  if (done.verify) job->mask = 0;
+}
+
+void Source::send_range(FileJob& job, u64 offset, std::string_view data) {
+  wire::OpHeader header = header_for(wire::OpKind::write, job.node);
+  header.arg0 = offset;
+  emit(job.mask, job.mirror != nullptr, header, shadow_.path(job.node), {}, data);
+  job.changed = true;
+}
+
+// The file exists on the target from here on, so that links to it and its renames can be told meanwhile.
+void Source::tell_created(FileJob& job) {
+  wire::OpHeader header = header_for(wire::OpKind::create, job.node);
+  header.flags = static_cast<u8>(job.fresh ? wire::kOpFresh : wire::kOpTruncate);
+  header.arg0 = job.size;
+  emit(job.mask, job.mirror != nullptr, header, shadow_.path(job.node));
+  job.changed = true;
+}
+
+// One step of a job: reads up to kStepBytes, or sends up to one chunk. False when the job is over.
+bool Source::step_job(FileJob& job) {
+  if (!shadow_.live(job.node) || shadow_.at(job.node).inode != job.inode) return false;
+  if (job.mask == 0 && !(job.mirror && job.mirror->mirror.verify)) return false;
+  const i64 begin = monotonic_ns();
+  const bool mirror = job.mirror != nullptr;
+  const bool verify = mirror && job.mask == 0;
+  if (!job.begun) {
+    job.begun = true;
+    if (job.mode == FileJob::Mode::whole && !job.created) tell_created(job);
+    job.created = true;
+    if (job.mode != FileJob::Mode::delta) {
+      job.index = {};
+      job.index.block = job.block;
+    }
+    if (job.size > (4u << 20)) ::posix_fadvise(job.file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  }
+  const u32 block = job.block;
+  const bool sparse = job.before.stx_blocks * 512 < job.size;
+  std::vector<u64>& hashes = job.index.hashes;
+  const std::size_t blocks = (job.size + block - 1) / block;
+  if (hashes.size() != blocks) {
+    // A shrunk or grown file: hashes of blocks beyond the old end are unknown (0 never equals a told block's hash
+    // by design of the comparison below: those blocks are always sent).
+    if (job.mode == FileJob::Mode::delta && job.index.size % block != 0 && job.index.size / block < hashes.size() &&
+        job.size != job.index.size)
+      hashes[job.index.size / block] = 0;   // The old last block was hashed over its real bytes only.
+    hashes.resize(blocks, 0);
+  }
+  static const std::vector<u8> zeros(64u << 10, 0);
+  const u64 zero_hash = block_hash(zeros.data(), std::min<std::size_t>(block, zeros.size()));
+  u64 budget = kStepBytes;
+  bool sent = false;
+  while (job.offset < job.size && budget > 0 && !sent) {
+    if (sparse && block <= zeros.size()) {
+      const off_t data = ::lseek(job.file.get(), static_cast<off_t>(job.offset), SEEK_DATA);
+      u64 next = data < 0 ? (errno == ENXIO ? job.size : job.offset) : static_cast<u64>(data);
+      next = next >= job.size ? job.size : next / block * block;
+      if (next > job.offset) {
+        // A hole. What the target may hold there becomes a hole as well.
+        bool differs = false;
+        for (u64 at = job.offset; at < next; at += block) {
+          const std::size_t index = at / block;
+          const bool tail = at + block > job.size;
+          const u64 hash = tail ? block_hash(zeros.data(), job.size - at) : zero_hash;
+          if (job.mode == FileJob::Mode::exchange) differs |= index >= job.theirs.size() ? at < job.their_size : job.theirs[index] != hash;
+          if (job.mode == FileJob::Mode::delta) differs |= hashes[index] != hash;
+          hashes[index] = hash;
+        }
+        if (differs && !verify) {
+          wire::OpHeader header = header_for(wire::OpKind::punch, job.node);
+          header.arg0 = job.offset;
+          header.arg1 = next - job.offset;
+          emit(job.mask, mirror, header, shadow_.path(job.node));
+        }
+        if (differs) job.changed = true;
+        else job.skipped += next - job.offset;
+        job.offset = next;
+        continue;
+      }
+    }
+    const std::size_t want = std::min<u64>(kChunk, job.size - job.offset);
+    read_buffer_.resize(kChunk);
+    std::size_t have = 0;
+    while (have < want) {
+      const ssize_t got = ::pread(job.file.get(), read_buffer_.data() + have, want - have, static_cast<off_t>(job.offset + have));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) {
+        unreadable(absolute_path(job.node), sys_error("read"));
+        return false;
+      }
+      if (got == 0) break;
+      have += static_cast<std::size_t>(got);
+    }
+    if (have < want) {
+      // Truncated under our hands: this is the end now, and its hint brings us back.
+      job.size = job.offset + have;
+      job.stale = true;
+      hashes.resize((job.size + block - 1) / block);
+      if (have == 0) break;
+    }
+    const u8* data = read_buffer_.data();
+    std::size_t run = 0;   // start of the differing run, run_end: its end
+    std::size_t run_end = 0;
+    auto send_run = [&] {
+      if (run_end > run && !verify) send_range(job, job.offset + run, {reinterpret_cast<const char*>(data) + run, run_end - run});
+      if (run_end > run) job.changed = true, sent = !verify;
+      run = run_end;
+    };
+    for (std::size_t at = 0; at < have; at += block) {
+      const std::size_t length = std::min<std::size_t>(block, have - at);
+      const std::size_t index = (job.offset + at) / block;
+      const u64 hash = block_hash(data + at, length);
+      bool differs = true;
+      if (job.mode == FileJob::Mode::delta) differs = hashes[index] != hash;
+      else if (job.mode == FileJob::Mode::exchange)
+        differs = index >= job.theirs.size() || job.theirs[index] != hash || (length < block && job.their_size != job.size);
+      else if (sparse || job.fresh) differs = !all_zero(data + at, length);   // Emptied before: zeros are there.
+      hashes[index] = hash;
+      if (!differs) {
+        job.skipped += length;
+        continue;
+      }
+      // A gap of less than two blocks costs less as data than as another operation.
+      if (run_end == run) run = run_end = at;
+      else if (at - run_end > block || at - run >= kChunk) send_run(), run = run_end = at;
+      run_end = at + length;
+    }
+    send_run();
+    job.offset += have;
+    budget -= std::min<u64>(budget, have);
+  }
+  job.spent_ns += monotonic_ns() - begin;
+  return job.offset < job.size;
+}
+
+void Source::finish_job(FileJob& job) {
+  if (auto count = busy_.find(job.node); count != busy_.end() && --count->second == 0) busy_.erase(count);
+  Channel* owner = job.mirror;
+  if (!shadow_.live(job.node) || shadow_.at(job.node).inode != job.inode) return;
+  const bool complete = job.offset >= job.size && job.created;
+  const bool verify = owner != nullptr && job.mask == 0;
+  if (verify) {
+    if (complete && (job.changed || job.their_size != job.size)) {
+      ++owner->mirror.different;
+      if (owner->mirror.paths.size() < 1000) owner->mirror.paths.push_back(absolute_path(job.node));
+      else ++owner->mirror.omitted;
+    }
+    stale_.erase(job.node);
+    return;
+  }
+  const bool mirror = owner != nullptr;
+  struct statx after;
+  const bool moved = ::statx(job.file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &after) != 0 ||
+                     stx_ns(after.stx_ctime) != stx_ns(job.before.stx_ctime);
+  const bool stale = job.stale || moved || !complete || stale_.count(job.node) != 0;
+  if (complete) {
+    const u64 their_size = job.mode == FileJob::Mode::whole ? ~u64{0} : job.mode == FileJob::Mode::delta ? job.index.size : job.their_size;
+    if (their_size != job.size) {
+      wire::OpHeader header = header_for(wire::OpKind::truncate, job.node);
+      header.arg0 = job.size;
+      emit(job.mask, mirror, header, shadow_.path(job.node));
+      job.changed = true;
+    }
+    shadow_.at(job.node).told |= job.mask;
+    const bool shared = (all_ & ~job.mask) != 0;
+    apply_stat(job.node, job.before);
+    if (job.changed || job.attributes_differ || job.mode != FileJob::Mode::exchange) {
+      tell_attributes(job.mask, mirror, job.node, true);
+      if (shadow_.attributes(job.node).xattr_digest != 0) tell_xattrs(job.mask, mirror, job.node, job.file.get(), nullptr);
+    }
+    job.index.size = job.size;
+    // The index says what every channel was told. After telling only some, it would say too much for the others.
+    if ((!shared || job.mode == FileJob::Mode::delta) && !busy(job.node) && job.size > kSmallMax)
+      indexes_.put(job.node, std::move(job.index));
+    else indexes_.drop(job.node);
+    if (mirror) owner->counters.skipped += job.skipped;
+  }
+  if (job.spent_ns > 2'000'000) hot_[job.node] = monotonic_ns() + std::min<i64>(job.spent_ns * kHotShare, 5'000'000'000);
+  if (hot_.size() > 4'096) hot_.clear();
+  if (stale && !busy(job.node)) {
+    stale_.erase(job.node);
+    shadow_.at(job.node).mtime_ns = -1;   // No stat equals this: the file is looked at again.
+    add_dirty(shadow_.at(job.node).parent, shadow_.name(job.node), kHintContent, force_ ? 0 : std::min<i64>(job.spent_ns * kHotShare, 1'000'000'000), 0, job.started_ns);
+  }
+  if (!complete && mirror) {
+    shadow_.at(job.node).told &= ~job.mask;
+    owner->mirror.extra.push_back(job.node);
+  }
+}
+
+// Gives every job a turn. True when any of them moved.
+bool Source::step_jobs() {
+  bool moved = false;
+  for (std::size_t i = 0; i < jobs_.size();) {
+    FileJob& job = *jobs_[i];
+    bool room = true;
+    if (job.mirror != nullptr) {
+      room = job.mirror->stream.has_room() && !job.mirror->mirror.paused && (job.mirror->ready() || !job.created);
+    } else {
+      // Who is down waits for nobody and nobody waits for him: his queue has its own limit.
+      bool any_ready = false, ready_room = false, any_room = false;
+      for (const auto& channel : channels_) {
+        if (!(channel->bit & job.mask)) continue;
+        any_ready |= channel->ready();
+        ready_room |= channel->ready() && channel->stream.has_room();
+        any_room |= channel->stream.has_room();
+      }
+      room = any_ready ? ready_room : any_room;
+    }
+    if (!room) {
+      ++i;
+      continue;
+    }
+    moved = true;
+    if (step_job(job)) {
+      ++i;
+      continue;
+    }
+    std::unique_ptr<FileJob> done = std::move(jobs_[i]);
+    jobs_.erase(jobs_.begin() + static_cast<std::ptrdiff_t>(i));
+    finish_job(*done);
+  }
+  return moved;
+}
+
+}  // namespace understudy

@@ -1,0 +1,189 @@
+// Operations into batches: who is told, and what exactly.
+#include <sys/stat.h>
+
+#include "source.h"
+#include "xattr.h"
+
+namespace understudy {
+
+namespace {
+constexpr std::size_t kBatchFull = 512u << 10;   // a batch is closed beyond this size
+}
+
+wire::OpHeader Source::header_for(wire::OpKind kind, NodeId node) const {
+  const Attributes& attributes = shadow_.attributes(node);
+  wire::OpHeader header{};
+  header.kind = static_cast<u8>(kind);
+  header.mapping = static_cast<u16>(shadow_.mapping(node));
+  header.mode = attributes.mode;
+  header.uid = attributes.uid;
+  header.gid = attributes.gid;
+  header.mtime_ns = shadow_.at(node).mtime_ns;
+  return header;
+}
+
+void Source::touch(Channel& channel, u32 mapping, std::string_view path) {
+  if (!channel.touched.empty() && channel.touched.back().mapping == mapping && channel.touched.back().path == path)
+    return;
+  channel.touched.push_back({mapping, std::string(path)});
+  if (logged_.empty() || logged_.back().path != path || logged_.back().mapping != mapping)
+    logged_.push_back({mapping, std::string(path)});
+}
+
+void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
+                     std::string_view path2, std::string_view data) {
+  if (channel.broken) return;
+  if (!channel.writer.empty() && (channel.writer_mirror != mirror || channel.writer.size() >= kBatchFull ||
+                                  !channel.writer.fits(path.size(), path2.size(), data.size())))
+    flush(channel);
+  if (channel.writer.empty()) {
+    channel.writer_mirror = mirror;
+    channel.writer_captured_ns = realtime_ns();
+  }
+  if (!channel.writer.add(header, path, path2, data)) {
+    unreadable(std::string(path), {ENAMETOOLONG, "batch"});
+    return;
+  }
+  channel.writer_data += data.size();
+  const auto kind = static_cast<wire::OpKind>(header.kind);
+  if (kind == wire::OpKind::manifest || kind == wire::OpKind::hashes || kind == wire::OpKind::digest ||
+      kind == wire::OpKind::checkpoint || kind == wire::OpKind::heartbeat)
+    return;
+  touch(channel, header.mapping, path);
+  if (kind == wire::OpKind::rename) touch(channel, header.aux, path2);
+}
+
+void Source::emit(Mask mask, bool mirror, wire::OpHeader& header, std::string_view path, std::string_view path2,
+                  std::string_view data) {
+  if (mask == 0) return;
+  for (const auto& channel : channels_)
+    if (channel->bit & mask) emit_to(*channel, mirror, header, path, path2, data);
+}
+
+void Source::flush(Channel& channel) {
+  if (channel.writer.empty()) return;
+  log_touched();   // Before the batch can reach the target (persist.cc).
+  StreamBatch batch;
+  batch.sequence = channel.stream.next_sequence();
+  batch.mirror = channel.writer_mirror;
+  batch.operations = channel.writer.op_count();
+  batch.data_bytes = channel.writer_data;
+  batch.captured_ns = channel.writer_captured_ns;
+  Bytes bytes = channel.writer.close(batch.sequence, channel.writer_captured_ns, realtime_ns(),
+                                     channel.writer_mirror ? wire::kBatchMirror : 0);
+  batch.bytes = std::make_shared<const Bytes>(std::move(bytes));
+  channel.writer_data = 0;
+  if (!channel.touched.empty()) {
+    const SetPath& last = channel.touched.back();
+    if (last.mapping < options_.roots.size()) channel.set_last_path(options_.roots[last.mapping] + "/" + last.path);
+  }
+  if (!channel.stream.push(std::move(batch), std::move(channel.touched))) channel_broken(channel);
+  else channel.wake_link();
+  channel.touched = {};
+}
+
+void Source::flush_all() {
+  for (const auto& channel : channels_) flush(*channel);
+}
+
+void Source::channel_broken(Channel& channel) {
+  if (channel.broken) return;
+  channel.broken = true;
+  channel.writer.begin();
+  channel.writer_data = 0;
+  channel.touched.clear();
+  if (channel.mirror.active) mirror_stop(channel, "queue limit reached");
+  tell_(Fact("stream_broken").with("connection", i64{channel.options().id}).with("why", std::string("queue limit reached")));
+}
+
+void Source::tell_attributes(Mask mask, bool mirror, NodeId node, bool times) {
+  if (mask == 0) return;
+  wire::OpHeader header = header_for(wire::OpKind::setattr, node);
+  if (!times) header.flags |= wire::kOpNoTimes;
+  emit(mask, mirror, header, shadow_.path(node));
+}
+
+void Source::tell_xattrs(Mask mask, bool mirror, NodeId node, int directory, const char* name) {
+  if (mask == 0) return;
+  Result<Bytes> list = read_xattrs(directory, name);
+  if (!list) {
+    if (list.error().code != ENOENT) unreadable(absolute_path(node), list.error());
+    return;
+  }
+  wire::OpHeader header = header_for(wire::OpKind::xattrs, node);
+  emit(mask, mirror, header, shadow_.path(node), {}, {reinterpret_cast<const char*>(list->data()), list->size()});
+}
+
+// Tells everything about one object whose parent the channels know. Directories: without what they hold. Large files
+// begin a job which tells them in steps. False when the object is not there any more (its own hint will come).
+bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, bool fresh, bool replaces) {
+  if (mask == 0) return true;
+  const u32 mode = shadow_.mode(node);
+  const std::string path = shadow_.path(node);
+  const std::string name(shadow_.name(node));
+  const bool has_xattrs = shadow_.attributes(node).xattr_digest != 0;
+  const u8 flags = static_cast<u8>((fresh ? wire::kOpFresh : 0) | (replaces ? wire::kOpReplace : 0));
+  if (!S_ISDIR(mode) && shadow_.at(node).next_link + 1 + (shadow_.by_inode(shadow_.device(shadow_.at(node).device), shadow_.at(node).inode) != node) > 1) {
+    // Another name of the same object may be known already: then this one is a link (CAP-50).
+    NodeId each = shadow_.by_inode(shadow_.device(shadow_.at(node).device), shadow_.at(node).inode);
+    for (; each != kNoNode && mask != 0; each = shadow_.at(each).next_link) {
+      const Mask both = mask & shadow_.at(each).told;
+      if (each == node || both == 0) continue;
+      wire::OpHeader header = header_for(wire::OpKind::link, node);
+      header.aux = shadow_.mapping(each);
+      emit(both, mirror, header, path, shadow_.path(each));
+      mask &= ~both;
+    }
+    if (mask == 0) return true;
+  }
+  if (S_ISREG(mode)) {
+    Fd file(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOATIME));
+    if (!file && errno == EPERM) file = Fd(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+    if (!file) {
+      if (errno != ENOENT && errno != ELOOP) unreadable(absolute_path(node), sys_error("open"));
+      return false;
+    }
+    struct statx stat;
+    if (::statx(file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) != 0) return false;
+    if (!S_ISREG(stat.stx_mode) || stat.stx_ino != shadow_.at(node).inode) return false;
+    if (tell_small(mask, mirror, node, file.get(), stat, fresh, replaces)) {
+      if (has_xattrs) tell_xattrs(mask, mirror, node, file.get(), nullptr);
+      return true;
+    }
+    Channel* owner = nullptr;
+    if (mirror)
+      for (const auto& channel : channels_)
+        if (channel->bit == mask) owner = channel.get();
+    if (replaces) {
+      wire::OpHeader header = header_for(wire::OpKind::remove, node);
+      emit(mask, mirror, header, path);
+    }
+    FileJob* job = start_job(node, mask, owner, FileJob::Mode::whole, fresh);
+    job->file = std::move(file);
+    job->before = stat;
+    job->size = stat.stx_size;
+    job->block = block_size_for(stat.stx_size);
+    tell_created(*job);
+    job->created = true;
+    return true;
+  }
+  wire::OpHeader header = header_for(wire::OpKind::mkdir, node);
+  header.flags = flags;
+  if (S_ISDIR(mode)) {
+    emit(mask, mirror, header, path);
+  } else if (S_ISLNK(mode)) {
+    char text[4096];
+    const ssize_t size = ::readlinkat(directory, name.c_str(), text, sizeof text);
+    if (size < 0) return false;
+    header.kind = static_cast<u8>(wire::OpKind::symlink);
+    emit(mask, mirror, header, path, {text, static_cast<std::size_t>(size)});
+  } else {
+    header.kind = static_cast<u8>(wire::OpKind::mknod);
+    header.arg1 = shadow_.attributes(node).rdev;
+    emit(mask, mirror, header, path);
+  }
+  if (has_xattrs) tell_xattrs(mask, mirror, node, directory, shadow_.is_root(node) ? nullptr : name.c_str());
+  return true;
+}
+
+}  // namespace understudy

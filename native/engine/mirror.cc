@@ -1,0 +1,530 @@
+// The walk: tells a channel what it was not told yet, directory by directory, comparing with the target's listings
+// where that was asked for (MIR-20..25). Verification is the same walk without telling. The same machine tells single
+// objects again which a target refused or a rename carried past the walk.
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "source.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace understudy {
+
+namespace {
+constexpr std::size_t kAskedMax = 128;         // listings asked for and not worked off
+constexpr std::size_t kHashRequestsMax = 256;
+constexpr u64 kHashesMax = 2u << 20;           // hashes on their way, all requests together
+constexpr std::size_t kNamesPerStep = 128;
+constexpr u32 kJobsMax = 2;
+constexpr std::size_t kPathsMax = 1'000;       // differing paths kept by a verification
+constexpr std::size_t kQuarantineMax = 10'000;
+
+i64 stx_ns(const statx_timestamp& at) { return i64{at.tv_sec} * 1'000'000'000 + at.tv_nsec; }
+}  // namespace
+
+bool Source::mirror_running(const Channel& channel) const {
+  const MirrorRun& mirror = channel.mirror;
+  return mirror.active || mirror.open || !mirror.stack.empty() || !mirror.asked.empty() || !mirror.extra.empty();
+}
+
+u32 Source::mirror_jobs(const Channel& channel) const {
+  u32 count = 0;
+  for (const auto& job : jobs_) count += job->mirror == &channel;
+  return count;
+}
+
+void Source::cancel_work(Channel& channel) {
+  for (const auto& [id, request] : channel.hash_requests)
+    if (auto count = busy_.find(request.node); count != busy_.end() && --count->second == 0) busy_.erase(count);
+  channel.hash_requests.clear();
+  channel.hash_requests_expected = 0;
+  for (auto& job : jobs_) {
+    if (job->mirror != &channel) job->mask &= ~channel.bit;
+    else job->mask = 0, job->mirror = nullptr;   // Ends at its next step.
+  }
+  channel.mirror = {};
+}
+
+void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool verify) {
+  if (channel.mirror.active) mirror_stop(channel, "started again");
+  const bool fresh_stream = channel.broken;
+  cancel_work(channel);
+  MirrorRun& mirror = channel.mirror;
+  mirror.active = true;
+  mirror.verify = verify;
+  mirror.options = options;
+  mirror.started_ns = monotonic_ns();
+  if (!verify) {
+    channel.quarantine.clear();
+    for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told &= ~channel.bit;
+  }
+  if (fresh_stream) {
+    channel.stream.restart();
+    channel.writer.begin();
+    channel.broken = false;
+    channel.connect();   // The target learns the new stream by a new hello.
+  }
+  for (NodeId root = shadow_.root_count(); root >= 1; --root) mirror.stack.emplace_back(root, false);
+  channel.counters.skipped = 0;
+  channel.counters.files_done = 0;
+  channel.counters.files_total = shadow_.count();
+  channel.counters.remaining = total_bytes_;
+  tell_(Fact("mirror_started").with("connection", i64{channel.options().id}));
+}
+
+void Source::mirror_stop(Channel& channel, const char* why) {
+  if (!channel.mirror.active) return;
+  cancel_work(channel);
+  tell_(Fact("mirror_stopped").with("connection", i64{channel.options().id}).with("why", std::string(why)));
+}
+
+void Source::mirror_request(Channel& channel) {
+  MirrorRun& mirror = channel.mirror;
+  while (mirror.asked.size() < kAskedMax && !mirror.stack.empty()) {
+    const auto [node, fresh] = mirror.stack.back();
+    if (!shadow_.live(node) || !shadow_.is_directory(node)) {
+      mirror.stack.pop_back();
+      continue;
+    }
+    // Sent whole: only a root's listing matters (an empty target takes the fast path everywhere below).
+    const bool ask = !fresh && (!mirror.active || mirror.options.compare != MirrorOptions::Compare::none || shadow_.is_root(node));
+    if (!ask && !mirror.asked.empty()) return;   // In order: what was asked for comes first.
+    mirror.stack.pop_back();
+    MirrorDirectory directory;
+    directory.node = node;
+    directory.inode = shadow_.at(node).inode;
+    directory.complete = !ask;
+    directory.absent = fresh;
+    if (ask) {
+      directory.request = next_request_++;
+      wire::OpHeader header = header_for(wire::OpKind::manifest, node);
+      header.id = directory.request;
+      if (shadow_.is_root(node) && !mirror.verify) {
+        wire::OpHeader root = header_for(wire::OpKind::mkdir, node);
+        emit_to(channel, mirror.active, root, {}, {}, {});
+      }
+      emit_to(channel, mirror.active, header, shadow_.path(node), {}, {});
+    }
+    if (!mirror.verify) shadow_.at(node).told |= channel.bit;
+    mirror.asked.push_back(std::move(directory));
+    if (!ask) return;
+  }
+}
+
+void Source::on_manifest(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size) {
+  for (MirrorDirectory& directory : channel.mirror.asked) {
+    if (directory.request != id || directory.complete) continue;
+    if (header.error != 0) directory.absent = true;
+    else directory.listing.append(body, size);
+    if (header.error != 0 || (header.flags & wire::kReplyLast)) directory.complete = true;
+    return;
+  }
+}
+
+void Source::mirror_open(Channel& channel) {
+  MirrorRun& mirror = channel.mirror;
+  mirror.current = std::move(mirror.asked.front());
+  mirror.asked.pop_front();
+  mirror.open = true;
+  mirror.next = 0;
+  mirror.names.clear();
+  mirror.entries.clear();
+  const NodeId node = mirror.current.node;
+  if (!shadow_.live(node) || shadow_.at(node).inode != mirror.current.inode) {
+    mirror.open = false;
+    return;
+  }
+  const u8* at = mirror.current.listing.data();
+  const u8* end = at + mirror.current.listing.size();
+  while (end - at >= static_cast<std::ptrdiff_t>(sizeof(wire::ManifestEntry))) {
+    wire::ManifestEntry entry;
+    std::memcpy(&entry, at, sizeof entry);
+    at += sizeof entry;
+    if (entry.name_len == 0 || entry.name_len > end - at) break;
+    mirror.entries.emplace(std::string_view(reinterpret_cast<const char*>(at), entry.name_len), entry);
+    at += entry.name_len;
+  }
+  mirror.current_fresh = mirror.current.absent || (shadow_.is_root(node) && mirror.entries.empty() && mirror.current.request != 0);
+  for (NodeId child = shadow_.at(node).first_child; child != kNoNode; child = shadow_.at(child).next_sibling)
+    mirror.names.push_back(child);
+}
+
+void Source::mirror_close(Channel& channel) {
+  MirrorRun& mirror = channel.mirror;
+  const NodeId node = mirror.current.node;
+  mirror.open = false;
+  if (!shadow_.live(node)) return;
+  for (const auto& [name, entry] : mirror.entries) {
+    const NodeId child = shadow_.child(node, name);
+    if (child != kNoNode) continue;
+    ++mirror.orphans;
+    if (mirror.verify) {
+      if (mirror.paths.size() < kPathsMax) mirror.paths.push_back("orphan " + absolute_path(node) + "/" + std::string(name));
+      else ++mirror.omitted;
+    }
+  }
+  if (mirror.verify) return;
+  const int fd = directory_fd(node);
+  struct statx stat;
+  if (fd >= 0 && ::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) == 0) apply_stat(node, stat);
+  tell_attributes(channel.bit, mirror.active, node, true);
+  if (shadow_.attributes(node).xattr_digest != 0 && fd >= 0) tell_xattrs(channel.bit, mirror.active, node, fd, nullptr);
+}
+
+// One turn of the walk. True when something was done.
+bool Source::mirror_step(Channel& channel) {
+  MirrorRun& mirror = channel.mirror;
+  if (channel.broken || !channel.ready() || scanning_first()) return false;
+  retry_quarantine(channel);
+  if (!mirror_running(channel) || mirror.paused) return false;
+  if (mirror.waiting) {
+    if (channel.stream.target().applied >= mirror.last_sequence) mirror_finish(channel);
+    return false;
+  }
+  if (!channel.stream.has_room() || channel.hash_requests.size() >= kHashRequestsMax ||
+      channel.hash_requests_expected > kHashesMax || mirror_jobs(channel) >= kJobsMax)
+    return false;
+  mirror_extra(channel);
+  mirror_request(channel);
+  if (!mirror.open) {
+    if (!mirror.asked.empty() && mirror.asked.front().complete) {
+      mirror_open(channel);
+    } else {
+      if (!mirror.asked.empty() || !mirror.stack.empty() || !mirror.extra.empty() || !channel.hash_requests.empty() ||
+          mirror_jobs(channel) > 0) {
+        flush(channel);
+        return false;
+      }
+      if (!mirror.active) return false;
+      flush(channel);
+      mirror.waiting = true;
+      mirror.last_sequence = channel.stream.last_sequence();
+      return true;
+    }
+  }
+  const NodeId directory = mirror.current.node;
+  const int fd = mirror.open && shadow_.live(directory) ? directory_fd(directory) : -1;
+  if (mirror.open && fd < 0) {
+    // The directory moved or went while we were at it: its own hint tells what became of it.
+    if (shadow_.live(directory) && !shadow_.is_root(directory)) {
+      if (!mirror.verify) shadow_.at(directory).told &= ~channel.bit;
+      if (!mirror.verify) mirror.extra.push_back(directory);
+      add_dirty(shadow_.at(directory).parent, shadow_.name(directory), kHintName | kHintDirectory, 1'000'000, 1);
+    }
+    mirror.open = false;
+    return false;
+  }
+  for (std::size_t done = 0; mirror.open && done < kNamesPerStep; ++done) {
+    if (mirror.next == mirror.names.size()) {
+      mirror_close(channel);
+      break;
+    }
+    const NodeId node = mirror.names[mirror.next++];
+    if (!shadow_.live(node) || shadow_.at(node).parent != directory) continue;
+    if (!mirror.verify && (shadow_.at(node).told & channel.bit)) continue;
+    mirror_node(channel, node, fd);
+    if (!channel.stream.has_room() || mirror_jobs(channel) >= kJobsMax || channel.hash_requests.size() >= kHashRequestsMax) break;
+  }
+  return true;
+}
+
+// Size or time differ (MIR-20..25); with `metadata` also mode, owner and extended attributes.
+bool Source::entry_differs(const wire::ManifestEntry& entry, NodeId node, bool metadata) const {
+  const Attributes& attributes = shadow_.attributes(node);
+  const Node& record = shadow_.at(node);
+  const bool regular = S_ISREG(attributes.mode);
+  if ((entry.mode & S_IFMT) != (attributes.mode & S_IFMT)) return true;
+  if (regular && static_cast<i64>(entry.size) != record.size) return true;
+  if (!S_ISDIR(attributes.mode) && entry.mtime_ns != record.mtime_ns) return true;
+  if (!metadata) return false;
+  return (!S_ISLNK(attributes.mode) && entry.mode != attributes.mode) || entry.uid != attributes.uid ||
+         entry.gid != attributes.gid || entry.xattr_digest != attributes.xattr_digest;
+}
+
+bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
+  MirrorRun& mirror = channel.mirror;
+  const std::string name(shadow_.name(node));
+  struct statx stat;
+  if (::statx(fd, name.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &stat) != 0 ||
+      stat.stx_ino != shadow_.at(node).inode || (stat.stx_mode & S_IFMT) != (shadow_.mode(node) & S_IFMT)) {
+    add_dirty(shadow_.at(node).parent, name, kHintName | kHintContent | kHintAttributes, 0);
+    return false;
+  }
+  update(node, fd, stat, kHintContent | kHintAttributes);   // What others were told must not be older than what we tell.
+  const auto found = mirror.entries.find(name);
+  const wire::ManifestEntry* entry = found == mirror.entries.end() ? nullptr : &found->second;
+  ++channel.counters.files_done;
+  ++mirror.files;
+  const u64 size = S_ISREG(stat.stx_mode) ? stat.stx_size : 0;
+  u64 left = channel.counters.remaining;
+  channel.counters.remaining = left > size ? left - size : 0;
+  if (mirror.verify) {
+    verify_node(channel, node, entry);
+    if (S_ISDIR(stat.stx_mode) && entry != nullptr && S_ISDIR(entry->mode)) mirror.stack.emplace_back(node, false);
+    if (!mirror.options.remirror || !(shadow_.at(node).told & channel.bit)) return true;
+  }
+  const bool full = mirror.active && mirror.options.compare == MirrorOptions::Compare::none;
+  const bool fresh = mirror.current_fresh || (!full && entry == nullptr && mirror.current.request != 0);
+  Node& record = shadow_.at(node);
+  if (S_ISDIR(stat.stx_mode)) {
+    const bool present = entry != nullptr && S_ISDIR(entry->mode);
+    if (full || !present) {
+      if (!tell_object(channel.bit, mirror.active, node, fd, fresh, false)) return false;
+    } else if (entry_differs(*entry, node, true)) {
+      tell_attributes(channel.bit, mirror.active, node, false);
+      tell_xattrs(channel.bit, mirror.active, node, fd, name.c_str());
+    }
+    record.told |= channel.bit;
+    mirror.stack.emplace_back(node, full ? mirror.current_fresh : !present && entry == nullptr);
+    return true;
+  }
+  bool whole = full || fresh || entry == nullptr || (entry->mode & S_IFMT) != (stat.stx_mode & S_IFMT);
+  const bool linked = record.next_link != kNoNode || shadow_.by_inode(shadow_.device(record.device), record.inode) != node;
+  // On the target this name shares its bytes with another one, here it does not: writing through it would be wrong.
+  const bool split = entry != nullptr && (entry->flags & wire::kManifestLinks) && !linked;
+  if (!whole && mirror.active && mirror.options.newer && stx_ns(stat.stx_mtime) <= entry->mtime_ns) {
+    record.told |= channel.bit;
+    channel.counters.skipped += size;
+    return true;
+  }
+  if (linked || split || !S_ISREG(stat.stx_mode)) {
+    bool same = !whole && !linked && !split && !entry_differs(*entry, node, true);
+    if (same && S_ISLNK(stat.stx_mode)) {
+      char text[4096];
+      const ssize_t length = ::readlinkat(fd, name.c_str(), text, sizeof text);
+      same = length > 0 && entry->detail == XXH3_64bits(text, static_cast<std::size_t>(length));
+    } else if (same) {
+      same = entry->detail == shadow_.attributes(node).rdev;
+    }
+    if (!same && !tell_object(channel.bit, mirror.active, node, fd, fresh, split)) return false;
+    record.told |= channel.bit;
+    return true;
+  }
+  const bool differs = whole || entry_differs(*entry, node, false);
+  const bool content = !mirror.active || mirror.options.compare == MirrorOptions::Compare::content;
+  if (!whole && content && (differs || !mirror.active || mirror.options.all)) {
+    request_hashes(channel, node, mirror.active, entry);
+    return true;
+  }
+  if (whole || differs) {
+    if (!tell_object(channel.bit, mirror.active, node, fd, fresh, false)) return false;
+  } else {
+    channel.counters.skipped += size;
+    if (entry_differs(*entry, node, true)) {
+      tell_attributes(channel.bit, mirror.active, node, true);
+      tell_xattrs(channel.bit, mirror.active, node, fd, name.c_str());
+    }
+  }
+  shadow_.at(node).told |= channel.bit;
+  return true;
+}
+
+void Source::verify_node(Channel& channel, NodeId node, const wire::ManifestEntry* entry) {
+  MirrorRun& mirror = channel.mirror;
+  auto note = [&](const char* what) {
+    if (mirror.paths.size() < kPathsMax) mirror.paths.push_back(std::string(what) + " " + absolute_path(node));
+    else ++mirror.omitted;
+  };
+  if (entry == nullptr) {
+    ++mirror.missing;
+    note("missing");
+  } else if (entry_differs(*entry, node, true)) {
+    ++mirror.different;
+    note("different");
+  } else {
+    if (mirror.options.checksum && shadow_.is_regular(node) && shadow_.at(node).size > 0) request_hashes(channel, node, true, entry);
+    return;
+  }
+  if (mirror.options.remirror && shadow_.live(node)) {
+    shadow_.at(node).told &= ~channel.bit;
+    mirror.extra.push_back(node);
+  }
+}
+
+// Objects told one by one: behind the walk's back or after a refusal.
+void Source::mirror_extra(Channel& channel) {
+  MirrorRun& mirror = channel.mirror;
+  std::vector<NodeId> extra;
+  extra.swap(mirror.extra);
+  for (NodeId node : extra) {
+    if (!shadow_.live(node) || (shadow_.at(node).told & channel.bit)) continue;
+    if (shadow_.is_root(node)) {
+      mirror.stack.emplace_back(node, false);
+      continue;
+    }
+    const NodeId parent = shadow_.at(node).parent;
+    if (!(shadow_.at(parent).told & channel.bit)) continue;   // The walk comes to the parent, or the parent is here too.
+    if (busy(node) || !channel.stream.has_room()) {
+      mirror.extra.push_back(node);
+      continue;
+    }
+    const int fd = directory_fd(parent);
+    if (fd < 0) {
+      add_dirty(shadow_.at(parent).parent == kNoNode ? parent : shadow_.at(parent).parent,
+                shadow_.is_root(parent) ? std::string_view{} : shadow_.name(parent), kHintName | kHintDirectory, 0);
+      mirror.extra.push_back(node);
+      continue;
+    }
+    const bool is_dir = shadow_.is_directory(node);
+    if (!is_dir && shadow_.is_regular(node) && shadow_.at(node).size > (1 << 20)) {
+      request_hashes(channel, node, mirror.active, nullptr);
+      continue;
+    }
+    if (!tell_object(channel.bit, mirror.active, node, fd, false, false)) {
+      add_dirty(parent, shadow_.name(node), kHintName | kHintContent, 0);
+      continue;
+    }
+    shadow_.at(node).told |= channel.bit;
+    if (is_dir) mirror.stack.emplace_back(node, false);
+    else tell_attributes(channel.bit, mirror.active, node, true);
+    times_.insert(parent);
+  }
+}
+
+void Source::mirror_finish(Channel& channel) {
+  MirrorRun done = std::move(channel.mirror);
+  channel.mirror = {};
+  channel.mirror.extra = std::move(done.extra);
+  const i64 ms = (monotonic_ns() - done.started_ns) / 1'000'000;
+  channel.counters.remaining = 0;
+  const StreamCounters sent = channel.stream.counters();
+  if (done.verify) {
+    tell_(Fact("verify_done").with("connection", i64{channel.options().id}).with("files", static_cast<i64>(done.files))
+              .with("bytes", static_cast<i64>(total_bytes_)).with("different", static_cast<i64>(done.different))
+              .with("missing", static_cast<i64>(done.missing)).with("orphans", static_cast<i64>(done.orphans))
+              .with("paths", std::move(done.paths)).with("omitted", static_cast<i64>(done.omitted)).with("ms", ms));
+    return;
+  }
+  tell_(Fact("mirror_done").with("connection", i64{channel.options().id}).with("files", static_cast<i64>(done.files))
+            .with("sentBytes", static_cast<i64>(sent.sent_mirror)).with("skippedBytes", static_cast<i64>(channel.counters.skipped.load()))
+            .with("orphans", static_cast<i64>(done.orphans)).with("ms", ms));
+}
+
+void Source::on_reply(Channel& channel, const Bytes& frame) {
+  wire::ReplyHeader header;
+  if (frame.size() < sizeof header) return;
+  std::memcpy(&header, frame.data(), sizeof header);
+  const u8* body = frame.data() + sizeof header;
+  const std::size_t size = frame.size() - sizeof header;
+  switch (static_cast<wire::Reply>(header.kind)) {
+    case wire::Reply::manifest: return on_manifest(channel, header.id, header, body, size);
+    case wire::Reply::hashes: return on_hashes(channel, header.id, header, body, size);
+    case wire::Reply::nak: return on_nak(channel, header, body, size);
+    default: return;
+  }
+}
+
+// The target could not do one operation. It is told again by its result, not by its history; a path that keeps
+// failing stays on the list with growing pauses while everything else goes on (P6).
+void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8* body, std::size_t size) {
+  wire::OpHeader op;
+  if (size < sizeof op) return;
+  std::memcpy(&op, body, sizeof op);
+  if (sizeof op + op.path_len + op.path2_len > size || op.mapping >= shadow_.root_count()) return;
+  const std::string path(reinterpret_cast<const char*>(body) + sizeof op, op.path_len);
+  const std::string path2(reinterpret_cast<const char*>(body) + sizeof op + op.path_len, op.path2_len);
+  auto note = [&](u32 mapping, const std::string& which) {
+    if (channel.quarantine.size() >= kQuarantineMax && !channel.quarantine.count({mapping, which})) {
+      if (!channel.broken) {
+        channel.broken = true;
+        tell_(Fact("stream_broken").with("connection", i64{channel.options().id}).with("why", std::string("too many operations failed on the target")));
+      }
+      return;
+    }
+    Quarantined& entry = channel.quarantine[{mapping, which}];
+    ++entry.attempts;
+    entry.error = static_cast<int>(header.error);
+    entry.retry_ns = monotonic_ns() + (entry.attempts == 1 ? 0 : std::min<i64>(300, 1ll << std::min(entry.attempts, 8u)) * 1'000'000'000);
+    if (entry.attempts >= 2)
+      tell_(Fact("quarantined").with("connection", i64{channel.options().id})
+                .with("path", options_.roots[mapping] + "/" + which).error({static_cast<int>(header.error), "apply"})
+                .with("count", static_cast<i64>(channel.quarantine.size())));
+  };
+  note(op.mapping, path);
+  if (static_cast<wire::OpKind>(op.kind) == wire::OpKind::rename && op.aux < shadow_.root_count()) note(op.aux, path2);
+}
+
+void Source::retry_quarantine(Channel& channel) {
+  if (channel.quarantine.empty()) return;
+  const i64 now = monotonic_ns();
+  const u64 applied = channel.stream.target().applied;
+  for (auto at = channel.quarantine.begin(); at != channel.quarantine.end();) {
+    Quarantined& entry = at->second;
+    if (entry.retry_ns == 0 && applied >= entry.sequence) {
+      at = channel.quarantine.erase(at);   // Told again, applied, and not refused: healed.
+      continue;
+    }
+    if (entry.retry_ns != 0 && entry.retry_ns <= now) {
+      entry.retry_ns = 0;
+      retell(channel, at->first.first, at->first.second, true);
+      mirror_extra(channel);
+      flush(channel);
+      entry.sequence = channel.stream.last_sequence();
+    }
+    ++at;
+  }
+  channel.counters.failed = channel.quarantine.size();
+}
+
+void Source::retell(Channel& channel, u32 mapping, const std::string& path, bool) {
+  NodeId node = shadow_.find_path(mapping, path);
+  if (node == kNoNode) {
+    if (path.empty()) return;
+    // Only below a directory that is still there; otherwise removing that one covered it.
+    wire::OpHeader header{};
+    header.kind = static_cast<u8>(wire::OpKind::remove);
+    header.mapping = static_cast<u16>(mapping);
+    emit_to(channel, false, header, path, {}, {});
+    const std::size_t slash = path.rfind('/');
+    node = shadow_.find_path(mapping, slash == std::string::npos ? std::string_view{} : std::string_view(path).substr(0, slash));
+    if (node != kNoNode && shadow_.is_directory(node) && (shadow_.at(node).told & channel.bit)) times_.insert(node);
+    return;
+  }
+  std::vector<NodeId> ancestors;
+  for (NodeId at = shadow_.at(node).parent; at != kNoNode; at = shadow_.at(at).parent) ancestors.push_back(at);
+  for (auto at = ancestors.rbegin(); at != ancestors.rend(); ++at) {
+    if (!(shadow_.at(*at).told & channel.bit)) return;   // The walk will come by.
+    wire::OpHeader header = header_for(wire::OpKind::mkdir, *at);
+    emit_to(channel, false, header, shadow_.path(*at), {}, {});
+    times_.insert(*at);
+  }
+  if (shadow_.is_root(node)) {
+    tell_attributes(channel.bit, false, node, true);
+    return;
+  }
+  shadow_.at(node).told &= ~channel.bit;
+  channel.mirror.extra.push_back(node);
+}
+
+// After a new link: answers that were on their way may be lost, so everything open is asked again.
+void Source::reissue(Channel& channel) {
+  for (MirrorDirectory& directory : channel.mirror.asked) {
+    if (directory.complete || !shadow_.live(directory.node)) continue;
+    directory.listing.clear();
+    directory.request = next_request_++;
+    wire::OpHeader header = header_for(wire::OpKind::manifest, directory.node);
+    header.id = directory.request;
+    emit_to(channel, channel.mirror.active, header, shadow_.path(directory.node), {}, {});
+  }
+  std::unordered_map<u64, HashRequest> open;
+  open.swap(channel.hash_requests);
+  for (auto& [id, request] : open) {
+    request.hashes.clear();
+    if (!shadow_.live(request.node)) {
+      channel.hash_requests_expected -= request.expected;
+      if (auto count = busy_.find(request.node); count != busy_.end() && --count->second == 0) busy_.erase(count);
+      continue;
+    }
+    const u64 fresh = next_request_++;
+    wire::OpHeader header = header_for(wire::OpKind::hashes, request.node);
+    header.arg0 = request.block;
+    header.id = fresh;
+    emit_to(channel, request.mirror, header, shadow_.path(request.node), {}, {});
+    channel.hash_requests.emplace(fresh, std::move(request));
+  }
+  flush(channel);
+}
+
+}  // namespace understudy

@@ -1,0 +1,346 @@
+#include "shadow.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace understudy {
+
+namespace {
+constexpr u64 kMix = 0x9E3779B97F4A7C15ull;
+
+u64 attributes_hash(const Attributes& a) {
+  u64 h = a.mode;
+  for (u64 v : {u64{a.uid}, u64{a.gid}, a.rdev, a.xattr_digest}) h = (h ^ v) * kMix, h ^= h >> 29;
+  return h;
+}
+}  // namespace
+
+Shadow::Shadow() : nodes_(1), attributes_(1), devices_(1) {
+  names_.push_back(0);
+}
+
+u64 Shadow::name_hash(NodeId parent, std::string_view name) const {
+  return XXH3_64bits_withSeed(name.data(), name.size(), parent * kMix);
+}
+
+u64 Shadow::inode_hash(u16 device, u64 inode) const {
+  u64 h = (inode + device) * kMix;
+  return h ^ (h >> 32);
+}
+
+u16 Shadow::device_index(u64 device) {
+  for (std::size_t i = 1; i < devices_.size(); ++i)
+    if (devices_[i] == device) return static_cast<u16>(i);
+  devices_.push_back(device);
+  return static_cast<u16>(devices_.size() - 1);
+}
+
+std::string_view Shadow::name(NodeId id) const {
+  const u32 at = nodes_[id].name_at;
+  return {names_.data() + at + 1, static_cast<u8>(names_[at])};
+}
+
+u32 Shadow::store_name(std::string_view name) {
+  if (name.empty()) return 0;
+  if (names_wasted_ > (1u << 20) && names_wasted_ * 2 > names_.size()) compact_names();
+  const u32 at = static_cast<u32>(names_.size());
+  names_.push_back(static_cast<char>(name.size()));
+  names_.insert(names_.end(), name.begin(), name.end());
+  return at;
+}
+
+void Shadow::compact_names() {
+  std::vector<char> fresh(1, 0);
+  fresh.reserve(names_.size() - names_wasted_);
+  for (Node& node : nodes_) {
+    if (!(node.flags & kNodeLive) || node.name_at == 0) continue;
+    const u32 at = static_cast<u32>(fresh.size());
+    const char* from = names_.data() + node.name_at;
+    fresh.insert(fresh.end(), from, from + 1 + static_cast<u8>(*from));
+    node.name_at = at;
+  }
+  names_.swap(fresh);
+  names_wasted_ = 0;
+}
+
+NodeId Shadow::add_root() {
+  nodes_.emplace_back();
+  nodes_.back().flags = kNodeLive;
+  ++count_;
+  return ++roots_;
+}
+
+NodeId Shadow::child(NodeId parent, std::string_view name) const {
+  return by_name_.find(name_hash(parent, name), [&](NodeId id) {
+    return nodes_[id].parent == parent && this->name(id) == name;
+  });
+}
+
+NodeId Shadow::by_inode(u64 device, u64 inode) const {
+  u16 index = 0;
+  for (std::size_t i = 1; i < devices_.size(); ++i)
+    if (devices_[i] == device) index = static_cast<u16>(i);
+  if (index == 0) return kNoNode;
+  return by_inode_.find(inode_hash(index, inode), [&](NodeId id) {
+    return nodes_[id].inode == inode && nodes_[id].device == index;
+  });
+}
+
+NodeId Shadow::find_path(u32 mapping, std::string_view path) const {
+  NodeId at = mapping + 1;
+  if (at > roots_) return kNoNode;
+  while (!path.empty() && at != kNoNode) {
+    const std::size_t slash = path.find('/');
+    at = child(at, path.substr(0, slash));
+    if (slash == std::string_view::npos) break;
+    path.remove_prefix(slash + 1);
+  }
+  return at;
+}
+
+void Shadow::link_child(NodeId id, NodeId parent) {
+  Node& node = nodes_[id];
+  node.parent = parent;
+  node.previous_sibling = kNoNode;
+  node.next_sibling = nodes_[parent].first_child;
+  if (node.next_sibling != kNoNode) nodes_[node.next_sibling].previous_sibling = id;
+  nodes_[parent].first_child = id;
+  by_name_.insert(id, [this](NodeId each) { return name_hash(nodes_[each].parent, name(each)); });
+}
+
+void Shadow::unlink_child(NodeId id) {
+  Node& node = nodes_[id];
+  by_name_.erase(id, [this](NodeId each) { return name_hash(nodes_[each].parent, name(each)); });
+  if (node.previous_sibling != kNoNode) nodes_[node.previous_sibling].next_sibling = node.next_sibling;
+  else nodes_[node.parent].first_child = node.next_sibling;
+  if (node.next_sibling != kNoNode) nodes_[node.next_sibling].previous_sibling = node.previous_sibling;
+}
+
+NodeId Shadow::add(NodeId parent, std::string_view name) {
+  NodeId id;
+  const u32 name_at = store_name(name);
+  if (!free_.empty()) {
+    id = free_.back();
+    free_.pop_back();
+    nodes_[id] = Node{};
+  } else {
+    id = static_cast<NodeId>(nodes_.size());
+    nodes_.emplace_back();
+  }
+  nodes_[id].flags = kNodeLive;
+  nodes_[id].name_at = name_at;
+  link_child(id, parent);
+  ++count_;
+  return id;
+}
+
+void Shadow::set_attributes(NodeId id, const Attributes& attributes) {
+  const u64 hash = attributes_hash(attributes);
+  auto [from, to] = attribute_ids_.equal_range(hash);
+  for (auto each = from; each != to; ++each) {
+    if (attributes_[each->second] == attributes) {
+      nodes_[id].attributes = each->second;
+      return;
+    }
+  }
+  attributes_.push_back(attributes);
+  const u32 index = static_cast<u32>(attributes_.size() - 1);
+  attribute_ids_.emplace(hash, index);
+  nodes_[id].attributes = index;
+}
+
+void Shadow::unlink_inode(NodeId id) {
+  Node& node = nodes_[id];
+  if (node.inode == 0) return;
+  auto hash_of = [this](NodeId each) { return inode_hash(nodes_[each].device, nodes_[each].inode); };
+  const NodeId head = by_inode_.find(hash_of(id), [&](NodeId each) {
+    return nodes_[each].inode == node.inode && nodes_[each].device == node.device;
+  });
+  if (head == id) {
+    if (node.next_link != kNoNode) by_inode_.replace(id, node.next_link, hash_of);
+    else by_inode_.erase(id, hash_of);
+  } else {
+    for (NodeId each = head; each != kNoNode; each = nodes_[each].next_link) {
+      if (nodes_[each].next_link == id) {
+        nodes_[each].next_link = node.next_link;
+        break;
+      }
+    }
+  }
+  node.next_link = kNoNode;
+  node.inode = 0;
+}
+
+void Shadow::set_identity(NodeId id, u64 device, u64 inode) {
+  const u16 index = device_index(device);
+  if (nodes_[id].inode == inode && nodes_[id].device == index) return;
+  unlink_inode(id);
+  Node& node = nodes_[id];
+  node.device = index;
+  node.inode = inode;
+  auto hash_of = [this](NodeId each) { return inode_hash(nodes_[each].device, nodes_[each].inode); };
+  const NodeId head = by_inode_.find(hash_of(id), [&](NodeId each) {
+    return each != id && nodes_[each].inode == inode && nodes_[each].device == index;
+  });
+  if (head != kNoNode) {
+    node.next_link = nodes_[head].next_link;
+    nodes_[head].next_link = id;
+  } else {
+    by_inode_.insert(id, hash_of);
+  }
+}
+
+void Shadow::drop(NodeId id) {
+  unlink_inode(id);
+  if (!is_root(id)) unlink_child(id);
+  names_wasted_ += name(id).size() + 1;
+  nodes_[id] = Node{};
+  free_.push_back(id);
+  --count_;
+}
+
+void Shadow::move(NodeId id, NodeId parent, std::string_view name) {
+  unlink_child(id);
+  if (this->name(id) != name) {
+    names_wasted_ += this->name(id).size() + 1;
+    nodes_[id].name_at = 0;   // The old name must not be copied should the arena be compacted now.
+    nodes_[id].name_at = store_name(name);
+  }
+  link_child(id, parent);
+}
+
+void Shadow::exchange(NodeId a, NodeId b) {
+  const NodeId parent_a = nodes_[a].parent, parent_b = nodes_[b].parent;
+  const std::string name_a(name(a)), name_b(name(b));
+  unlink_child(a);
+  unlink_child(b);
+  std::swap(nodes_[a].name_at, nodes_[b].name_at);
+  link_child(a, parent_b);
+  link_child(b, parent_a);
+}
+
+bool Shadow::inside(NodeId id, NodeId ancestor) const {
+  for (NodeId at = id; at != kNoNode; at = nodes_[at].parent)
+    if (at == ancestor) return true;
+  return false;
+}
+
+std::string Shadow::path(NodeId id) const {
+  std::size_t length = 0;
+  for (NodeId at = id; !is_root(at) && at != kNoNode; at = nodes_[at].parent) length += name(at).size() + 1;
+  if (length == 0) return {};
+  std::string out(length - 1, '/');
+  std::size_t end = out.size();
+  for (NodeId at = id; !is_root(at) && at != kNoNode; at = nodes_[at].parent) {
+    const std::string_view part = name(at);
+    end -= part.size();
+    part.copy(out.data() + end, part.size());
+    if (end > 0) --end;
+  }
+  return out;
+}
+
+u32 Shadow::mapping(NodeId id) const {
+  while (!is_root(id)) id = nodes_[id].parent;
+  return id - 1;
+}
+
+u64 Shadow::memory() const {
+  return nodes_.capacity() * sizeof(Node) + names_.capacity() + by_name_.bytes() + by_inode_.bytes() +
+         free_.capacity() * sizeof(NodeId) + attributes_.capacity() * sizeof(Attributes);
+}
+
+// Snapshot layout: u32 root count, u32 device count, devices; u32 attribute count, attributes; then records in
+// pre-order: parent (record number, 0 for roots), Node fields, name. Little-endian, this program's own.
+namespace {
+struct SnapshotRecord {
+  u64 inode;
+  i64 size, mtime_ns, ctime_ns;
+  u32 parent, attributes;
+  u16 device, flags;
+  u8 name_len, reserved[3];
+};
+static_assert(sizeof(SnapshotRecord) == 48);
+}  // namespace
+
+void Shadow::save(Bytes& out) const {
+  const u32 counts[3] = {roots_, static_cast<u32>(devices_.size()), static_cast<u32>(attributes_.size())};
+  out.append(counts, sizeof counts);
+  out.append(devices_.data(), devices_.size() * sizeof(u64));
+  out.append(attributes_.data(), attributes_.size() * sizeof(Attributes));
+  std::vector<u32> number(nodes_.size(), 0);
+  u32 next = 0;
+  std::vector<NodeId> stack;
+  for (NodeId root = roots_; root >= 1; --root) stack.push_back(root);
+  while (!stack.empty()) {
+    const NodeId id = stack.back();
+    stack.pop_back();
+    number[id] = ++next;
+    const Node& node = nodes_[id];
+    const std::string_view text = name(id);
+    SnapshotRecord record{};
+    record.inode = node.inode;
+    record.size = node.size;
+    record.mtime_ns = node.mtime_ns;
+    record.ctime_ns = node.ctime_ns;
+    record.parent = node.parent == kNoNode ? 0 : number[node.parent];
+    record.attributes = node.attributes;
+    record.device = node.device;
+    record.flags = node.flags & (kNodeLive | kNodeRacy | kNodeSilent | kNodePartial);
+    record.name_len = static_cast<u8>(text.size());
+    out.append(&record, sizeof record);
+    out.append(text.data(), text.size());
+    for (NodeId child = node.first_child; child != kNoNode; child = nodes_[child].next_sibling) stack.push_back(child);
+  }
+}
+
+bool Shadow::load(const u8* data, std::size_t size) {
+  const u8* end = data + size;
+  auto take = [&](void* to, std::size_t count) {
+    if (static_cast<std::size_t>(end - data) < count) return false;
+    if (count > 0) std::memcpy(to, data, count);
+    data += count;
+    return true;
+  };
+  u32 counts[3];
+  if (!take(counts, sizeof counts) || counts[1] == 0 || counts[1] > 65'535 || counts[2] == 0) return false;
+  if (static_cast<std::size_t>(end - data) / sizeof(Attributes) < counts[2]) return false;
+  *this = Shadow();
+  devices_.resize(counts[1]);
+  std::vector<Attributes> attributes(counts[2]);
+  if (!take(devices_.data(), counts[1] * sizeof(u64))) return false;
+  if (!take(static_cast<void*>(attributes.data()), counts[2] * sizeof(Attributes))) return false;
+  attributes_ = attributes;
+  for (u32 i = 1; i < counts[2]; ++i) attribute_ids_.emplace(attributes_hash(attributes_[i]), i);
+  for (u32 i = 0; i < counts[0]; ++i) add_root();
+  NodeId next_root = 1;
+  std::vector<NodeId> ids(1, kNoNode);
+  while (data < end) {
+    SnapshotRecord record;
+    char text[256];
+    if (!take(&record, sizeof record) || !take(text, record.name_len)) return false;
+    if (record.attributes >= counts[2] || record.device >= counts[1] || record.parent >= ids.size()) return false;
+    NodeId id;
+    if (record.parent == 0) {
+      if (next_root > roots_) return false;
+      id = next_root++;
+    } else {
+      id = add(ids[record.parent], {text, record.name_len});
+    }
+    ids.push_back(id);
+    Node& node = nodes_[id];
+    node.size = record.size;
+    node.mtime_ns = record.mtime_ns;
+    node.ctime_ns = record.ctime_ns;
+    node.attributes = record.attributes;
+    node.flags = record.flags | kNodeLive;
+    if (record.inode != 0) set_identity(id, devices_[record.device], record.inode);
+  }
+  return next_root == roots_ + 1;
+}
+
+}  // namespace understudy

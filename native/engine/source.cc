@@ -1,0 +1,444 @@
+#include "source.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+
+namespace understudy {
+
+namespace {
+constexpr i64 kRootCheckNs = 1'000'000'000;
+constexpr i64 kSnapshotEveryNs = 300'000'000'000;
+constexpr u64 kTouchedLogMax = 64u << 20;      // beyond it a new snapshot is due
+constexpr i64 kHeartbeatNs = 1'000'000'000;
+
+// File system and inode: survives a reboot, unlike device numbers.
+std::string identity_of(int fd) {
+  struct stat stat;
+  struct statfs fs;
+  if (::fstat(fd, &stat) != 0 || ::fstatfs(fd, &fs) != 0) return {};
+  return std::to_string(static_cast<u64>(fs.f_type)) + ":" + std::to_string(static_cast<u32>(fs.f_fsid.__val[0])) + "." +
+         std::to_string(static_cast<u32>(fs.f_fsid.__val[1])) + ":" + std::to_string(stat.st_ino);
+}
+}  // namespace
+
+Source::Source(SourceOptions options, Tell tell)
+    : options_(std::move(options)), tell_(std::move(tell)), rules_(options_.rules),
+      wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  for (std::string& root : options_.roots) {
+    while (root.size() > 1 && root.back() == '/') root.pop_back();
+    roots_.push_back({root, -1});
+  }
+  options_.exclude.push_back(options_.state_dir);
+  identities_ = options_.root_identity;
+  identities_.resize(roots_.size());
+}
+
+Source::~Source() { close(); }
+
+void Source::start() { worker_ = std::thread([this] { work(); }); }
+
+void Source::close() {
+  if (!worker_.joinable()) return;
+  stopping_ = true;
+  wake();
+  worker_.join();
+}
+
+void Source::wake() {
+  const u64 one = 1;
+  (void)!::write(wake_.get(), &one, sizeof one);
+}
+
+void Source::run(std::function<void()> command) {
+  {
+    std::lock_guard lock(command_mutex_);
+    commands_.push_back(std::move(command));
+  }
+  wake();
+}
+
+void Source::run_commands() {
+  std::vector<std::function<void()>> now;
+  {
+    std::lock_guard lock(command_mutex_);
+    now.swap(commands_);
+  }
+  for (auto& command : now) command();
+}
+
+SourceStatistics Source::statistics() const {
+  std::lock_guard lock(statistics_mutex_);
+  return statistics_;
+}
+
+void Source::add_channel(std::shared_ptr<Channel> channel) {
+  run([this, channel] { attach(channel); });
+}
+
+void Source::remove_channel(const std::shared_ptr<Channel>& channel, bool forget) {
+  channel->disconnect();   // Its thread is gone then; what it queued as commands runs before the next line's.
+  run([this, channel, forget] { detach(*channel, forget); });
+}
+
+void Source::attach(const std::shared_ptr<Channel>& channel) {
+  for (u32 slot = 0; slot < 32 && channel->bit == 0; ++slot)
+    if (!(all_ & (1u << slot))) channel->bit = 1u << slot;
+  if (channel->bit == 0) {
+    tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string("a set carries at most 32 connections")));
+    return;
+  }
+  all_ |= channel->bit;
+  if (channel->replicating) replicating_ |= channel->bit;
+  channels_.push_back(channel);
+  channel->attached = true;
+  for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told |= channel->bit;
+  // A connection of an earlier run: the shadow says what it holds, the touched log what is uncertain.
+  const std::string marker = channel->options().state_dir + "/attached";
+  const bool known = ::access(marker.c_str(), F_OK) == 0;
+  Fd(::open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (known && shadow_loaded_) {
+    for (const SetPath& path : startup_repair_) retell(*channel, path.mapping, path.path, true);
+  } else if (known) {
+    tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string("the source was restarted without its shadow")));
+  }
+  channel->connect();
+}
+
+void Source::detach(Channel& channel, bool forget) {
+  cancel_work(channel);
+  replicating_ &= ~channel.bit;
+  all_ &= ~channel.bit;
+  if (forget) ::unlink((channel.options().state_dir + "/attached").c_str());
+  for (auto at = barriers_.begin(); at != barriers_.end();) {
+    if (at->channel != &channel) {
+      ++at;
+      continue;
+    }
+    tell_(Fact("barrier_failed").with("connection", i64{channel.options().id}).with("token", at->token).with("why", std::string("disconnected")));
+    at = barriers_.erase(at);
+  }
+  force_ = !barriers_.empty();
+  for (auto at = channels_.begin(); at != channels_.end(); ++at) {
+    if (at->get() != &channel) continue;
+    const std::shared_ptr<Channel> keep = *at;   // `channel` lives until here returns.
+    channels_.erase(at);
+    return;
+  }
+}
+
+void Source::set_replicating(Channel& channel, bool on) {
+  channel.replicating = on;
+  channel.counters.replicating = on;
+  if (on) replicating_ |= channel.bit;
+  else replicating_ &= ~channel.bit;
+}
+
+void Source::on_welcome(Channel& channel, const wire::StreamPosition& position, Bytes payload) {
+  std::vector<SetPath> repair;
+  const Resume resume = channel.broken ? Resume::broken : channel.stream.welcome(position, repair);
+  if (resume == Resume::broken) {
+    if (!channel.broken) {
+      channel.broken = true;
+      if (channel.mirror.active) mirror_stop(channel, "the target does not know this stream any more");
+      tell_(Fact("stream_broken").with("connection", i64{channel.options().id}).with("why", std::string("the target does not know this stream any more")));
+    }
+    tell_(Fact("link_up").with("connection", i64{channel.options().id}).with("welcome", std::move(payload)).flag("resumed", false));
+    return;
+  }
+  if (resume == Resume::repair) {
+    flush(channel);
+    channel.stream.restart();
+    for (const SetPath& path : repair) retell(channel, path.mapping, path.path, true);
+    channel.connect();
+    return;
+  }
+  reissue(channel);
+  channel.begin_sending();
+  tell_(Fact("link_up").with("connection", i64{channel.options().id}).with("welcome", std::move(payload)).flag("resumed", true));
+}
+
+void Source::continue_stopped(bool never_again) {
+  run([this, never_again] {
+    if (stopped_) accept_roots_ = true;
+    if (held_) guard_off_once_ = true;
+    if (never_again) options_.guard_percent = options_.guard_count = 0;
+    root_check_ns_ = 0;
+  });
+}
+
+void Source::request_rescan(std::string why) {
+  run([this, why] { lost(why); });
+}
+
+void Source::close_roots() {
+  fds_.clear();
+  for (CaptureRoot& root : roots_) {
+    if (root.fd >= 0) ::close(root.fd);
+    root.fd = -1;
+  }
+  roots_open_ = false;
+}
+
+void Source::root_problem(const std::string& detail) {
+  close_roots();
+  if (stopped_) return;
+  stopped_ = true;
+  if (capture_) capture_->stop();
+  capture_.reset();
+  tell_(Fact("source_stopped").with("source", i64{options_.id}).with("why", std::string("root_changed")).with("detail", detail)
+            .with("deleted", 0).with("total", static_cast<i64>(shadow_.count())));
+}
+
+// Opens the roots for this cycle and makes sure that each is the directory it was (I11): an unmounted file system
+// shows an empty directory, and nothing may be concluded from that.
+bool Source::open_roots() {
+  if (roots_open_) return true;
+  const i64 now = monotonic_ns();
+  if (stopped_ && now - root_check_ns_ < kRootCheckNs) return false;
+  root_check_ns_ = now;
+  for (std::size_t i = 0; i < roots_.size(); ++i) {
+    Fd fd(::open(roots_[i].path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) {
+      root_problem(roots_[i].path + ": " + std::strerror(errno));
+      return false;
+    }
+    const std::string identity = identity_of(fd.get());
+    if (identities_[i].empty() || (accept_roots_ && stopped_)) identities_[i] = identity;
+    if (identities_[i] != identity) {
+      root_problem(roots_[i].path + " is not the directory it was (" + identity + " in place of " + identities_[i] +
+                   "): unmounted or replaced");
+      return false;
+    }
+    roots_[i].fd = fd.release();
+  }
+  roots_open_ = true;
+  if (stopped_) {
+    stopped_ = accept_roots_ = false;
+    tell_(Fact("source_continues").with("source", i64{options_.id}));
+  }
+  for (std::size_t i = 0; i < roots_.size(); ++i) {
+    struct stat stat;
+    if (::fstat(roots_[i].fd, &stat) == 0) shadow_.set_identity(static_cast<NodeId>(i + 1), stat.st_dev, stat.st_ino);
+  }
+  if (!capture_) {
+    if (!start_capture()) {
+      close_roots();
+      return false;
+    }
+    begin_rescan();
+  }
+  return true;
+}
+
+bool Source::start_capture() {
+  std::string degraded;
+  Result<std::unique_ptr<Capture>> capture = open_capture(options_.capture, CaptureOptions{}, roots_, wake_.get(), degraded);
+  if (!capture) {
+    root_problem(std::string("capture cannot start: ") + capture.error().call + ": " + std::strerror(capture.error().code));
+    return false;
+  }
+  capture_ = std::move(*capture);
+  if (!degraded.empty() && degraded != degraded_) {
+    degraded_ = degraded;
+    tell_(Fact("source_degraded").with("source", i64{options_.id}).with("why", std::string("capture")).with("detail", degraded));
+  }
+  return true;
+}
+
+void Source::barrier(Channel& channel, i64 token) {
+  barriers_.push_back({&channel, token, monotonic_ns(), 0});
+  force_ = true;
+  if (capture_) capture_->barrier();
+  if (scanning_) sweep_again_ = true;
+  else begin_rescan();   // Stores through mappings raise no event; the sweep finds them.
+}
+
+bool Source::barrier_met(const Barrier& barrier) const {
+  const Channel& channel = *barrier.channel;
+  if (scanning_ || sweep_again_ || !scan_.empty() || !missing_.empty() || !times_.empty()) return false;
+  if (mirror_running(channel)) return false;
+  for (const Dirty& dirty : dirty_)
+    if (dirty.since_ns <= barrier.asked_ns || dirty.attempts > 0) return false;
+  for (const auto& job : jobs_)
+    if ((job->mask & channel.bit) && job->since_ns <= barrier.asked_ns) return false;
+  for (const auto& [id, request] : channel.hash_requests)
+    if (!request.verify && request.since_ns <= barrier.asked_ns) return false;
+  for (const auto& [path, entry] : channel.quarantine)
+    if (entry.attempts < 4) return false;   // A path that keeps failing is named in the status, it does not block.
+  return true;
+}
+
+void Source::finish_barriers() {
+  for (auto at = barriers_.begin(); at != barriers_.end();) {
+    Channel& channel = *at->channel;
+    const char* failed = nullptr;
+    if (channel.broken) failed = "a mirror is required";
+    else if (stopped_) failed = "the set is stopped: a root is not what it was";
+    else if (held_) failed = "the set is stopped by its mass-delete guard";
+    else if (!channel.replicating && !channel.mirror.active) failed = "replication is stopped";
+    else if (channel.mirror.paused) failed = "the mirror is paused";
+    if (failed == nullptr && at->sequence == 0 && barrier_met(*at)) {
+      wire::OpHeader header{};
+      header.kind = static_cast<u8>(wire::OpKind::checkpoint);
+      emit_to(channel, false, header, {}, {}, {});
+      flush(channel);
+      at->sequence = channel.stream.last_sequence();
+      at->asked_ns = monotonic_ns();
+    }
+    if (failed != nullptr) {
+      tell_(Fact("barrier_failed").with("connection", i64{channel.options().id}).with("token", at->token).with("why", std::string(failed)));
+    } else if (at->sequence != 0 && channel.stream.target().durable >= at->sequence) {
+      // What the target refused since is told again first.
+      if (!barrier_met({at->channel, 0, 0, 0}) && !channel.quarantine.empty()) {
+        at->sequence = 0;
+        ++at;
+        continue;
+      }
+      tell_(Fact("barrier_done").with("connection", i64{channel.options().id}).with("token", at->token));
+    } else {
+      ++at;
+      continue;
+    }
+    at = barriers_.erase(at);
+  }
+  force_ = std::any_of(barriers_.begin(), barriers_.end(), [](const Barrier& each) { return each.sequence == 0; });
+}
+
+void Source::publish() {
+  SourceStatistics now;
+  now.state = stopped_ || held_ ? "stopped" : !ready_told_ ? "opening" : scanning_ && !barriers_.size() && sweep_due_ns_ == 0 ? "rescanning" : "watching";
+  if (capture_) {
+    const CaptureStatistics capture = capture_->statistics();
+    now.capture = capture_->name();
+    now.events = capture.events;
+    now.lost = capture.lost;
+  }
+  now.files = shadow_.count();
+  now.bytes = total_bytes_;
+  now.dirty = dirty_.size() + jobs_.size() + missing_.size();
+  now.shadow_bytes = shadow_.memory() + indexes_.bytes();
+  now.unreadable = unreadable_;
+  {
+    std::lock_guard lock(statistics_mutex_);
+    statistics_ = std::move(now);
+  }
+  for (const auto& channel : channels_) {
+    const MirrorRun& mirror = channel->mirror;
+    channel->counters.mirror = !mirror.active ? 0 : mirror.verify ? 4 : mirror.paused ? 2 : mirror.waiting ? 3 : 1;
+    channel->counters.failed = channel->quarantine.size();
+  }
+}
+
+// One round of everything. True when more can be done at once.
+bool Source::work_once() {
+  run_commands();
+  if (!open_roots()) {
+    finish_barriers();
+    return false;
+  }
+  capture_->deliver(roots_, *this);
+  bool more = false;
+  // While no channel can take more, changes wait as dirty names: bounded by the number of files, not of writes.
+  bool room = replicating_ == 0;
+  bool any_ready = false;
+  for (const auto& channel : channels_) any_ready |= channel->replicating && channel->ready();
+  for (const auto& channel : channels_)
+    if (channel->replicating) room |= channel->stream.has_room() && (channel->ready() || !any_ready);
+  if (room) {
+    more |= process_dirty();
+    for (int i = 0; i < 64 && !scan_.empty(); ++i) more |= scan_step();
+  }
+  if (scanning_ && scan_.empty()) {
+    scanning_ = false;
+    sweep_due_ns_ = 0;
+    if (!ready_told_) {
+      ready_told_ = true;
+      tell_(Fact("source_ready").with("source", i64{options_.id}).with("capture", std::string(capture_->name()))
+                .with("rootIdentity", identities_).with("files", static_cast<i64>(shadow_.count()))
+                .with("bytes", static_cast<i64>(total_bytes_)).with("ms", (monotonic_ns() - scan_started_ns_) / 1'000'000));
+    }
+    if (sweep_again_) {
+      sweep_again_ = false;
+      begin_rescan();
+    }
+    more = true;
+  }
+  more |= step_jobs();
+  if (room && !scanning_) more |= release_deletes(force_);
+  if (room && dirty_.empty()) directory_times();
+  for (std::size_t i = 0; i < channels_.size(); ++i) more |= mirror_step(*channels_[i]);
+  flush_all();
+  finish_barriers();
+  return more;
+}
+
+int Source::idle_ms() {
+  const i64 now = monotonic_ns();
+  i64 next = now + 1'000'000'000;
+  for (const Dirty& dirty : dirty_) {
+    next = std::min(next, dirty.due_ns);
+    if (next <= now) break;
+  }
+  if (!missing_.empty() && !held_) next = std::min(next, last_missing_ns_ + 150'000'000);
+  if (!jobs_.empty() || !barriers_.empty()) next = std::min(next, now + 5'000'000);
+  if (options_.sweep_ms != 0 && ready_told_) next = std::min(next, sweep_due_ns_);
+  return static_cast<int>(std::clamp<i64>((next - now + 999'999) / 1'000'000, 0, 1'000));
+}
+
+void Source::work() {
+  ::pthread_setname_np(::pthread_self(), "us-source");
+  ::unshare(CLONE_FS);   // This thread may change its directory (xattr.cc) without moving the others.
+  shadow_loaded_ = load_state(startup_repair_);
+  if (!shadow_loaded_)
+    while (shadow_.root_count() < roots_.size()) shadow_.add_root();
+  for (NodeId node = 1; node < shadow_.limit(); ++node)
+    if (shadow_.live(node) && shadow_.is_regular(node)) total_bytes_ += static_cast<u64>(shadow_.at(node).size);
+  i64 heartbeat_ns = 0, published_ns = 0;
+  snapshot_ns_ = monotonic_ns();
+  while (!stopping_) {
+    const bool more = work_once();
+    const i64 now = monotonic_ns();
+    if (now - published_ns > 50'000'000 || !more) {
+      publish();
+      published_ns = now;
+    }
+    if (now - heartbeat_ns > kHeartbeatNs) {
+      heartbeat_ns = now;
+      for (const auto& channel : channels_) {
+        if (!channel->ready() || channel->broken || channel->stream.oldest_unapplied_ns() != 0) continue;
+        wire::OpHeader header{};
+        header.kind = static_cast<u8>(wire::OpKind::heartbeat);
+        header.arg0 = static_cast<u64>(realtime_ns());
+        emit_to(*channel, false, header, {}, {}, {});
+        flush(*channel);
+      }
+    }
+    if (options_.sweep_ms != 0 && ready_told_ && !scanning_) {
+      if (sweep_due_ns_ == 0) sweep_due_ns_ = now + i64{options_.sweep_ms} * 1'000'000;
+      else if (now >= sweep_due_ns_) begin_rescan();
+    }
+    if (ready_told_ && (touched_log_bytes_ > kTouchedLogMax || (now - snapshot_ns_ > kSnapshotEveryNs && touched_log_bytes_ > 0)))
+      save_state(false);
+    if (more) continue;
+    close_roots();
+    pollfd wait{wake_.get(), POLLIN, 0};
+    if (::poll(&wait, 1, idle_ms()) > 0) {
+      u64 drop;
+      (void)!::read(wake_.get(), &drop, sizeof drop);
+    }
+  }
+  run_commands();
+  if (capture_) capture_->stop();
+  if (ready_told_ && !stopped_) save_state(true);
+  close_roots();
+  std::vector<std::shared_ptr<Channel>> channels;
+  channels.swap(channels_);
+}
+
+}  // namespace understudy

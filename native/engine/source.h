@@ -1,0 +1,292 @@
+// One replication set on its source (DESIGN 6 and 7): shadow tree, capture, reconcile, mirror, and the channels that
+// carry the result. One worker thread owns everything except what is marked thread-safe.
+//
+//   hints -> dirty names -> reconcile (statx against the shadow) -> operations -> each channel's stream
+//
+// "Told" is the key word: a channel has been told about an object when its stream holds the object's state. Changes
+// are told to channels that were told before; a mirror tells the rest, walking directories parents first. So one pass
+// of reading serves every channel, and a mirror can never overwrite a newer change (I1).
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "block_index.h"
+#include "capture.h"
+#include "channel.h"
+#include "fact.h"
+#include "rules.h"
+#include "shadow.h"
+
+namespace understudy {
+
+struct SourceOptions {
+  i32 id = 0;
+  std::string name;
+  std::string state_dir;
+  std::vector<std::string> roots;
+  std::vector<Rule> rules;
+  std::vector<std::string> exclude;
+  std::string capture = "auto";
+  u32 sweep_ms = 0;
+  u32 guard_percent = 0, guard_count = 0;   // both 0: no mass-delete guard
+  std::vector<std::string> root_identity;   // as reported by `source_ready`; empty at first start
+};
+
+struct SourceStatistics {
+  std::string state = "opening", capture;
+  u64 files = 0, directories = 0, bytes = 0, dirty = 0, events = 0, lost = 0, shadow_bytes = 0, unreadable = 0;
+};
+
+class Source final : CaptureSink {
+ public:
+  Source(SourceOptions options, Tell tell);
+  ~Source() override;
+
+  // --- thread-safe ---
+  void start();
+  void close();                                   // persists the shadow and joins the worker
+  SourceStatistics statistics() const;
+  void add_channel(std::shared_ptr<Channel> channel);
+  void remove_channel(const std::shared_ptr<Channel>& channel, bool forget);
+  // Runs `command` on the worker, soon.
+  void run(std::function<void()> command);
+  void wake();
+  void continue_stopped(bool never_again);
+  void request_rescan(std::string why);
+
+  // --- worker only (called by commands) ---
+  void mirror_start(Channel& channel, const MirrorOptions& options, bool verify);
+  void mirror_stop(Channel& channel, const char* why);
+  void barrier(Channel& channel, i64 token);
+  void set_replicating(Channel& channel, bool on);
+  void on_welcome(Channel& channel, const wire::StreamPosition& position, Bytes payload);
+  void on_reply(Channel& channel, const Bytes& frame);
+  void link_opened(Channel& channel);
+
+ private:
+  using Mask = u32;
+
+  // One hint, merged per directory and name.
+  struct Dirty {
+    NodeId directory;
+    std::string name;
+    u32 what;
+    u32 attempts;
+    i64 since_ns;   // first hint, monotonic
+    i64 due_ns;     // not before
+  };
+  // Reading one large file in steps, for one mirror or for all channels that were told about it.
+  struct FileJob {
+    NodeId node = kNoNode;
+    u64 inode = 0;
+    Mask mask = 0;
+    Channel* mirror = nullptr;      // set: belongs to this channel's mirror
+    enum class Mode { whole, delta, exchange } mode = Mode::whole;
+    bool fresh = false;
+    Fd file;
+    struct statx before {};
+    u64 offset = 0;
+    u64 size = 0;
+    u32 block = 4096;
+    BlockIndex index;               // hashes of what is told by this job
+    std::vector<u64> theirs;        // exchange: target's hashes
+    u64 their_size = 0;
+    bool attributes_differ = true;
+    bool created = false;           // the create operation is out
+    bool begun = false;
+    bool stale = false;             // changed while we read: look again afterwards
+    bool changed = false;           // something had to be sent
+    u64 skipped = 0;
+    i64 started_ns = 0, spent_ns = 0;
+    i64 since_ns = 0;               // age of the oldest hint behind it (barriers wait for that)
+  };
+  struct Barrier {
+    Channel* channel;
+    i64 token;
+    i64 asked_ns;                   // changes up to here must be told ...
+    u64 sequence;                   // ... 0 until they are; then the batch that must be durable
+  };
+
+  // source.cc: life and loop
+  void work();
+  bool open_roots();
+  void close_roots();
+  void root_problem(const std::string& detail);
+  void run_commands();
+  bool start_capture();
+  void publish();
+  int idle_ms();
+  void finish_barriers();
+  bool barrier_met(const Barrier& barrier) const;
+  bool work_once();
+
+  // reconcile.cc: hints into operations
+  NodeId find_directory(u64 device, u64 inode) override;
+  bool is_directory(NodeId node, u64 inode) override;
+  void hint(NodeId directory, std::string_view name, u32 what) override;
+  void unknown_directory(std::string_view path, std::string_view name, u32 what) override;
+  void lost(std::string_view why) override;
+  void add_dirty(NodeId directory, std::string_view name, u32 what, i64 delay_ns, u32 attempts = 0, i64 since_ns = 0);
+  bool process_dirty();
+  enum class Outcome { done, later, occupied };
+  Outcome reconcile(NodeId directory, const std::string& name, u32 what, u32 attempts, bool final);
+  void appear(NodeId directory, int directory_fd, const std::string& name, const struct statx& stat, u32 what);
+  void replace(NodeId occupant, NodeId directory, int directory_fd, const std::string& name, const struct statx& stat, u32 what);
+  void update(NodeId node, int directory_fd, const struct statx& stat, u32 what);
+  void create(NodeId directory, int directory_fd, const std::string& name, const struct statx& stat, bool replaces);
+  void link_to(NodeId existing, NodeId directory, int directory_fd, const std::string& name, const struct statx& stat);
+  void rename_to(NodeId node, NodeId directory, const std::string& name);
+  void missing(NodeId node);
+  bool release_deletes(bool force);
+  void remove_node(NodeId node, bool emit);
+  void forget_node(NodeId node);
+  bool still_there(NodeId node, u64 device, u64 inode, u64* found = nullptr);
+  void directory_times();
+  void apply_stat(NodeId node, const struct statx& stat);
+  Attributes attributes_of(const struct statx& stat, u64 xattr_digest) const;
+  Verdict verdict(NodeId directory, const std::string& name, bool is_directory) const;
+  int directory_fd(NodeId directory);             // cached for this cycle; -1: not there now
+  bool scanning_first() const { return !ready_told_; }
+  bool scan_step();                               // lists directories waiting in scan_
+  void begin_rescan();
+  std::string absolute_path(NodeId node) const;
+  void unreadable(const std::string& path, const SysError& error);
+
+  // emit.cc: operations into batches
+  Mask told_mask(NodeId node) const { return shadow_.at(node).told & replicating_; }
+  void emit(Mask mask, bool mirror, wire::OpHeader& header, std::string_view path, std::string_view path2 = {},
+            std::string_view data = {});
+  void emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
+               std::string_view path2, std::string_view data);
+  void touch(Channel& channel, u32 mapping, std::string_view path);
+  void flush(Channel& channel);
+  void flush_all();
+  wire::OpHeader header_for(wire::OpKind kind, NodeId node) const;
+  void tell_attributes(Mask mask, bool mirror, NodeId node, bool times);
+  void tell_xattrs(Mask mask, bool mirror, NodeId node, int directory_fd, const char* name);
+  bool tell_object(Mask mask, bool mirror, NodeId node, int directory_fd, bool fresh, bool replaces);
+  void channel_broken(Channel& channel);
+
+  // content.cc: bytes of regular files
+  bool tell_small(Mask mask, bool mirror, NodeId node, int file, const struct statx& stat, bool fresh, bool replaces);
+  void content_changed(NodeId node, int directory_fd, const struct statx& stat);
+  FileJob* start_job(NodeId node, Mask mask, Channel* mirror, FileJob::Mode mode, bool fresh);
+  bool step_job(FileJob& job);                    // false: finished or given up
+  bool step_jobs();
+  void tell_created(FileJob& job);
+  void finish_job(FileJob& job);
+  void send_range(FileJob& job, u64 offset, std::string_view data);
+  void request_hashes(Channel& channel, NodeId node, bool mirror, const wire::ManifestEntry* entry);
+  bool busy(NodeId node) const { return busy_.count(node) != 0; }
+
+  // mirror.cc: the walk
+  bool mirror_step(Channel& channel);
+  void mirror_request(Channel& channel);
+  bool mirror_directory(Channel& channel);
+  bool mirror_node(Channel& channel, NodeId node, int directory_fd);
+  void mirror_finish(Channel& channel);
+  void verify_node(Channel& channel, NodeId node, const wire::ManifestEntry* entry);
+  bool mirror_running(const Channel& channel) const;
+  void mirror_open(Channel& channel);
+  void mirror_close(Channel& channel);
+  void mirror_extra(Channel& channel);
+  void cancel_work(Channel& channel);
+  void attach(const std::shared_ptr<Channel>& channel);
+  void detach(Channel& channel, bool forget);
+  u32 mirror_jobs(const Channel& channel) const;
+  void on_manifest(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size);
+  void on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size);
+  void on_nak(Channel& channel, const wire::ReplyHeader& header, const u8* body, std::size_t size);
+  void retell(Channel& channel, u32 mapping, const std::string& path, bool compare);
+  void reissue(Channel& channel);
+  void retry_quarantine(Channel& channel);
+  bool entry_differs(const wire::ManifestEntry& entry, NodeId node, bool metadata) const;
+
+  // persist.cc: shadow snapshots and the touched log
+  bool load_state(std::vector<SetPath>& repair);
+  void save_state(bool clean);
+  void log_touched();
+  std::string state_path(const char* name) const { return options_.state_dir + "/" + name; }
+
+  friend class Channel;
+
+  SourceOptions options_;
+  Tell tell_;
+  Rules rules_;
+  Shadow shadow_;
+  BlockIndexes indexes_{48u << 20};
+  std::unique_ptr<Capture> capture_;
+  Fd wake_;
+  std::thread worker_;
+  std::atomic<bool> stopping_{false};
+
+  std::mutex command_mutex_;
+  std::vector<std::function<void()>> commands_;
+  mutable std::mutex statistics_mutex_;
+  SourceStatistics statistics_;
+
+  std::vector<std::shared_ptr<Channel>> channels_;
+  Mask replicating_ = 0;          // channels that replication operations go to
+  Mask all_ = 0;                  // bits in use
+
+  std::vector<CaptureRoot> roots_;
+  std::vector<std::string> identities_;
+  bool roots_open_ = false;
+  bool stopped_ = false;          // a root is not what it was
+  bool held_ = false;             // mass-delete guard
+  bool guard_off_once_ = false;
+  bool ready_told_ = false;
+  bool accept_roots_ = false;
+  i64 root_check_ns_ = 0;
+  std::string degraded_;
+
+  std::unordered_map<std::string, u32> dirty_index_;   // directory id + name -> position
+  std::vector<Dirty> dirty_;
+  std::vector<std::pair<NodeId, i64>> missing_;        // node, monotonic time seen
+  i64 last_missing_ns_ = 0;
+  std::deque<std::pair<i64, u64>> deleted_;            // time, objects: the guard's window
+  std::unordered_set<NodeId> times_;                   // directories whose mtime is to be told
+  std::unordered_map<NodeId, Fd> fds_;                 // open directories of this cycle
+  std::vector<NodeId> scan_;                           // directories to list
+  u32 scan_what_ = 0;
+  bool scanning_ = false;
+  i64 scan_started_ns_ = 0;
+  i64 sweep_due_ns_ = 0;
+  bool sweep_again_ = false;                           // asked for while one was running
+  i64 scan_since_ns_ = 0;
+  i64 current_since_ns_ = 0;                           // of the hint being worked off; 0: none
+  bool force_ = false;                                 // a barrier waits: nothing may be delayed
+  std::vector<Barrier> barriers_;
+
+  std::deque<std::unique_ptr<FileJob>> jobs_;
+  std::unordered_map<NodeId, u32> busy_;               // nodes with a job or an exchange, counted
+  std::unordered_set<NodeId> stale_;                   // changed while busy
+  std::unordered_map<NodeId, i64> hot_;                // large files: not to be read again before
+  Bytes read_buffer_;
+  u64 next_request_ = 1;
+
+  std::vector<SetPath> startup_repair_;                // touched in the last run: compared on every channel
+  bool shadow_loaded_ = false;
+  std::vector<SetPath> logged_;                        // touched since the log was last written
+  Fd touched_log_;
+  u64 touched_log_bytes_ = 0;
+  i64 snapshot_ns_ = 0;
+  u64 unreadable_ = 0;
+  i64 unreadable_told_ns_ = 0;
+  u64 unreadable_untold_ = 0;
+  u64 total_bytes_ = 0;
+};
+
+}  // namespace understudy

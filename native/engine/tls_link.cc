@@ -1,0 +1,554 @@
+#include "tls_link.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <zstd.h>
+
+#include <algorithm>
+
+#include "crc.h"
+#include "tls_util.h"
+
+namespace understudy {
+
+namespace {
+
+constexpr std::size_t kOutMax = 512u << 10;     // encrypted bytes waiting for the socket
+constexpr std::size_t kWriteChunk = 64u << 10;  // plain bytes per SSL_write
+constexpr std::size_t kReadChunk = 256u << 10;
+constexpr std::size_t kControlMax = 65'536;
+constexpr i64 kPingEveryNs = 1'000'000'000;
+constexpr int kZstdLevels[] = {0, 1, 3, 9};     // TRN-41: minimum, medium, maximum
+
+Status wait_socket(int fd, short events, u32 timeout_ms, int wake) {
+  pollfd polls[2] = {{fd, events, 0}, {wake, POLLIN, 0}};
+  const int ready = ::poll(polls, 2, static_cast<int>(timeout_ms));
+  if (ready < 0 && errno != EINTR) return sys_error("poll");
+  if (ready == 0) return SysError{ETIMEDOUT, "connect"};
+  return ok();
+}
+
+void tune(int fd) {
+  const int one = 1, user_timeout_ms = 20'000;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
+}
+
+std::string address_text(const sockaddr* address, socklen_t size) {
+  char host[NI_MAXHOST], port[NI_MAXSERV];
+  if (::getnameinfo(address, size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    return "?";
+  return std::string(host) + ":" + port;
+}
+
+}  // namespace
+
+// The TLS engine reads and writes our own buffers, so that one system call moves many records.
+int link_bio_write(BIO* bio, const char* data, int size) {
+  auto* link = static_cast<Link*>(BIO_get_data(bio));
+  link->out_.append(data, static_cast<std::size_t>(size));
+  return size;
+}
+
+int link_bio_read(BIO* bio, char* data, int size) {
+  auto* link = static_cast<Link*>(BIO_get_data(bio));
+  BIO_clear_retry_flags(bio);
+  const std::size_t have = link->in_.size() - link->in_at_;
+  if (have == 0) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  const std::size_t take = std::min(have, static_cast<std::size_t>(size));
+  std::memcpy(data, link->in_.data() + link->in_at_, take);
+  link->in_at_ += take;
+  return static_cast<int>(take);
+}
+
+namespace {
+
+long bio_control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+
+BIO_METHOD* bio_method() {
+  static BIO_METHOD* method = [] {
+    BIO_METHOD* fresh = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "understudy link");
+    BIO_meth_set_write(fresh, link_bio_write);
+    BIO_meth_set_read(fresh, link_bio_read);
+    BIO_meth_set_ctrl(fresh, bio_control);
+    return fresh;
+  }();
+  return method;
+}
+
+}  // namespace
+
+Link::Link(std::shared_ptr<TlsIdentity> identity, LinkHandler& handler, LinkOptions options)
+    : identity_(std::move(identity)), handler_(handler), options_(std::move(options)),
+      wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+
+std::unique_ptr<Link> Link::connect(std::shared_ptr<TlsIdentity> identity, std::string host, u16 port,
+                                    LinkHandler& handler, LinkOptions options) {
+  std::unique_ptr<Link> link(new Link(std::move(identity), handler, std::move(options)));
+  link->host_ = std::move(host);
+  link->port_ = port;
+  link->trusted_ = true;   // The pinned key is checked before the first frame.
+  link->thread_ = std::thread([raw = link.get()] { raw->run(); });
+  return link;
+}
+
+std::unique_ptr<Link> Link::serve(std::shared_ptr<TlsIdentity> identity, Fd socket, LinkHandler& handler,
+                                  LinkOptions options) {
+  std::unique_ptr<Link> link(new Link(std::move(identity), handler, std::move(options)));
+  link->server_ = true;
+  link->socket_ = std::move(socket);
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  if (::getpeername(link->socket_.get(), reinterpret_cast<sockaddr*>(&peer), &size) == 0)
+    link->address_ = address_text(reinterpret_cast<sockaddr*>(&peer), size);
+  link->thread_ = std::thread([raw = link.get()] { raw->run(); });
+  return link;
+}
+
+Link::~Link() {
+  close({ECANCELED, "close"});
+  if (thread_.joinable()) thread_.join();
+  if (ssl_ != nullptr) SSL_free(ssl_);
+}
+
+bool Link::post(wire::FrameType type, Bytes payload) {
+  {
+    std::lock_guard lock(mutex_);
+    if (control_.size() >= kControlMax) return false;
+    control_.push_back({type, std::make_shared<const Bytes>(std::move(payload)), 0});
+  }
+  wake();
+  return true;
+}
+
+void Link::wake() {
+  const u64 one = 1;
+  (void)!::write(wake_.get(), &one, sizeof one);
+}
+
+void Link::close(SysError why) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!closing_) close_reason_ = std::move(why);
+    closing_ = true;
+  }
+  wake();
+}
+
+void Link::run() {
+  Status status = open_socket();
+  if (status) status = start_tls();
+  if (status) status = loop();
+  up_ = false;
+  socket_.reset();
+  handler_.on_down(status ? SysError{ECONNRESET, "link"} : status.error());
+}
+
+Status Link::open_socket() {
+  if (server_) {
+    tune(socket_.get());
+    ::fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
+    return ok();
+  }
+  addrinfo hints{}, *list = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_ADDRCONFIG;
+  const int failed = ::getaddrinfo(host_.c_str(), std::to_string(port_).c_str(), &hints, &list);
+  if (failed != 0) return SysError{EHOSTUNREACH, std::string("getaddrinfo: ") + ::gai_strerror(failed)};
+  std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, ::freeaddrinfo);
+  SysError last{EHOSTUNREACH, "connect"};
+  for (addrinfo* each = list; each != nullptr; each = each->ai_next) {
+    Fd fd(::socket(each->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd) continue;
+    tune(fd.get());
+    if (::connect(fd.get(), each->ai_addr, each->ai_addrlen) != 0 && errno != EINPROGRESS) {
+      last = sys_error("connect");
+      continue;
+    }
+    const i64 deadline = monotonic_ns() + i64{options_.connect_timeout_ms} * 1'000'000;
+    for (;;) {
+      {
+        std::lock_guard lock(mutex_);
+        if (closing_) return close_reason_;
+      }
+      const i64 left_ms = (deadline - monotonic_ns()) / 1'000'000;
+      if (left_ms <= 0) {
+        last = {ETIMEDOUT, "connect"};
+        break;
+      }
+      if (Status waited = wait_socket(fd.get(), POLLOUT, static_cast<u32>(left_ms), wake_.get()); !waited) {
+        last = waited.error();
+        break;
+      }
+      u64 drop;
+      (void)!::read(wake_.get(), &drop, sizeof drop);
+      pollfd now{fd.get(), POLLOUT, 0};
+      if (::poll(&now, 1, 0) <= 0) continue;
+      int error = 0;
+      socklen_t size = sizeof error;
+      ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+      if (error != 0) {
+        last = {error, "connect"};
+        break;
+      }
+      address_ = address_text(each->ai_addr, each->ai_addrlen);
+      socket_ = std::move(fd);
+      return ok();
+    }
+  }
+  return last;
+}
+
+Status Link::start_tls() {
+  ssl_ = SSL_new(server_ ? identity_->server() : identity_->client());
+  if (ssl_ == nullptr) return tls_error("SSL_new");
+  BIO* bio = BIO_new(bio_method());
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl_, bio, bio);
+  if (server_) SSL_set_accept_state(ssl_);
+  else SSL_set_connect_state(ssl_);
+  const i64 deadline = monotonic_ns() + i64{options_.connect_timeout_ms} * 1'000'000;
+  for (;;) {
+    const int done = SSL_do_handshake(ssl_);
+    const int why = done == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl_, done);
+    SysError refused = done != 1 && why != SSL_ERROR_WANT_READ ? tls_error("TLS handshake") : SysError{};
+    bool progressed = false;
+    while (out_at_ < out_.size()) {
+      if (Status sent = flush(progressed); !sent) return sent;
+      if (out_at_ < out_.size())
+        if (Status waited = wait_socket(socket_.get(), POLLOUT, 1'000, wake_.get()); !waited) return waited;
+    }
+    if (done == 1) break;
+    if (why != SSL_ERROR_WANT_READ) return refused;
+    {
+      std::lock_guard lock(mutex_);
+      if (closing_) return close_reason_;
+    }
+    const i64 left_ms = (deadline - monotonic_ns()) / 1'000'000;
+    if (left_ms <= 0) return SysError{ETIMEDOUT, "TLS handshake"};
+    if (Status read = drain(progressed); !read) return read;
+    if (in_at_ == in_.size()) {
+      if (Status waited = wait_socket(socket_.get(), POLLIN, static_cast<u32>(left_ms), wake_.get()); !waited)
+        return SysError{ETIMEDOUT, "TLS handshake"};
+      u64 drop;
+      (void)!::read(wake_.get(), &drop, sizeof drop);
+    }
+  }
+  X509* certificate = SSL_get1_peer_certificate(ssl_);
+  if (certificate == nullptr) return SysError{EACCES, "peer showed no certificate"};
+  const std::string key = key_digest(certificate);
+  X509_free(certificate);
+  if (!options_.expected_key.empty() && key != options_.expected_key)
+    return SysError{EACCES, "peer key " + key + " is not the pinned one"};
+  last_heard_ = monotonic_ns();
+  up_ = true;
+  handler_.on_up(key);
+  return ok();
+}
+
+Status Link::loop() {
+  i64 reading_since = monotonic_ns();
+  for (;;) {
+    bool progressed = false;
+    {
+      std::lock_guard lock(mutex_);
+      if (closing_) {
+        const i64 now = monotonic_ns();
+        if (close_ns_ == 0) close_ns_ = now + 1'000'000'000;
+        if ((control_.empty() && !writing_ && out_at_ == out_.size()) || now > close_ns_) return close_reason_;
+      }
+    }
+    if (fill()) progressed = true;
+    if (Status sent = flush(progressed); !sent) return sent;
+    const bool reading = handler_.wants_frames();
+    if (reading) {
+      if (Status read = drain(progressed); !read) return read;
+      if (Status taken = take_frames(progressed); !taken) return taken;
+    }
+    const i64 now = monotonic_ns();
+    // Silence counts only while we listen: a target that holds us back by its full queue is not dead.
+    if (!reading) reading_since = now;
+    if (now - std::max(last_heard_.load(), reading_since) > i64{options_.quiet_timeout_ms} * 1'000'000)
+      return SysError{ETIMEDOUT, "no sign of life from the peer"};
+    if (now - ping_ns_ >= kPingEveryNs) {
+      ping_ns_ = now;
+      Bytes payload;
+      payload.append(&now, sizeof now);
+      post(wire::FrameType::ping, std::move(payload));
+      continue;
+    }
+    if (progressed) continue;
+    pollfd polls[2] = {{socket_.get(), static_cast<short>((reading ? POLLIN : 0) | (out_at_ < out_.size() ? POLLOUT : 0)), 0},
+                       {wake_.get(), POLLIN, 0}};
+    const bool throttled = writing_ && rate_.load() > 0;
+    if (::poll(polls, 2, throttled ? 10 : 500) < 0 && errno != EINTR) return sys_error("poll");
+    if (polls[1].revents & POLLIN) {
+      u64 drop;
+      (void)!::read(wake_.get(), &drop, sizeof drop);
+    }
+  }
+}
+
+// Bytes which the rate limit allows to encrypt now. The bucket holds a tenth of a second (at least one record).
+u64 Link::tokens() {
+  const u64 rate = rate_.load(std::memory_order_relaxed);
+  if (rate == 0) return ~u64{0};
+  const i64 now = monotonic_ns();
+  if (bucket_ns_ == 0) bucket_ns_ = now;
+  const double deep = std::max(static_cast<double>(rate) / 10, 4'096.0);
+  bucket_ = std::min(deep, bucket_ + static_cast<double>(now - bucket_ns_) * 1e-9 * static_cast<double>(rate));
+  bucket_ns_ = now;
+  return bucket_ > 0 ? static_cast<u64>(bucket_) : 0;
+}
+
+bool Link::start_frame() {
+  bool bulk = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (!control_.empty()) {
+      frame_ = std::move(control_.front());
+      control_.pop_front();
+    } else if (!closing_) {
+      bulk = true;
+    } else {
+      return false;
+    }
+  }
+  if (bulk && !handler_.next_frame(frame_)) return false;
+  out_data_ = frame_.bytes->data();
+  std::size_t size = frame_.bytes->size();
+  out_header_ = {};
+  out_header_.raw_length = static_cast<u32>(size);
+  out_header_.type = static_cast<u8>(frame_.type);
+  out_header_.version = wire::kVersion;
+  if (bulk && frame_.type == wire::FrameType::batch && options_.compression > 0 && size > 512) {
+    compressed_.resize(ZSTD_compressBound(size));
+    const std::size_t packed = ZSTD_compress(compressed_.data(), compressed_.size(), out_data_, size,
+                                             kZstdLevels[std::clamp(options_.compression, 0, 3)]);
+    // What does not shrink by a sixteenth travels as it is: the target then need not unpack it.
+    if (!ZSTD_isError(packed) && packed < size - size / 16) {
+      out_data_ = compressed_.data();
+      size = packed;
+      out_header_.flags = wire::kFrameCompressed;
+    }
+  }
+  out_header_.length = static_cast<u32>(size);
+  out_header_.checksum = checksum(out_data_, size);
+  out_length_ = sizeof out_header_ + size;
+  out_position_ = 0;
+  writing_ = true;
+  return true;
+}
+
+// Encrypts until the outgoing buffer is full or nothing is left to send. True when something was encrypted.
+bool Link::fill() {
+  bool moved = false;
+  while (out_.size() - out_at_ < kOutMax) {
+    if (!writing_ && !start_frame()) break;
+    const u64 allowed = tokens();
+    if (allowed == 0) break;
+    const u8* from;
+    std::size_t count;
+    u8 joined[4096];
+    if (out_position_ < sizeof out_header_) {
+      // The header travels with the payload's first bytes, so that a small frame is one record.
+      const std::size_t more = std::min(out_length_ - sizeof out_header_, sizeof joined - sizeof out_header_);
+      std::memcpy(joined, &out_header_, sizeof out_header_);
+      std::memcpy(joined + sizeof out_header_, out_data_, more);
+      from = joined;
+      count = sizeof out_header_ + more;
+    } else {
+      from = out_data_ + (out_position_ - sizeof out_header_);
+      count = std::min<std::size_t>({out_length_ - out_position_, kWriteChunk, static_cast<std::size_t>(allowed)});
+    }
+    if (out_at_ == out_.size()) out_.clear(), out_at_ = 0;
+    const std::size_t before = out_.size();
+    if (SSL_write(ssl_, from, static_cast<int>(count)) <= 0) {
+      const SysError error = tls_error("SSL_write");
+      std::lock_guard lock(mutex_);
+      closing_ = true;
+      close_reason_ = error;
+      writing_ = false;
+      control_.clear();
+      return moved;
+    }
+    if (rate_.load() > 0) bucket_ -= static_cast<double>(out_.size() - before);
+    out_position_ += count;
+    moved = true;
+    if (out_position_ == out_length_) {
+      writing_ = false;
+      handler_.on_sent(frame_, out_length_);
+      frame_.bytes.reset();
+    }
+  }
+  return moved;
+}
+
+Status Link::flush(bool& progressed) {
+  while (out_at_ < out_.size()) {
+    const ssize_t sent = ::send(socket_.get(), out_.data() + out_at_, out_.size() - out_at_, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN) break;
+      return sys_error("send");
+    }
+    out_at_ += static_cast<std::size_t>(sent);
+    wire_bytes_ += static_cast<u64>(sent);
+    progressed = true;
+  }
+  if (out_at_ == out_.size()) {
+    out_.clear();
+    out_at_ = 0;
+  } else if (out_at_ > kOutMax) {
+    std::memmove(out_.data(), out_.data() + out_at_, out_.size() - out_at_);
+    out_.resize(out_.size() - out_at_);
+    out_at_ = 0;
+  }
+  return ok();
+}
+
+Status Link::drain(bool& progressed) {
+  if (in_at_ < in_.size()) return ok();
+  in_.resize(kReadChunk);
+  in_at_ = 0;
+  const ssize_t got = ::recv(socket_.get(), in_.data(), kReadChunk, MSG_DONTWAIT);
+  in_.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  if (got > 0) {
+    wire_bytes_ += static_cast<u64>(got);
+    progressed = true;
+    return ok();
+  }
+  if (got == 0) return SysError{ECONNRESET, "peer closed the link"};
+  if (errno == EAGAIN || errno == EINTR) return ok();
+  return sys_error("recv");
+}
+
+Status Link::take_frames(bool& progressed) {
+  for (;;) {
+    u8* to;
+    std::size_t want;
+    if (in_have_ < sizeof in_header_) {
+      to = reinterpret_cast<u8*>(&in_header_) + in_have_;
+      want = sizeof in_header_ - in_have_;
+    } else {
+      to = in_payload_.data() + (in_have_ - sizeof in_header_);
+      want = in_header_.length - (in_have_ - sizeof in_header_);
+    }
+    if (want > 0) {
+      const int got = SSL_read(ssl_, to, static_cast<int>(std::min<std::size_t>(want, 1u << 30)));
+      if (got <= 0) {
+        const int why = SSL_get_error(ssl_, got);
+        if (why == SSL_ERROR_WANT_READ) {
+          if (in_at_ < in_.size()) continue;
+          return ok();
+        }
+        if (why == SSL_ERROR_ZERO_RETURN) return SysError{ECONNRESET, "peer closed the link"};
+        return tls_error("SSL_read");
+      }
+      progressed = true;
+      in_have_ += static_cast<std::size_t>(got);
+      if (in_have_ == sizeof in_header_) {
+        const u32 most = trusted_.load() ? wire::kFrameBytesMax : options_.first_frame_bytes_max;
+        if (in_header_.version != wire::kVersion) return SysError{EPROTO, "frame version"};
+        if (in_header_.length > most || in_header_.raw_length > wire::kFrameBytesMax)
+          return SysError{EMSGSIZE, "frame of " + std::to_string(in_header_.length) + " bytes"};
+        const bool packed = in_header_.flags & wire::kFrameCompressed;
+        if (!packed && in_header_.raw_length != in_header_.length) return SysError{EPROTO, "frame length"};
+        if (packed && (in_header_.type != static_cast<u8>(wire::FrameType::batch) || in_header_.raw_length > wire::kBatchBytesMax))
+          return SysError{EPROTO, "compressed frame"};
+        in_payload_ = Bytes();
+        in_payload_.resize(in_header_.length);
+      }
+      if (in_have_ < sizeof in_header_ || in_have_ - sizeof in_header_ < in_header_.length) continue;
+    }
+    if (checksum(in_payload_.data(), in_payload_.size()) != in_header_.checksum)
+      return SysError{EBADMSG, "frame checksum"};
+    if (in_header_.flags & wire::kFrameCompressed) {
+      Bytes raw;
+      raw.resize(in_header_.raw_length);
+      const std::size_t size = ZSTD_decompress(raw.data(), raw.size(), in_payload_.data(), in_payload_.size());
+      if (ZSTD_isError(size) || size != raw.size()) return SysError{EBADMSG, "ZSTD_decompress"};
+      in_payload_ = std::move(raw);
+    }
+    in_have_ = 0;
+    last_heard_ = monotonic_ns();
+    const auto type = static_cast<wire::FrameType>(in_header_.type);
+    if (type == wire::FrameType::ping) post(wire::FrameType::pong, std::move(in_payload_));
+    else if (type != wire::FrameType::pong) handler_.on_frame(type, std::move(in_payload_));
+    in_payload_ = Bytes();
+    if (!handler_.wants_frames()) return ok();
+  }
+}
+
+Result<std::unique_ptr<Listener>> Listener::open(const std::string& host, u16 port, Accept accept) {
+  addrinfo hints{}, *list = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  const int failed = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), std::to_string(port).c_str(), &hints, &list);
+  if (failed != 0) return SysError{EINVAL, std::string("getaddrinfo: ") + ::gai_strerror(failed)};
+  std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, ::freeaddrinfo);
+  SysError last{EADDRNOTAVAIL, "bind"};
+  for (addrinfo* each = list; each != nullptr; each = each->ai_next) {
+    Fd fd(::socket(each->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd) continue;
+    const int one = 1;
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (::bind(fd.get(), each->ai_addr, each->ai_addrlen) != 0) {
+      last = sys_error("bind");
+      continue;
+    }
+    if (::listen(fd.get(), 64) != 0) {
+      last = sys_error("listen");
+      continue;
+    }
+    sockaddr_storage local{};
+    socklen_t size = sizeof local;
+    ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&local), &size);
+    std::unique_ptr<Listener> listener(new Listener());
+    listener->port_ = ntohs(local.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&local)->sin6_port
+                                                        : reinterpret_cast<sockaddr_in*>(&local)->sin_port);
+    listener->socket_ = std::move(fd);
+    listener->wake_ = Fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    listener->accept_ = std::move(accept);
+    listener->thread_ = std::thread([raw = listener.get()] { raw->run(); });
+    return listener;
+  }
+  return last;
+}
+
+Listener::~Listener() {
+  const u64 one = 1;
+  (void)!::write(wake_.get(), &one, sizeof one);
+  if (thread_.joinable()) thread_.join();
+}
+
+void Listener::run() {
+  for (;;) {
+    pollfd polls[2] = {{socket_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
+    if (::poll(polls, 2, -1) < 0 && errno != EINTR) return;
+    if (polls[1].revents != 0) return;
+    if (!(polls[0].revents & POLLIN)) continue;
+    Fd peer(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (peer) {
+      accept_(std::move(peer));
+    } else if (errno == EMFILE || errno == ENFILE) {
+      // Out of descriptors: leave the connection in the backlog for a moment in place of spinning.
+      timespec pause{0, 50'000'000};
+      ::nanosleep(&pause, nullptr);
+    }
+  }
+}
+
+}  // namespace understudy

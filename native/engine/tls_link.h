@@ -1,0 +1,163 @@
+// The data link: TLS 1.3 over TCP, both sides pinned (DESIGN 4). One thread per link encrypts, sends, receives,
+// decrypts and hands whole frames over. Knows frames, not their meaning.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "base.h"
+#include "wire.h"
+
+struct ssl_ctx_st;
+struct ssl_st;
+struct bio_st;
+
+namespace understudy {
+
+// Key and certificate of this agent, ready for both roles.
+class TlsIdentity {
+ public:
+  static Result<std::shared_ptr<TlsIdentity>> load(const std::string& key_pem, const std::string& certificate_pem);
+  ~TlsIdentity();
+  ssl_ctx_st* server() const { return server_; }
+  ssl_ctx_st* client() const { return client_; }
+
+ private:
+  ssl_ctx_st* server_ = nullptr;
+  ssl_ctx_st* client_ = nullptr;
+};
+
+struct PemIdentity {
+  std::string key, certificate;
+};
+Result<PemIdentity> create_identity(const std::string& common_name);
+Result<std::string> public_key_digest(const std::string& certificate_pem);
+
+// A frame on its way out. `bytes` may be shared by several links.
+struct OutFrame {
+  wire::FrameType type = wire::FrameType::ping;
+  std::shared_ptr<const Bytes> bytes;
+  u64 tag = 0;   // returned in `on_sent`
+};
+
+// All calls come from the link's thread.
+class LinkHandler {
+ public:
+  virtual ~LinkHandler() = default;
+  virtual void on_up(const std::string& peer_key) = 0;
+  virtual void on_frame(wire::FrameType type, Bytes payload) = 0;
+  // Next frame of the bulk stream, or false. Asked whenever the link can take more.
+  virtual bool next_frame(OutFrame& frame) = 0;
+  virtual void on_sent(const OutFrame& frame, u64 wire_bytes) = 0;
+  virtual bool wants_frames() { return true; }   // false: stop reading for now; wake() when it changes
+  // The link is over; no call follows.
+  virtual void on_down(const SysError& error) = 0;
+};
+
+struct LinkOptions {
+  int compression = 0;               // 0..3 (TRN-41)
+  std::string expected_key;          // empty: whoever comes is reported by on_up
+  u32 connect_timeout_ms = 10'000;
+  u32 quiet_timeout_ms = 30'000;     // no frame from the peer for so long: the link is dead
+  u32 first_frame_bytes_max = 256u << 10;   // until `trust` is called
+};
+
+class Link {
+ public:
+  // Connects to host:port in the link's own thread.
+  static std::unique_ptr<Link> connect(std::shared_ptr<TlsIdentity> identity, std::string host, u16 port,
+                                       LinkHandler& handler, LinkOptions options);
+  // Serves an accepted socket.
+  static std::unique_ptr<Link> serve(std::shared_ptr<TlsIdentity> identity, Fd socket, LinkHandler& handler,
+                                     LinkOptions options);
+  ~Link();   // closes and joins; never call from the link's own thread
+
+  // Thread-safe. Control frames go before the bulk stream; at most kControlMax wait.
+  bool post(wire::FrameType type, Bytes payload);
+  void wake();
+  // Ends the link; pending control frames are still sent if they can be within a second.
+  void close(SysError why);
+  void trust() { trusted_.store(true); }                 // frames up to kFrameBytesMax from now on
+  void set_rate(u64 bytes_per_second) { rate_.store(bytes_per_second); wake(); }
+  u64 wire_bytes() const { return wire_bytes_.load(std::memory_order_relaxed); }
+  i64 last_heard_ns() const { return last_heard_.load(std::memory_order_relaxed); }
+  bool up() const { return up_.load(); }
+  const std::string& address() const { return address_; }
+
+ private:
+  Link(std::shared_ptr<TlsIdentity> identity, LinkHandler& handler, LinkOptions options);
+  void run();
+  Status open_socket();
+  Status start_tls();
+  Status loop();
+  Status flush(bool& progressed);
+  bool fill();
+  Status drain(bool& progressed);
+  Status take_frames(bool& progressed);
+  bool start_frame();
+  u64 tokens();
+
+  std::shared_ptr<TlsIdentity> identity_;
+  LinkHandler& handler_;
+  LinkOptions options_;
+  std::string host_;
+  u16 port_ = 0;
+  bool server_ = false;
+  std::string address_;
+  Fd socket_;
+  Fd wake_;
+  ssl_st* ssl_ = nullptr;
+
+  Bytes out_;                  // encrypted, waiting for the socket
+  std::size_t out_at_ = 0;
+  Bytes in_;                   // received, waiting for decryption
+  std::size_t in_at_ = 0;
+  friend int link_bio_write(bio_st*, const char*, int);
+  friend int link_bio_read(bio_st*, char*, int);
+
+  OutFrame frame_;             // being written
+  bool writing_ = false;
+  wire::FrameHeader out_header_{};
+  Bytes compressed_;
+  const u8* out_data_ = nullptr;
+  std::size_t out_position_ = 0, out_length_ = 0;   // over header and payload
+
+  wire::FrameHeader in_header_{};
+  std::size_t in_have_ = 0;    // bytes of header + payload received
+  Bytes in_payload_;
+
+  std::mutex mutex_;
+  std::deque<OutFrame> control_;
+  bool closing_ = false;
+  SysError close_reason_;
+  std::atomic<bool> trusted_{false}, up_{false};
+  std::atomic<u64> rate_{0}, wire_bytes_{0};
+  std::atomic<i64> last_heard_{0};
+  double bucket_ = 0;
+  i64 bucket_ns_ = 0, ping_ns_ = 0, close_ns_ = 0;
+  std::thread thread_;
+};
+
+// Accepts connections and hands the sockets over, at most `pending_max` not yet trusted at a time.
+class Listener {
+ public:
+  using Accept = std::function<void(Fd socket)>;
+  static Result<std::unique_ptr<Listener>> open(const std::string& host, u16 port, Accept accept);
+  ~Listener();
+  u16 port() const { return port_; }
+
+ private:
+  Listener() = default;
+  void run();
+  Fd socket_, wake_;
+  u16 port_ = 0;
+  Accept accept_;
+  std::thread thread_;
+};
+
+}  // namespace understudy
