@@ -32,7 +32,13 @@ class CaptureSink {
   virtual NodeId find_directory(u64 device, u64 inode) = 0;
   // True while `node` is a live directory with this inode (a backend may cache node ids between deliveries).
   virtual bool is_directory(NodeId node, u64 inode) = 0;
-  // Look at `name` in `directory`; an empty name means the directory's own attributes.
+  // Look at `name` in `directory`; an empty name means the directory's own attributes, and together with kHintName
+  // (inotify only) that this directory is gone: if its name still stands there, it is another one, even with the same
+  // inode number, and must be watched and listed again.
+  // A directory may have been moved since; if it is not where the shadow has it, the hint must be kept until its new
+  // place is known (the hint for that is on its way), not dropped.
+  // A removed directory's inode number is often given to the next one made, even under the same name, and its own
+  // children's removals are then never hinted: a directory is the same only if its birth time is the same too.
   virtual void hint(NodeId directory, std::string_view name, u32 what) = 0;
   // A change in a directory which the shadow does not know. `path` is where it was a moment ago (absolute; may lie
   // outside of the set; may be stale). Backends must not call this again and again for directories outside the roots.

@@ -87,7 +87,7 @@ class InotifyCapture final : public Capture {
     sink.lost(why);
   }
   void hint(const Event& event, CaptureSink& sink);
-  void drop(int watch);
+  void drop(int watch, CaptureSink& sink);
 
   Fd queue_;
   EventReader reader_;
@@ -124,12 +124,16 @@ void InotifyCapture::forget(NodeId directory) {
   watches_.erase(found);
 }
 
-// The kernel has removed this watch.
-void InotifyCapture::drop(int watch) {
+// The kernel has removed this watch because its directory is gone. If the shadow still has it, a directory of the same
+// name and inode number may stand there by now, unwatched: only the sink can tell.
+void InotifyCapture::drop(int watch, CaptureSink& sink) {
   const auto found = nodes_.find(watch);
   if (found == nodes_.end()) return;
-  watches_.erase(found->second);
+  const NodeId node = found->second;
+  watches_.erase(node);
   nodes_.erase(found);
+  ++statistics_.hints;
+  sink.hint(node, {}, kHintName | kHintDirectory);
 }
 
 void InotifyCapture::hint(const Event& event, CaptureSink& sink) {
@@ -159,7 +163,7 @@ void InotifyCapture::deliver(const std::vector<CaptureRoot>&, CaptureSink& sink)
     if ((event.mask & IN_Q_OVERFLOW) != 0) lose(sink, "overflow");
     if ((event.mask & IN_UNMOUNT) != 0) lose(sink, "unmount");
     hint(event, sink);
-    if ((event.mask & IN_IGNORED) != 0) drop(event.watch);
+    if ((event.mask & IN_IGNORED) != 0) drop(event.watch, sink);
   }
 }
 
