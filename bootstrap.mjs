@@ -224,7 +224,8 @@ function systemPackages(wanted, essential) {
 }
 
 function dependencies() {
-  const want = digest(['package.json', 'package-lock.json'], process.versions.modules);
+  const { allowScripts } = JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+  const want = digest(['package-lock.json'], process.versions.modules, JSON.stringify(allowScripts));
   const hidden = path.join(ROOT, 'node_modules', '.package-lock.json');
   const installed = fs.existsSync(hidden);
   if (installed && stamp('npm') === want) return;
