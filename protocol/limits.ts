@@ -16,7 +16,7 @@ export const LINK_REQUESTS_MAX = 256;
 export const OPENING_MS_MAX = 10_000;
 
 export const SET_COUNT_MAX = 1_000;
-export const RULE_COUNT_MAX = 10_000;
+export const RULE_COUNT_MAX = 1_000;
 /** SET-08. */
 export const RULE_PATH_LENGTH_MAX = 259;
 export const SET_NAME_LENGTH_MAX = 128;

@@ -1,0 +1,163 @@
+/** The 26 statistics (STA-01..26) from counters and states. Words exactly as specified; `OK` only as I3 allows. */
+import { CAUGHT_UP_MS, HEARTBEAT_FRESH_MS } from '../../../protocol/limits.js';
+import type { ConnectionPhase } from '../../../protocol/messages/connection.js';
+import type { SetState } from '../../../protocol/messages/set.js';
+import type { MirrorStatus, ReplicationStatus, Statistics, TargetDataState, TargetStatus, TransmitMode } from '../../../protocol/messages/statistics.js';
+import type { MirrorPhase } from '../mirror/table.js';
+
+/** The counters the engine keeps for a connection; see native/index.ts. */
+export interface Counters {
+  readonly linked: boolean;
+  readonly transmitPaused: boolean;
+  readonly mirror: 'idle' | 'mirroring' | 'paused' | 'waiting' | 'verifying';
+  readonly replicating: boolean;
+  readonly queuedOps: number;
+  readonly queuedBytes: number;
+  readonly queuedMirrorOps: number;
+  readonly queuedMirrorBytes: number;
+  readonly sentBytes: number;
+  readonly sentCompressedBytes: number;
+  readonly sentMirrorBytes: number;
+  readonly sentMirrorCompressedBytes: number;
+  readonly skippedMirrorBytes: number;
+  readonly remainingMirrorBytes: number;
+  readonly mirrorFilesDone: number;
+  readonly mirrorFilesTotal: number;
+  readonly targetPaused: boolean;
+  readonly targetRetrying: boolean;
+  readonly failed: number;
+  readonly latencyMs: number;
+  readonly lastPath: string;
+  readonly quietMs: number;
+}
+
+/** Everything that decides the words. */
+export interface ConnectionFacts {
+  readonly id: number;
+  readonly set: string;
+  readonly target: string;
+  readonly targetAddress: string;
+  readonly phase: ConnectionPhase;
+  readonly failures: number;
+  readonly source: SetState;
+  readonly mirror: MirrorPhase;
+  /** The replica was complete and nothing was lost since. */
+  readonly complete: boolean;
+  /** A person wants replication. */
+  readonly replication: boolean;
+  readonly calculateSize: boolean;
+  /** Mirror bytes sent and skipped before the running mirror began. */
+  readonly mirrorBase: number;
+  readonly connectedSince: number | null;
+  /** Null while no stream is open. */
+  readonly counters: Counters | null;
+}
+
+/** STA-05. The order is the order of gravity: the first that applies is said. */
+export function targetDataState(facts: ConnectionFacts): TargetDataState {
+  const { counters } = facts;
+  if (facts.mirror === 'starting' || facts.mirror === 'mirroring' || facts.mirror === 'paused') return 'Mirroring';
+  // What is known to be bad stays said, whatever else is not known.
+  if (!facts.complete || facts.mirror === 'wanted') return facts.source === 'opening' && facts.mirror !== 'idle' ? 'Not Ready' : 'Mirror Required';
+  if (counters && counters.failed > 0) return 'Mirror Required';
+  if (facts.source === 'opening') return 'Not Ready';
+  if (facts.source !== 'watching') return 'Unknown';
+  if (!facts.replication) return 'Unknown';
+  if (facts.phase !== 'linked' || !counters || !isFresh(counters)) return 'Unknown';
+  if (counters.latencyMs < 0) return 'Unknown';
+  if (counters.latencyMs > CAUGHT_UP_MS) return 'Busy';
+  return 'OK';
+}
+
+const isFresh = (counters: Counters): boolean => counters.linked && counters.quietMs >= 0 && counters.quietMs <= HEARTBEAT_FRESH_MS;
+
+/** STA-06. */
+export function targetStatus(facts: ConnectionFacts): TargetStatus {
+  const { counters } = facts;
+  if (facts.phase !== 'linked' || !counters || !isFresh(counters)) return 'Unknown';
+  if (counters.targetPaused) return 'Paused';
+  if (counters.targetRetrying) return 'Retrying';
+  return 'OK';
+}
+
+/** STA-08, CON-02..06. */
+export function transmitMode(facts: ConnectionFacts): TransmitMode {
+  switch (facts.phase) {
+    case 'linked':
+      return facts.counters?.transmitPaused ? 'Paused' : 'Started';
+    case 'waiting':
+    case 'refused':
+      return 'Error';
+    case 'linking':
+      return facts.failures > 0 ? 'Error' : 'Stopped';
+    default:
+      return 'Stopped';
+  }
+}
+
+/** STA-09. */
+export function mirrorStatus(facts: ConnectionFacts): MirrorStatus {
+  const { counters } = facts;
+  if (counters?.mirror === 'verifying') return 'Verifying';
+  if (facts.mirror === 'paused' || counters?.mirror === 'paused') return 'Paused';
+  if (counters?.mirror === 'waiting') return 'Waiting';
+  if (counters?.mirror === 'mirroring' || facts.mirror === 'starting') return 'Mirroring';
+  return 'Idle';
+}
+
+/** SET-20: percent of the running mirror; 100 is left to its end. */
+export function mirrorPercent(facts: ConnectionFacts): number | null {
+  const { counters } = facts;
+  if (!counters || !facts.calculateSize || mirrorStatus(facts) !== 'Mirroring') return null;
+  const done = Math.max(0, counters.sentMirrorBytes + counters.skippedMirrorBytes - facts.mirrorBase);
+  const total = done + counters.remainingMirrorBytes;
+  if (counters.mirrorFilesTotal === 0) return null;
+  const share = counters.remainingMirrorBytes > 0 ? done / total : counters.mirrorFilesDone / counters.mirrorFilesTotal;
+  return Math.min(99, Math.floor(share * 100));
+}
+
+/** STA-10. */
+export function replicationStatus(facts: ConnectionFacts): ReplicationStatus {
+  const { counters } = facts;
+  if (!facts.replication) return 'Stopped';
+  if (facts.source !== 'watching' && facts.source !== 'rescanning') return 'Pending';
+  if (!counters) return 'Pending';
+  // After a failure until the remirror begins, for ever if nobody starts one.
+  if (!facts.complete && (facts.mirror === 'idle' || facts.mirror === 'wanted')) return 'Pending';
+  if (!counters.replicating) return 'Pending';
+  return counters.queuedOps - counters.queuedMirrorOps > 0 || counters.latencyMs > 0 ? 'Replicating' : 'Ready';
+}
+
+export function composeStatistics(facts: ConnectionFacts): Statistics {
+  const c = facts.counters;
+  const less = (all: number | undefined, part: number | undefined): number => Math.max(0, (all ?? 0) - (part ?? 0));
+  return {
+    replicationSet: facts.set,
+    connectionId: facts.id,
+    targetName: facts.target,
+    targetIp: facts.targetAddress,
+    targetDataState: targetDataState(facts),
+    targetStatus: targetStatus(facts),
+    commitMode: 'Real-time',
+    transmitMode: transmitMode(facts),
+    mirrorStatus: mirrorStatus(facts),
+    mirrorPercent: mirrorPercent(facts),
+    replicationStatus: replicationStatus(facts),
+    queuedOps: c?.queuedOps ?? 0,
+    sentBytes: c?.sentBytes ?? 0,
+    sentCompressedBytes: c?.sentCompressedBytes ?? 0,
+    intermediateQueueBytes: c?.queuedBytes ?? 0,
+    diskQueueBytes: 0,
+    queuedReplicationBytes: less(c?.queuedBytes, c?.queuedMirrorBytes),
+    sentReplicationBytes: less(c?.sentBytes, c?.sentMirrorBytes),
+    sentCompressedReplicationBytes: less(c?.sentCompressedBytes, c?.sentMirrorCompressedBytes),
+    queuedMirrorOps: c?.queuedMirrorOps ?? 0,
+    sentMirrorBytes: c?.sentMirrorBytes ?? 0,
+    sentCompressedMirrorBytes: c?.sentMirrorCompressedBytes ?? 0,
+    skippedMirrorBytes: c?.skippedMirrorBytes ?? 0,
+    remainingMirrorBytes: facts.calculateSize ? (c?.remainingMirrorBytes ?? 0) : 0,
+    queuedReplicationOps: less(c?.queuedOps, c?.queuedMirrorOps),
+    lastFileTouched: c?.lastPath ?? '',
+    connectedSince: facts.connectedSince,
+  };
+}

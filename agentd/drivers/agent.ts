@@ -1,0 +1,218 @@
+/** One agent: its parts put together, engine events and control calls handed to them. */
+import type { Engine, EngineEvent } from '../../native/index.js';
+import { failure, noticeRemedy } from '../../protocol/errors.js';
+import { METHODS } from '../../protocol/messages/index.js';
+import type { Notice, Severity } from '../../protocol/messages/log.js';
+import type { Check, ServerStatus } from '../../protocol/messages/server.js';
+import { SOFTWARE_VERSION } from '../../protocol/version.js';
+import { type Configured, parseListen, SETTINGS } from '../core/settings/settings.js';
+import type { Clock } from '../ports/clock.js';
+import type { Documents } from '../ports/documents.js';
+import type { LogSink } from '../ports/log-sink.js';
+import type { Places } from '../ports/places.js';
+import { Connections } from './connections.js';
+import type { CallContext, Served } from './control-session.js';
+import { Grants } from './grants.js';
+import { Hub } from './hub.js';
+import { AgentLog } from './log.js';
+import { handlers, subjectOf } from './methods.js';
+import { Peers } from './peers.js';
+import { Sets } from './sets.js';
+import { Sources } from './sources.js';
+import { causeOf, type World } from './world.js';
+
+export interface AgentFacts {
+  readonly hostName: string;
+  readonly operatingSystem: string;
+  /** Runs as root. */
+  readonly privileged: boolean;
+  /** What this machine can do for capture at a path; null where the engine cannot say. */
+  readonly probe: (path: string) => { readonly fanotify: string; readonly inotify: string; readonly fileSystem: string };
+}
+
+export interface AgentOptions {
+  readonly clock: Clock;
+  readonly documents: Documents;
+  readonly places: Places;
+  readonly sinks: readonly LogSink[];
+  readonly configured: Configured;
+  readonly ownKey: string;
+  readonly facts: AgentFacts;
+  readonly createEngine: (onEvent: (event: EngineEvent) => void) => Engine;
+}
+
+const RANK: Readonly<Record<Severity, number>> = { information: 0, warning: 1, error: 2 };
+const PROBLEMS_MAX = 100;
+
+export class Agent implements Served {
+  readonly world: World;
+  readonly hub: Hub;
+  readonly clock: Clock;
+  readonly facts: AgentFacts;
+  readonly peers: Peers;
+  readonly grants: Grants;
+  readonly sources: Sources;
+  readonly sets: Sets;
+  readonly connections: Connections;
+  /** Where the data link listens; port 0 when it does not. */
+  listen: { host: string; port: number } = { host: '', port: 0 };
+  readonly #started: number;
+  readonly #configured: Configured;
+  readonly #handlers: ReturnType<typeof handlers>;
+  #closed = false;
+
+  /** @throws Failure STATE_INVALID; nothing was changed then */
+  constructor(options: AgentOptions) {
+    const { settings } = options.configured;
+    this.clock = options.clock;
+    this.facts = options.facts;
+    this.#configured = options.configured;
+    this.#started = options.clock.wall();
+    this.hub = new Hub(options.clock);
+    const log = new AgentLog(options.clock, this.hub, options.sinks);
+    this.world = {
+      clock: options.clock,
+      documents: options.documents,
+      places: options.places,
+      hub: this.hub,
+      log,
+      settings,
+      ownKey: options.ownKey,
+      ownFolders: [...new Set([settings['agent.state'], settings['log.folder']])],
+      engine: options.createEngine((event) => this.#event(event)),
+    };
+    this.peers = new Peers(this.world);
+    this.grants = new Grants(this.world, this.peers);
+    this.sources = new Sources(this.world);
+    this.sets = new Sets(this.world, this.sources);
+    this.connections = new Connections(this.world, this.sources, this.sets, this.peers, (roots) => this.grants.origins(roots));
+    this.sets.attach(this.connections);
+    this.hub.register('server', () => [this.status()], { ticks: true });
+    this.#handlers = handlers(this);
+  }
+
+  /** Listens for data and takes up old connections. @throws Failure LISTEN_REFUSED */
+  start(): void {
+    const { log, settings, engine } = this.world;
+    const wanted = parseListen(settings['agent.listen']);
+    if (wanted) {
+      try {
+        this.listen = { host: wanted.host, port: engine.listen(wanted.host, wanted.port) };
+      } catch (error) {
+        throw failure('LISTEN_REFUSED', { address: settings['agent.listen'] }, causeOf(error));
+      }
+    }
+    this.connections.restore();
+    const at = wanted ? `${this.listen.host}:${this.listen.port}` : 'no address';
+    log.say('AGENT_STARTED', { version: SOFTWARE_VERSION, sets: this.sets.count, connections: this.connections.count, listen: at });
+  }
+
+  /** Clean stop: streams first, then sources, so that what was told is remembered. */
+  async stop(reason: string): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.connections.close();
+    this.connections.save();
+    this.sources.close();
+    this.world.engine.close();
+    await this.world.documents.settled();
+    this.world.log.say('AGENT_STOPPED', { reason });
+    this.world.log.close();
+  }
+
+  async call(name: string, params: unknown, context: CallContext): Promise<unknown> {
+    const handler = this.#handlers.get(name);
+    const method = METHODS.get(name);
+    if (!handler || !method) throw failure('UNKNOWN_METHOD', { method: name });
+    if (this.#closed) throw failure('UNREACHABLE', { address: this.world.settings['agent.name'], reason: 'the agent is stopping' });
+    // Said before it is done, so that the log shows the cause before its consequences.
+    if (method.changes) this.world.log.say('AUDIT', { user: context.user, method: name, subject: subjectOf(params) }, { audit: context.user });
+    return await handler(params as never, context);
+  }
+
+  status(): ServerStatus {
+    const problems: Notice[] = [];
+    for (const set of this.sets.items()) if (set.problem) problems.push(set.problem);
+    let worst: Severity = 'information';
+    for (const item of this.connections.items()) {
+      if (RANK[item.severity] > RANK[worst]) worst = item.severity;
+      if (item.problem && !problems.some((known) => known.text === item.problem?.text)) problems.push(item.problem);
+    }
+    for (const problem of problems) if (RANK[problem.severity] > RANK[worst]) worst = problem.severity;
+    problems.sort((a, b) => RANK[b.severity] - RANK[a.severity]);
+    return {
+      name: this.world.settings['agent.name'],
+      version: SOFTWARE_VERSION,
+      started: this.#started,
+      key: this.world.ownKey,
+      listen: this.listen,
+      privileged: this.facts.privileged,
+      sets: this.sets.count,
+      connections: this.connections.count,
+      incoming: this.grants.count,
+      linked: this.connections.linked + this.grants.linked,
+      targetPaused: this.grants.paused,
+      severity: worst,
+      problems: problems.slice(0, PROBLEMS_MAX),
+    };
+  }
+
+  settingsTable(): { key: string; row: string; value: string; preset: string; origin: 'default' | 'file' | 'command line'; restart: boolean; why: string }[] {
+    return SETTINGS.map((entry) => ({
+      key: entry.key,
+      row: entry.row,
+      value: String(this.#configured.settings[entry.key]),
+      preset: String(entry.preset),
+      origin: this.#configured.origins.get(entry.key) ?? 'default',
+      restart: true,
+      why: entry.why,
+    }));
+  }
+
+  doctor(path: string | null): Check[] {
+    const checks: Check[] = [];
+    const add = (name: string, result: Check['result'], text: string, remedy = ''): void => {
+      checks.push({ name, result, text, remedy });
+    };
+    add('agent', 'ok', `understudyd ${SOFTWARE_VERSION} runs as ${this.facts.privileged ? 'root' : 'an ordinary user'}`);
+    if (!this.facts.privileged) add('privileges', 'warning', 'owners, devices and file-system marks need root', 'Run understudyd as root to replicate whole servers.');
+    if (this.listen.port === 0) add('data link', 'warning', 'this server does not listen for data, so it is never a target', 'Configure agent.listen.');
+    else add('data link', 'ok', `listens at ${this.listen.host}:${this.listen.port}`);
+    const paths = path ? [path] : [...new Set(this.sets.items().flatMap((set) => this.sets.roots(set.name)))].slice(0, 100);
+    for (const root of paths) {
+      if (this.world.places.kind(root) === 'missing') {
+        add(root, 'failed', 'it is not there', 'Create or mount it.');
+        continue;
+      }
+      try {
+        const { fanotify, inotify, fileSystem } = this.facts.probe(root);
+        add(root, fanotify.startsWith('ok') || inotify.startsWith('ok') ? 'ok' : 'warning', `${fileSystem}; fanotify: ${fanotify}; inotify: ${inotify}`);
+      } catch (error) {
+        const cause = causeOf(error);
+        add(root, 'failed', cause ? `${cause.call}: ${cause.errno}` : String(error), 'Look at the permissions of the path.');
+      }
+    }
+    for (const problem of this.status().problems) add(`message ${problem.id}`, problem.severity === 'error' ? 'failed' : 'warning', problem.text, noticeRemedy(problem));
+    return checks;
+  }
+
+  #event(event: EngineEvent): void {
+    switch (event.kind) {
+      case 'incoming':
+      case 'link_closed':
+      case 'link_message':
+      case 'receiver_report':
+        return this.grants.event(event);
+      case 'source_ready':
+      case 'source_lost':
+      case 'source_degraded':
+      case 'source_stopped':
+      case 'source_continues':
+      case 'source_path':
+        if (!this.sets.event(event)) this.sources.event(event);
+        return;
+      default:
+        return this.connections.event(event);
+    }
+  }
+}

@@ -1,0 +1,532 @@
+/** One connection of this source: its link, mirror and replication, driven by the tables in core. */
+import type { ConnectionStatistics, EngineEvent } from '../../native/index.js';
+import { failure, notice, noticeRemedy, noticeText } from '../../protocol/errors.js';
+import type { ConnectionItem } from '../../protocol/messages/connection.js';
+import type { Notice } from '../../protocol/messages/log.js';
+import type { MirrorOptions, VerifyResult } from '../../protocol/messages/mirror.js';
+import type { Origin } from '../../protocol/messages/peer.js';
+import { SOFTWARE_VERSION } from '../../protocol/version.js';
+import { backoffMs } from '../core/backoff.js';
+import { type LinkEffect, type LinkState, linkStart, linkStep } from '../core/connection/step.js';
+import type { LinkFact } from '../core/connection/table.js';
+import { type MirrorState, mirrorCall, mirrorStep, mirrorText } from '../core/mirror/step.js';
+import type { MirrorAct, MirrorFact } from '../core/mirror/table.js';
+import { remirrorOptions } from '../core/settings/settings.js';
+import { type ConnectionFacts, composeStatistics } from '../core/statistics/compose.js';
+import { decodeRefusal, decodeWelcome, encodeHello, LINK_HELLO_VERSION } from './hello.js';
+import type { Sources, SourceUser } from './sources.js';
+import type { StoredConnection } from './stored.js';
+import { type BarrierRoad, Barriers, Verification } from './waits.js';
+import { asNotice, type World } from './world.js';
+
+/** Events of the engine that name a connection. */
+export type ConnectionEvent = Extract<EngineEvent, { connection: number }>;
+
+/** A mirror that the engine gave up is begun again after this, longer each time. */
+const REMIRROR_BACKOFF = { minMs: 1_000, maxMs: 60_000 };
+
+export interface RunHost {
+  readonly world: World;
+  readonly sources: Sources;
+  /** Something that must survive a restart changed. */
+  save(): void;
+  opened(handle: number, run: ConnectionRun): void;
+  closed(handle: number): void;
+  origins(roots: readonly string[]): readonly Origin[];
+}
+
+export class ConnectionRun implements SourceUser {
+  link: LinkState;
+  mirror: MirrorState;
+  handle: number | null = null;
+  replication: boolean;
+  everLinked: boolean;
+  problem: Notice | null = null;
+  connectedSince: number | null = null;
+  targetName: string;
+  readonly barriers: Barriers;
+  readonly verification: Verification;
+  #mirrorBase = 0;
+  #mirrorAgain = false;
+  #mirrorFailures = 0;
+  #last: ConnectionStatistics | null = null;
+  #cancelRetry: (() => void) | null = null;
+  #cancelRemirror: (() => void) | null = null;
+
+  constructor(
+    readonly host: RunHost,
+    readonly id: number,
+    readonly stored: StoredConnection,
+  ) {
+    this.link = linkStart(host.world.clock.wall());
+    this.replication = stored.replication;
+    this.everLinked = stored.everLinked;
+    this.targetName = stored.target.name;
+    this.mirror = restored(stored.mirror, remirrorOptions(host.world.settings['source.remirror']));
+    this.barriers = new Barriers(host.world.clock, () => id, () => this.#barrierRoad());
+    this.verification = new Verification(() => id);
+  }
+
+  get scope(): { set: string; connection: number; server: string } {
+    return { set: this.stored.set, connection: this.id, server: this.targetName };
+  }
+
+  get #at(): { id: number; set: string; target: string } {
+    return { id: this.id, set: this.stored.set, target: this.targetName };
+  }
+
+  get route(): string {
+    const { host, port } = this.stored.target;
+    return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  }
+
+  /** As it has to be found after a restart. */
+  toStored(): StoredConnection {
+    const { phase, complete, options } = this.mirror;
+    return { ...this.stored, replication: this.replication, everLinked: this.everLinked, mirror: { phase, complete, options } };
+  }
+
+  begin(): void {
+    this.host.sources.use(this.stored.set, this.stored.generation, this.stored.rules, this);
+  }
+
+  // What the source says.
+
+  sourceReady(source: number): void {
+    this.#source = source;
+    this.#linkFact('source_ready');
+    this.barriers.pump();
+  }
+
+  sourceGone(): void {
+    this.#linkFact('source_gone');
+  }
+
+  sourceChanged(): void {
+    this.barriers.pump();
+  }
+
+  #source: number | null = null;
+
+  // What a person asks.
+
+  startMirror(options: MirrorOptions): void {
+    if (options.kind === 'none') throw failure('USAGE', { problem: 'A mirror is full or difference.' });
+    if (options.kind === 'difference' && options.newer) this.host.world.log.say('NEWER_ONLY', this.#at, this.scope);
+    this.#asked('A start', 'asked', options);
+    this.#mirrorReady();
+  }
+
+  stopMirror(): void {
+    this.#cancelRemirror?.();
+    this.#cancelRemirror = null;
+    this.#asked('Stop', 'stop');
+  }
+
+  pauseMirror(): void {
+    this.#asked('Pause', 'pause');
+  }
+
+  resumeMirror(): void {
+    this.#asked('Resume', 'resume');
+  }
+
+  startReplication(): void {
+    if (this.replication) throw failure('NOT_POSSIBLE_NOW', { action: 'Starting replication', id: this.id, state: 'replicating' });
+    this.replication = true;
+    if (this.handle !== null) this.host.world.engine.replicationStart(this.handle);
+    this.host.world.log.say('REPLICATION_STARTED', this.#at, this.scope);
+    // What changed meanwhile was not queued (REP-02); a running mirror has passed some of it already.
+    if (this.mirror.phase === 'idle' || this.mirror.phase === 'wanted') this.#broken();
+    else this.#mirrorAgain = true;
+    this.#changed(true);
+  }
+
+  stopReplication(): void {
+    if (!this.replication) throw failure('NOT_POSSIBLE_NOW', { action: 'Stopping replication', id: this.id, state: 'not replicating' });
+    this.replication = false;
+    if (this.handle !== null) this.host.world.engine.replicationStop(this.handle);
+    this.host.world.log.say('REPLICATION_STOPPED', this.#at, this.scope);
+    this.#changed(true);
+  }
+
+  pauseTransmit(paused: boolean): void {
+    if (this.handle === null) throw failure('NOT_LINKED', { id: this.id, target: this.targetName });
+    this.host.world.engine.transmitPause(this.handle, paused);
+    this.host.world.log.say(paused ? 'TRANSMIT_PAUSED' : 'TRANSMIT_RESUMED', this.#at, this.scope);
+    this.#changed(false);
+  }
+
+  verify(checksum: boolean, remirror: boolean, signal: AbortSignal | undefined): Promise<VerifyResult> {
+    const handle = this.handle;
+    if (handle === null || this.link.phase !== 'linked') return Promise.reject(failure('NOT_LINKED', { id: this.id, target: this.targetName }));
+    if (this.mirror.phase !== 'idle') return Promise.reject(failure('NOT_POSSIBLE_NOW', { action: 'Verification', id: this.id, state: 'mirroring' }));
+    return this.verification.start(() => this.host.world.engine.verify(handle, { checksum, remirror }), signal);
+  }
+
+  /** CON-70. */
+  remove(): void {
+    this.#linkFact('removed');
+    this.#end('the connection was removed');
+    this.host.sources.leave(this.stored.set, this.stored.generation, this);
+    this.host.world.places.removeTree(this.stateDir);
+    this.host.world.log.say('CONNECTION_REMOVED', this.#at, this.scope);
+  }
+
+  /** Clean stop of the agent: position and wishes are kept. */
+  close(): void {
+    this.#end('the agent stops');
+    this.#closeStream(false);
+  }
+
+  get stateDir(): string {
+    return `${this.host.world.settings['agent.state']}/connections/${this.stored.key}`;
+  }
+
+  // What the engine says.
+
+  event(event: ConnectionEvent): void {
+    const { log } = this.host.world;
+    switch (event.kind) {
+      case 'link_up': {
+        this.targetName = decodeWelcome(event.welcome)?.server ?? this.targetName;
+        this.connectedSince = this.host.world.clock.wall();
+        // The very first stream begins with nothing; a later one that does not go on where it was has a gap.
+        const gap = !event.resumed && this.everLinked;
+        const first = !this.everLinked;
+        this.everLinked = true;
+        this.#resumed = event.resumed;
+        this.#linkFact('link_up');
+        if (gap && this.mirror.phase !== 'wanted') this.#broken();
+        this.#mirrorReady();
+        this.barriers.pump();
+        return this.#changed(first || gap);
+      }
+      case 'link_refused': {
+        const refusal = decodeRefusal(event.payload).notice;
+        this.problem = notice('LINK_REFUSED', { ...this.#at, reason: noticeText(refusal), advice: noticeRemedy(refusal) });
+        return this.#linkFact('link_refused');
+      }
+      case 'link_down': {
+        const code = event.code === 'EKEYREJECTED' ? 'LINK_WRONG_KEY' : this.link.phase === 'linked' ? 'LINK_DOWN' : 'LINK_UNREACHABLE';
+        const cause = { call: event.call, errno: event.code };
+        if (this.link.phase !== 'refused') this.problem = code === 'LINK_DOWN' ? notice(code, this.#at, cause) : notice(code, { ...this.#at, route: this.route }, cause);
+        this.verification.failed('the link went down');
+        return this.#linkFact('link_down');
+      }
+      case 'stream_broken':
+        log.say('STREAM_BROKEN', { ...this.#at, why: event.why }, this.scope);
+        this.barriers.failed('all');
+        if (this.mirror.phase !== 'wanted') this.#broken();
+        return this.#mirrorReady();
+      case 'mirror_started':
+        this.#mirrorFact('started');
+        return;
+      case 'mirror_done':
+        this.#mirrorFailures = 0;
+        log.say('MIRROR_DONE', { ...this.#at, files: event.files, sentBytes: event.sentBytes, skippedBytes: event.skippedBytes, orphans: event.orphans, ms: Math.round(event.ms) }, this.scope);
+        this.#mirrorFact('done');
+        if (this.#mirrorAgain) {
+          this.#mirrorAgain = false;
+          this.#broken();
+          this.#mirrorReady();
+        }
+        return this.barriers.pump();
+      case 'mirror_stopped':
+        return this.#mirrorGaveUp(event.why);
+      case 'quarantined':
+        log.say('QUARANTINED', { ...this.#at, path: event.path, count: event.count }, this.scope, { call: event.call, errno: event.code });
+        return this.#changed(false);
+      case 'barrier_done':
+        return this.barriers.done(event.token);
+      case 'barrier_failed':
+        return this.barriers.failed(event.token);
+      case 'verify_done': {
+        const { files, bytes, different, missing, orphans, paths, omitted, ms } = event;
+        const code = different + missing + orphans === 0 ? 'VERIFY_DONE' : 'VERIFY_DIFFERENT';
+        log.say(code, { ...this.#at, files, different, missing, orphans, ms: Math.round(ms) }, this.scope);
+        this.verification.done({ files, bytes, different, missing, orphans, paths, omitted, ms });
+        return this.#changed(false);
+      }
+      case 'message':
+        // Nothing is said this way yet; a newer target may.
+        return;
+    }
+  }
+
+  #resumed = false;
+
+  /** The connection as its table row; reads the engine's counters. */
+  item(): ConnectionItem {
+    const { world, sources } = this.host;
+    const counters = this.#counters();
+    const source = sources.get(this.stored.set, this.stored.generation);
+    const facts: ConnectionFacts = {
+      id: this.id,
+      set: this.stored.set,
+      target: this.targetName,
+      targetAddress: this.stored.target.host,
+      phase: this.link.phase,
+      failures: this.link.failures,
+      source: source?.state ?? 'idle',
+      mirror: this.mirror.phase,
+      complete: this.mirror.complete,
+      replication: this.replication,
+      calculateSize: this.stored.calculateSize,
+      mirrorBase: this.#mirrorBase,
+      connectedSince: this.connectedSince,
+      counters,
+    };
+    const statistics = composeStatistics(facts);
+    const problem = source?.problem ?? this.problem ?? (statistics.targetDataState === 'Mirror Required' && this.mirror.phase === 'idle' ? notice('MIRROR_REQUIRED', this.#at) : null);
+    const doubtful = statistics.targetDataState !== 'OK' && statistics.targetDataState !== 'Mirroring' && statistics.targetDataState !== 'Not Ready';
+    return {
+      id: this.id,
+      key: this.stored.key,
+      set: this.stored.set,
+      generation: this.stored.generation,
+      source: world.settings['agent.name'],
+      target: this.targetName,
+      targetKey: this.stored.target.key,
+      route: this.route,
+      mappings: this.stored.mappings,
+      statistics,
+      phase: this.link.phase,
+      phaseSince: this.link.since,
+      severity: problem?.severity ?? (doubtful ? 'warning' : 'information'),
+      problem,
+      latencyMs: counters && this.link.phase === 'linked' ? Math.max(-1, counters.latencyMs) : -1,
+      // In whole seconds, so that an idle connection is not told anew each time.
+      quietMs: !counters || counters.quietMs < 0 ? -1 : counters.quietMs < 3_000 ? 0 : Math.floor(counters.quietMs / 1000) * 1000,
+      sequence: counters?.sequence ?? 0,
+      applied: counters?.applied ?? 0,
+      durable: counters?.durable ?? 0,
+      wireBytes: counters?.wireBytes ?? 0,
+      targetQueuedBytes: counters?.targetQueuedBytes ?? 0,
+      quarantined: counters?.failed ?? 0,
+      mirrorFilesDone: counters?.mirrorFilesDone ?? 0,
+      mirrorFilesTotal: this.stored.calculateSize ? (counters?.mirrorFilesTotal ?? 0) : 0,
+    };
+  }
+
+  #counters(): ConnectionStatistics | null {
+    if (this.handle === null) return null;
+    this.#last = this.host.world.engine.connectionStatistics(this.handle);
+    return this.#last;
+  }
+
+  #linkFact(fact: LinkFact): void {
+    const { clock } = this.host.world;
+    const [next, effects] = linkStep(this.link, fact, clock.wall(), clock.random());
+    this.link = next;
+    for (const effect of effects) this.#performLink(effect);
+    this.#changed(false);
+  }
+
+  #performLink({ act, inMs }: LinkEffect): void {
+    const { world } = this.host;
+    switch (act) {
+      case 'open_stream':
+        return this.#openStream();
+      case 'close_stream':
+        this.#closeStream(false);
+        if (this.mirror.phase !== 'idle' && this.mirror.phase !== 'wanted') this.#mirrorFact('stream_closed');
+        return;
+      case 'forget_stream':
+        return this.#closeStream(true);
+      case 'reconnect':
+        if (this.handle === null) this.#openStream();
+        else world.engine.connectionReconnect(this.handle);
+        return;
+      case 'retry_soon':
+      case 'retry_seldom':
+        this.#cancelRetry?.();
+        this.#cancelRetry = world.clock.after(inMs, () => this.#linkFact('retry_due'));
+        return;
+      case 'tell_up':
+        this.problem = null;
+        world.log.say('LINK_UP', { ...this.#at, resumed: this.#resumed }, this.scope);
+        return;
+      case 'tell_down':
+      case 'tell_unreachable':
+      case 'tell_refused':
+        this.connectedSince = null;
+        if (this.problem) world.log.write(this.problem, this.scope);
+        return;
+    }
+  }
+
+  #openStream(): void {
+    const { world } = this.host;
+    if (this.#source === null) return;
+    const { stored } = this;
+    try {
+      world.places.ensureDirectory(this.stateDir);
+      this.handle = world.engine.connectionOpen(this.#source, {
+        host: stored.target.host,
+        port: stored.target.port,
+        peerKey: stored.target.key,
+        hello: encodeHello({
+          version: LINK_HELLO_VERSION,
+          software: SOFTWARE_VERSION,
+          server: world.settings['agent.name'],
+          set: stored.set,
+          connection: stored.key,
+          mappings: stored.mappings,
+          origins: [...this.host.origins(stored.mappings.map((mapping) => mapping.source))],
+        }),
+        stateDir: this.stateDir,
+        compression: stored.compression,
+        queueBytesMax: world.settings['queue.memory_mb'] * 1_048_576,
+        replication: this.replication,
+      });
+      this.host.opened(this.handle, this);
+    } catch (error) {
+      const cause = asNotice(error, 'opening the stream').cause;
+      this.problem = notice('LINK_UNREACHABLE', { ...this.#at, route: this.route }, cause);
+      // After the row that led here is finished.
+      queueMicrotask(() => this.#linkFact('link_down'));
+    }
+  }
+
+  #closeStream(forget: boolean): void {
+    this.#cancelRetry?.();
+    this.#cancelRetry = null;
+    this.connectedSince = null;
+    if (this.handle === null) return;
+    const handle = this.handle;
+    this.handle = null;
+    this.host.closed(handle);
+    this.host.world.engine.connectionClose(handle, forget);
+    this.barriers.failed('all');
+    this.verification.failed('the stream was closed');
+  }
+
+  #asked(action: string, fact: MirrorFact, options: MirrorOptions | null = null): void {
+    if (this.#mirrorFact(fact, options)) return;
+    throw failure('NOT_POSSIBLE_NOW', { action: `${action} of the mirror`, id: this.id, state: this.mirror.phase });
+  }
+
+  /** Says that something is missing on the target; repairs by itself where the setting allows. */
+  #broken(): void {
+    const options = remirrorOptions(this.host.world.settings['source.remirror']);
+    this.#mirrorFact(options ? 'broken_repair' : 'broken_wait', options);
+  }
+
+  #mirrorReady(): void {
+    if (this.link.phase === 'linked' && this.mirror.phase === 'wanted') this.#mirrorFact('link_ready');
+  }
+
+  #mirrorGaveUp(why: string): void {
+    this.#stopReason = why;
+    if (!this.#mirrorFact('stopped')) return;
+    const options = remirrorOptions(this.host.world.settings['source.remirror']);
+    if (!options) return;
+    this.#mirrorFailures += 1;
+    const { clock } = this.host.world;
+    this.#cancelRemirror?.();
+    this.#cancelRemirror = clock.after(backoffMs(REMIRROR_BACKOFF, this.#mirrorFailures, clock.random()), () => {
+      this.#cancelRemirror = null;
+      if (this.mirror.phase !== 'idle' || this.mirror.complete) return;
+      this.#mirrorFact('broken_repair', options);
+      this.#mirrorReady();
+    });
+  }
+
+  #stopReason = 'asked by a person';
+
+  #mirrorFact(fact: MirrorFact, options: MirrorOptions | null = null): boolean {
+    const stepped = mirrorStep(this.mirror, fact, options);
+    if (!stepped) return false;
+    const [next, acts] = stepped;
+    this.mirror = next;
+    for (const act of acts) this.#performMirror(act);
+    this.#changed(true);
+    return true;
+  }
+
+  #performMirror(act: MirrorAct): void {
+    const { engine, log, settings } = this.host.world;
+    const { handle } = this;
+    switch (act) {
+      case 'start_mirror': {
+        if (handle === null || !this.mirror.options) return;
+        const counters = this.#counters();
+        this.#mirrorBase = counters ? counters.sentMirrorBytes + counters.skippedMirrorBytes : 0;
+        engine.mirrorStart(handle, mirrorCall(this.mirror.options, settings['source.checksum_all']));
+        return;
+      }
+      case 'pause_mirror':
+        if (handle !== null) engine.mirrorPause(handle);
+        return;
+      case 'resume_mirror':
+        if (handle !== null) engine.mirrorResume(handle);
+        return;
+      case 'stop_mirror':
+        if (handle !== null) engine.mirrorStop(handle);
+        return;
+      case 'tell_started':
+        log.say('MIRROR_STARTED', { ...this.#at, kind: mirrorText(this.mirror.options) }, this.scope);
+        return;
+      case 'tell_stopped':
+        log.say('MIRROR_STOPPED', { ...this.#at, why: this.#stopReason }, this.scope);
+        this.#stopReason = 'asked by a person';
+        return;
+      case 'tell_paused':
+        log.say('MIRROR_PAUSED', this.#at, this.scope);
+        return;
+      case 'tell_resumed':
+        log.say('MIRROR_RESUMED', this.#at, this.scope);
+        return;
+      case 'tell_remirror':
+        log.say('AUTO_REMIRROR', { ...this.#at, kind: mirrorText(this.mirror.options) }, this.scope);
+        return;
+      case 'tell_required':
+        log.say('MIRROR_REQUIRED', this.#at, this.scope);
+        return;
+      case 'complete':
+      case 'incomplete':
+        return;
+    }
+  }
+
+  #barrierRoad(): BarrierRoad {
+    const { engine } = this.host.world;
+    const { handle } = this;
+    if (!this.replication) return { kind: 'never', why: 'replication is stopped' };
+    if (this.mirror.phase !== 'idle') return { kind: 'wait' };
+    if (!this.mirror.complete) return this.#cancelRemirror || !this.everLinked ? { kind: 'wait' } : { kind: 'never', why: 'a mirror is required' };
+    if (handle === null) return { kind: 'wait' };
+    return { kind: 'issue', issue: (token) => engine.barrier(handle, token) };
+  }
+
+  #end(why: string): void {
+    this.#cancelRetry?.();
+    this.#cancelRemirror?.();
+    this.#cancelRetry = null;
+    this.#cancelRemirror = null;
+    this.barriers.end(why);
+    this.verification.failed(why);
+  }
+
+  #changed(persist: boolean): void {
+    if (persist) this.host.save();
+    this.host.world.hub.touch('connections', 'server');
+  }
+}
+
+/** After a restart the engine walks nothing: what was under way begins again, a pause stays a pause (MIR-34). */
+function restored(stored: StoredConnection['mirror'], auto: MirrorOptions | null): MirrorState {
+  const state: MirrorState = { phase: 'idle', complete: stored.complete, options: null };
+  switch (stored.phase) {
+    case 'starting':
+    case 'mirroring':
+      return { phase: 'wanted', complete: false, options: auto ?? stored.options };
+    case 'wanted':
+      return { phase: 'wanted', complete: false, options: stored.options };
+    case 'paused':
+      return { ...state, complete: false };
+    case 'idle':
+      return state;
+  }
+}

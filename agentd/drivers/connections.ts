@@ -1,0 +1,178 @@
+/** Every connection this server made as a source. */
+import type { z } from 'zod';
+import { failure } from '../../protocol/errors.js';
+import { CONNECTION_COUNT_MAX } from '../../protocol/limits.js';
+import type { ConnectionItem, MappingWish } from '../../protocol/messages/connection.js';
+import type { MirrorOptions } from '../../protocol/messages/mirror.js';
+import type { Mapping, Origin } from '../../protocol/messages/peer.js';
+import { innerOverlap, planMapping } from '../core/mapping/mapping.js';
+import { COMPRESSION } from '../core/settings/settings.js';
+import { planRoots } from '../core/set/rules.js';
+import { type ConnectionEvent, ConnectionRun, type RunHost } from './connection-run.js';
+import type { Peers } from './peers.js';
+import type { Sets } from './sets.js';
+import type { Sources } from './sources.js';
+import { CONNECTIONS_FILE, loadDocument, type StoredConnection, StoredConnections as Stored } from './stored.js';
+import { saveDocument, saveSoon, type World } from './world.js';
+
+export interface NewConnection {
+  readonly key: string;
+  readonly set: string;
+  readonly generation: number;
+  readonly target: StoredConnection['target'];
+  readonly mappings: readonly Mapping[];
+  readonly mirror: MirrorOptions;
+  readonly replication: boolean;
+  readonly compression: number | undefined;
+  readonly calculateSize: boolean | undefined;
+}
+
+export class Connections implements RunHost {
+  readonly #runs = new Map<number, ConnectionRun>();
+  readonly #byHandle = new Map<number, ConnectionRun>();
+  /** CON-01. */
+  #nextId = 1;
+
+  constructor(
+    readonly world: World,
+    readonly sources: Sources,
+    readonly sets: Sets,
+    readonly peers: Peers,
+    /** What flows into these directories, for the loop guard of the next server. */
+    readonly origins: (roots: readonly string[]) => readonly Origin[],
+  ) {
+    world.hub.register('connections', () => this.items(), { ticks: true });
+  }
+
+  get count(): number {
+    return this.#runs.size;
+  }
+
+  get linked(): number {
+    return [...this.#runs.values()].filter((run) => run.link.phase === 'linked').length;
+  }
+
+  items(): ConnectionItem[] {
+    this.sources.refresh();
+    return [...this.#runs.values()].map((run) => run.item());
+  }
+
+  of(set: string): readonly ConnectionRun[] {
+    return [...this.#runs.values()].filter((run) => run.stored.set === set);
+  }
+
+  run(id: number): ConnectionRun {
+    const run = this.#runs.get(id);
+    if (!run) throw failure('CONNECTION_UNKNOWN', { id: String(id) });
+    return run;
+  }
+
+  /** Takes up what was connected before (MIR-31); IDs begin at 1 again. */
+  restore(): void {
+    const stored = loadDocument(this.world.documents, CONNECTIONS_FILE, Stored)?.connections ?? [];
+    for (const one of [...stored].sort((a, b) => a.created - b.created)) {
+      const run = this.#add(one);
+      if (!this.world.settings['source.reconnect']) continue;
+      this.world.log.say('CONNECTION_RESTORED', { id: run.id, set: one.set, target: one.target.name }, run.scope);
+      run.begin();
+    }
+  }
+
+  /** First step of connect: works everything out and changes nothing. */
+  prepare(setName: string, wish: MappingWish): { readonly key: string; readonly generation: number; readonly mappings: readonly Mapping[]; readonly origins: readonly Origin[] } {
+    const set = this.sets.get(setName);
+    const roots = this.#roots(set.name, set.rules);
+    const mappings = planMapping(wish, roots, this.world.settings['agent.name'], set.name);
+    if ('problem' in mappings) throw failure('MAPPING_INVALID', mappings);
+    const inner = innerOverlap(mappings);
+    if (inner) throw failure('MAPPING_INVALID', { path: inner[0].target, problem: `it overlaps ${inner[1].target}, the target of ${inner[1].source}` });
+    return { key: this.world.clock.key(), generation: set.generation, mappings, origins: this.origins(roots) };
+  }
+
+  async create(wanted: NewConnection): Promise<ConnectionRun> {
+    const { world } = this;
+    const set = this.sets.get(wanted.set);
+    if (set.generation !== wanted.generation) throw failure('SET_GENERATION', { set: set.name, mine: wanted.generation, theirs: set.generation });
+    if (this.#runs.size >= CONNECTION_COUNT_MAX) throw failure('TOO_MANY', { what: 'connections', limit: CONNECTION_COUNT_MAX });
+    const roots = this.#roots(set.name, set.rules);
+    const unmapped = roots.find((root, index) => wanted.mappings[index]?.source !== root) ?? wanted.mappings[roots.length]?.source;
+    if (unmapped !== undefined) throw failure('MAPPING_INVALID', { path: unmapped, problem: 'the directories of the set changed since the connection was prepared' });
+    for (const run of this.#runs.values()) {
+      const same = run.stored.key === wanted.key || (run.stored.set === set.name && run.stored.target.key === wanted.target.key && JSON.stringify(run.stored.mappings) === JSON.stringify(wanted.mappings));
+      if (same) throw failure('CONNECTION_EXISTS', { set: set.name, target: run.targetName, id: run.id });
+    }
+    await this.peers.trust(wanted.target.name, wanted.target.key);
+    const preset = Math.max(0, COMPRESSION.indexOf(world.settings['transmit.compression']));
+    const run = this.#add({
+      key: wanted.key,
+      set: set.name,
+      generation: set.generation,
+      rules: [...set.rules],
+      target: wanted.target,
+      mappings: [...wanted.mappings],
+      replication: wanted.replication,
+      compression: (wanted.compression ?? preset) as 0 | 1 | 2 | 3,
+      calculateSize: wanted.calculateSize ?? true,
+      mirror: wanted.mirror.kind === 'none' ? { phase: 'idle', complete: false, options: null } : { phase: 'wanted', complete: false, options: wanted.mirror },
+      everLinked: false,
+      created: world.clock.wall(),
+    });
+    try {
+      await saveDocument(world, CONNECTIONS_FILE, this.#stored());
+    } catch (error) {
+      this.#runs.delete(run.id);
+      throw error;
+    }
+    world.log.say('CONNECTION_CREATED', { id: run.id, set: set.name, target: run.targetName, route: run.route }, run.scope);
+    run.begin();
+    world.hub.touch('connections', 'sets', 'server');
+    return run;
+  }
+
+  async remove(id: number): Promise<ConnectionRun> {
+    const run = this.run(id);
+    this.#runs.delete(id);
+    run.remove();
+    await saveDocument(this.world, CONNECTIONS_FILE, this.#stored());
+    this.world.hub.touch('connections', 'sets', 'server');
+    return run;
+  }
+
+  /** Clean stop. */
+  close(): void {
+    for (const run of this.#runs.values()) run.close();
+  }
+
+  event(event: ConnectionEvent): void {
+    this.#byHandle.get(event.connection)?.event(event);
+  }
+
+  save(): void {
+    saveSoon(this.world, CONNECTIONS_FILE, this.#stored());
+  }
+
+  opened(handle: number, run: ConnectionRun): void {
+    this.#byHandle.set(handle, run);
+  }
+
+  closed(handle: number): void {
+    this.#byHandle.delete(handle);
+  }
+
+  #add(stored: StoredConnection): ConnectionRun {
+    const run = new ConnectionRun(this, this.#nextId++, stored);
+    this.#runs.set(run.id, run);
+    return run;
+  }
+
+  #roots(set: string, rules: StoredConnection['rules']): readonly string[] {
+    const { roots } = planRoots(rules, (path) => this.world.places.kind(path));
+    const missing = roots.find((root) => this.world.places.kind(root) !== 'directory');
+    if (missing !== undefined) throw failure('ROOT_MISSING', { set, path: missing });
+    return roots;
+  }
+
+  #stored(): z.infer<typeof Stored> {
+    return { schema: 1, connections: [...this.#runs.values()].map((run) => run.toStored()) };
+  }
+}

@@ -1,0 +1,136 @@
+/** Carries the methods of the control protocol out. Access and shape were checked before. */
+import { networkInterfaces } from 'node:os';
+import type { z } from 'zod';
+import { failure } from '../../protocol/errors.js';
+import * as m from '../../protocol/messages/index.js';
+import type { Method } from '../../protocol/schema.js';
+import { SOFTWARE_VERSION } from '../../protocol/version.js';
+import type { Agent } from './agent.js';
+import type { CallContext } from './control-session.js';
+
+type Handler = (params: never, context: CallContext) => unknown;
+type Handlers = Map<string, Handler>;
+
+const BARRIER_MS = 60_000;
+const FILES_LIMIT = 2_500;
+
+/** Every handler by method name; a test compares the names with the protocol. */
+export function handlers(agent: Agent): Handlers {
+  const all: Handlers = new Map();
+  const on = <P extends z.ZodType, R extends z.ZodType>(method: Method<P, R>, handler: (params: z.infer<P>, context: CallContext) => z.infer<R> | Promise<z.infer<R>>): void => {
+    all.set(method.name, handler as Handler);
+  };
+  const { sets, sources, connections, grants, peers, world } = agent;
+
+  on(m.ServerHello, (_, { access, user, version }) => ({
+    name: world.settings['agent.name'],
+    version: SOFTWARE_VERSION,
+    protocol: version,
+    access,
+    user,
+    capabilities: [],
+  }));
+  on(m.ServerInfo, () => ({
+    status: agent.status(),
+    machine: agent.facts.hostName,
+    addresses: addresses(),
+    operatingSystem: agent.facts.operatingSystem,
+    statePath: world.settings['agent.state'],
+    logPath: world.settings['log.folder'],
+    socketPath: world.settings['agent.socket'],
+  }));
+  on(m.ServerSettings, () => ({ settings: agent.settingsTable() }));
+  on(m.ServerDoctor, ({ path }) => ({ checks: agent.doctor(path ?? null) }));
+  on(m.ServerPauseTarget, async () => ({ connections: await grants.pause(true) }));
+  on(m.ServerResumeTarget, async () => ({ connections: await grants.pause(false) }));
+  on(m.ServerFiles, ({ path, limit }) => {
+    if (!path.startsWith('/')) throw failure('RULE_INVALID', { path, problem: 'it must be absolute' });
+    const { entries, omitted } = world.places.listDirectory(path, limit ?? FILES_LIMIT);
+    return { entries: [...entries], omitted };
+  });
+
+  on(m.PeerShow, () => ({ name: world.settings['agent.name'], key: world.ownKey, listen: agent.listen, addresses: addresses(), peers: [...peers.list()] }));
+  on(m.PeerTrust, async ({ name, key }) => ({ changed: await peers.trust(name, key) }));
+  on(m.PeerForget, async ({ key }) => {
+    await peers.forget(key);
+    return { grants: await grants.removeOf(key) };
+  });
+  on(m.GrantCreate, async (spec, { user }) => ({ mappings: [...(await grants.create(spec, user))] }));
+  on(m.GrantRemove, async ({ connection }) => ({ removed: await grants.remove(connection) }));
+  on(m.GrantList, () => ({ grants: grants.items() }));
+
+  on(m.SetList, () => ({ sets: sets.items() }));
+  on(m.SetSave, async ({ name, rules, generation }) => {
+    const { set, discarded, connected } = await sets.save(name, rules, generation);
+    return { set: sets.item(set), discarded: [...discarded], connected };
+  });
+  on(m.SetRename, async ({ name, to, copy }) => ({ set: sets.item(await sets.rename(name, to, copy ?? false)) }));
+  on(m.SetDelete, async ({ name }) => {
+    await sets.delete(name);
+    return {};
+  });
+  on(m.SetSize, ({ name }) => sets.size(name));
+  on(m.SetContinue, ({ name, acceptDeletes }) => {
+    const set = sets.get(name);
+    if (!sources.continue(name, acceptDeletes)) throw failure('SET_NOT_STOPPED', { set: name, state: sets.item(set).state });
+    return { state: sets.item(set).state };
+  });
+  on(m.SetRescan, ({ name }) => {
+    sets.get(name);
+    sources.rescan(name);
+    return {};
+  });
+  on(m.SetRoots, ({ name }) => ({ roots: [...sets.roots(name)] }));
+
+  on(m.ConnectionPrepare, ({ set, mapping }) => {
+    const { key, generation, mappings, origins } = connections.prepare(set, mapping);
+    return { key, peer: world.ownKey, server: world.settings['agent.name'], generation, mappings: [...mappings], origins: [...origins] };
+  });
+  on(m.ConnectionCreate, async ({ key, set, generation, target, mappings, mirror, replication, compression, calculateSize }) => {
+    const run = await connections.create({ key, set, generation, target, mappings, mirror, replication, compression, calculateSize });
+    return { id: run.id };
+  });
+  on(m.ConnectionRemove, async ({ id }) => {
+    const run = await connections.remove(id);
+    return { key: run.stored.key, targetKey: run.stored.target.key, target: run.targetName };
+  });
+  on(m.ConnectionList, () => ({ connections: connections.items() }));
+
+  on(m.MirrorStart, ({ id, options }) => done(connections.run(id).startMirror(options)));
+  on(m.MirrorStop, ({ id }) => done(connections.run(id).stopMirror()));
+  on(m.MirrorPause, ({ id }) => done(connections.run(id).pauseMirror()));
+  on(m.MirrorResume, ({ id }) => done(connections.run(id).resumeMirror()));
+  on(m.ReplicationStart, ({ id }) => done(connections.run(id).startReplication()));
+  on(m.ReplicationStop, ({ id }) => done(connections.run(id).stopReplication()));
+  on(m.TransmitPause, ({ id }) => done(connections.run(id).pauseTransmit(true)));
+  on(m.TransmitResume, ({ id }) => done(connections.run(id).pauseTransmit(false)));
+  on(m.Barrier, async ({ id, timeoutMs }, { signal }) => ({ ms: await connections.run(id).barriers.wait(timeoutMs ?? BARRIER_MS, signal) }));
+  on(m.Verify, ({ id, checksum, remirror }, { signal }) => connections.run(id).verify(checksum ?? false, remirror ?? false, signal));
+
+  on(m.LogRead, ({ last }) => {
+    const { lines, omitted } = world.log.last(last);
+    return { lines: [...lines], omitted };
+  });
+  return all;
+}
+
+const done = (_: void): Record<string, never> => ({});
+
+/** Addresses of this server that others can reach, IPv4 first (SRV-03). */
+export function addresses(): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const outside = all.filter((one) => !one.internal && !one.address.startsWith('fe80:'));
+  const rank = (family: string): number => (family === 'IPv4' ? 0 : 1);
+  return outside.sort((a, b) => rank(a.family) - rank(b.family)).map((one) => one.address);
+}
+
+/** What an audit line names: the first parameter that says what it was about. */
+export function subjectOf(params: unknown): string {
+  if (typeof params !== 'object' || params === null) return '';
+  const named = params as Record<string, unknown>;
+  for (const key of ['set', 'name', 'id', 'connection', 'key']) {
+    const value = named[key];
+    if (typeof value === 'string' || typeof value === 'number') return `${key} ${value}`;
+  }
+  return '';
+}

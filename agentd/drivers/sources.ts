@@ -1,0 +1,243 @@
+/** Captures of connected sets: one engine source per definition in use, shared by its connections. */
+import type { EngineEvent } from '../../native/index.js';
+import { notice } from '../../protocol/errors.js';
+import { SOURCE_RETRY_MS_MAX, SOURCE_RETRY_MS_MIN } from '../../protocol/limits.js';
+import type { Notice } from '../../protocol/messages/log.js';
+import type { Rule, SetState } from '../../protocol/messages/set.js';
+import { backoffMs } from '../core/backoff.js';
+import { findRow } from '../core/machine.js';
+import { planRoots } from '../core/set/rules.js';
+import { SOURCE_TABLE, type SourceAct, type SourceFact } from '../core/source/table.js';
+import { loadDocument, ROOTS_FILE, StoredRoots } from './stored.js';
+import { asNotice, causeOf, saveSoon, type World } from './world.js';
+
+type EventOf<K extends EngineEvent['kind']> = Extract<EngineEvent, { kind: K }>;
+type SourceEvent = EventOf<'source_ready' | 'source_lost' | 'source_degraded' | 'source_stopped' | 'source_continues' | 'source_path'>;
+
+export interface SourceUser {
+  sourceReady(source: number): void;
+  sourceGone(): void;
+  sourceChanged(): void;
+}
+
+/** One definition of a set that is in use. */
+export class SourceRun {
+  state: SetState = 'idle';
+  handle: number | null = null;
+  capture: string | null = null;
+  problem: Notice | null = null;
+  failures = 0;
+  readonly users = new Set<SourceUser>();
+  cancelRetry: (() => void) | null = null;
+
+  constructor(
+    readonly key: string,
+    readonly set: string,
+    readonly generation: number,
+    readonly rules: readonly Rule[],
+    readonly stateDir: string,
+  ) {}
+}
+
+export class Sources {
+  readonly #runs = new Map<string, SourceRun>();
+  readonly #byHandle = new Map<number, SourceRun>();
+  readonly #roots: Record<string, string[]>;
+
+  constructor(readonly world: World) {
+    this.#roots = { ...(loadDocument(world.documents, ROOTS_FILE, StoredRoots)?.roots ?? {}) };
+  }
+
+  static keyOf(set: string, generation: number): string {
+    return `${set}@${generation}`;
+  }
+
+  /** Definitions of a set that are in use, newest first. */
+  of(set: string): readonly SourceRun[] {
+    return [...this.#runs.values()].filter((run) => run.set === set).sort((a, b) => b.generation - a.generation);
+  }
+
+  get(set: string, generation: number): SourceRun | null {
+    return this.#runs.get(Sources.keyOf(set, generation)) ?? null;
+  }
+
+  /** Joins the capture of a definition; the first user starts it. */
+  use(set: string, generation: number, rules: readonly Rule[], user: SourceUser): void {
+    const key = Sources.keyOf(set, generation);
+    let run = this.#runs.get(key);
+    if (!run) {
+      run = new SourceRun(key, set, generation, rules, `${this.world.settings['agent.state']}/sets/${encodeURIComponent(set)}@${generation}`);
+      this.#runs.set(key, run);
+    }
+    run.users.add(user);
+    if (run.state === 'idle') this.#fact(run, 'wanted');
+    else if (run.handle !== null && (run.state === 'watching' || run.state === 'rescanning')) user.sourceReady(run.handle);
+  }
+
+  /** Leaves a capture; the last user ends it and what it remembered. */
+  leave(set: string, generation: number, user: SourceUser): void {
+    const run = this.#runs.get(Sources.keyOf(set, generation));
+    if (!run?.users.delete(user) || run.users.size > 0) return;
+    this.#fact(run, 'unwanted');
+    this.#runs.delete(run.key);
+    delete this.#roots[run.key];
+    this.#saveRoots();
+    this.world.places.removeTree(run.stateDir);
+  }
+
+  /** Answers the guard of a stopped set (I11). Returns false when nothing is stopped. */
+  continue(set: string, acceptDeletes: boolean): boolean {
+    const stopped = this.of(set).filter((run) => run.state === 'stopped' && run.handle !== null);
+    for (const run of stopped) {
+      if (acceptDeletes) this.#forgetRoots(run);
+      if (run.handle !== null) this.world.engine.sourceContinue(run.handle, acceptDeletes ? 'once' : 'never');
+    }
+    return stopped.length > 0;
+  }
+
+  rescan(set: string): void {
+    for (const run of this.of(set)) if (run.handle !== null) this.world.engine.sourceRescan(run.handle);
+  }
+
+  event(event: SourceEvent): void {
+    const run = this.#byHandle.get(event.source);
+    if (!run) return;
+    const scope = { set: run.set };
+    switch (event.kind) {
+      case 'source_ready':
+        run.capture = event.capture;
+        run.failures = 0;
+        run.problem = null;
+        this.#roots[run.key] = [...event.rootIdentity];
+        this.#saveRoots();
+        this.world.log.say('SOURCE_READY', { set: run.set, capture: event.capture, files: event.files, bytes: event.bytes, ms: Math.round(event.ms) }, scope);
+        this.#fact(run, 'ready');
+        break;
+      case 'source_lost':
+        this.world.log.say('SOURCE_LOST', { set: run.set, why: event.why }, scope);
+        this.#fact(run, 'lost');
+        break;
+      case 'source_degraded':
+        this.world.log.say('SOURCE_DEGRADED', { set: run.set, why: event.why, detail: event.detail }, scope);
+        break;
+      case 'source_stopped': {
+        const common = { set: run.set, server: this.world.settings['agent.name'], detail: event.detail };
+        run.problem =
+          event.why === 'mass_delete'
+            ? this.world.log.say('SOURCE_MASS_DELETE', { ...common, deleted: event.deleted, total: event.total }, scope)
+            : this.world.log.say('SOURCE_ROOT_CHANGED', common, scope);
+        this.#fact(run, 'stopped');
+        break;
+      }
+      case 'source_continues':
+        run.problem = null;
+        this.world.log.say('SOURCE_CONTINUES', { set: run.set }, scope);
+        this.#fact(run, 'continues');
+        break;
+      case 'source_path':
+        this.world.log.say('PATH_SKIPPED', { set: run.set, path: event.path, count: event.count }, scope, { call: event.call, errno: event.code });
+        break;
+    }
+  }
+
+  /** Brings the states that have no event of their own up to date: the engine tells when a rescan is over by its state. */
+  refresh(): void {
+    for (const run of this.#runs.values()) {
+      if (run.handle === null || run.state !== 'rescanning') continue;
+      if (this.world.engine.sourceStatistics(run.handle).state === 'watching') this.#fact(run, 'settled');
+    }
+  }
+
+  /** Clean stop: what was told to the targets is remembered. Streams must be closed before. */
+  close(): void {
+    for (const run of this.#runs.values()) {
+      run.cancelRetry?.();
+      if (run.handle !== null) this.world.engine.sourceClose(run.handle);
+      run.handle = null;
+    }
+    this.#byHandle.clear();
+  }
+
+  #fact(run: SourceRun, fact: SourceFact): void {
+    const row = findRow(SOURCE_TABLE, run.state, fact);
+    if (!row) return;
+    run.state = row.to;
+    for (const act of row.act) this.#perform(run, act);
+    // Told again is harmless: a link that is open already ignores it.
+    if (run.state === 'watching' && run.handle !== null) for (const user of [...run.users]) user.sourceReady(run.handle);
+    for (const user of [...run.users]) user.sourceChanged();
+    this.world.hub.touch('sets', 'connections', 'server');
+  }
+
+  #perform(run: SourceRun, act: SourceAct): void {
+    switch (act) {
+      case 'open':
+        return this.#open(run);
+      case 'close':
+        run.cancelRetry?.();
+        run.cancelRetry = null;
+        if (run.handle !== null) {
+          this.#byHandle.delete(run.handle);
+          this.world.engine.sourceClose(run.handle);
+          run.handle = null;
+        }
+        return;
+      case 'retry': {
+        run.failures += 1;
+        const wait = backoffMs({ minMs: SOURCE_RETRY_MS_MIN, maxMs: SOURCE_RETRY_MS_MAX }, run.failures, this.world.clock.random());
+        run.cancelRetry = this.world.clock.after(wait, () => this.#fact(run, 'retry_due'));
+        return;
+      }
+      case 'tell_opening':
+        this.world.log.say('SOURCE_OPENING', { set: run.set, roots: planRoots(run.rules, (path) => this.world.places.kind(path)).roots.join(', ') }, { set: run.set });
+        return;
+      case 'tell_missing':
+      case 'tell_failed':
+        if (run.problem) this.world.log.write(run.problem, { set: run.set });
+        return;
+      default:
+        // Told where the event is known.
+        return;
+    }
+  }
+
+  #open(run: SourceRun): void {
+    const { world } = this;
+    const plan = planRoots(run.rules, (path) => world.places.kind(path));
+    const missing = plan.roots.find((root) => world.places.kind(root) !== 'directory');
+    if (missing !== undefined) {
+      run.problem = notice('SOURCE_MISSING', { set: run.set, path: missing });
+      // After the row that led here is finished.
+      queueMicrotask(() => this.#fact(run, 'root_missing'));
+      return;
+    }
+    const percent = world.settings['source.guard_percent'];
+    try {
+      world.places.ensureDirectory(run.stateDir);
+      run.handle = world.engine.sourceOpen({
+        name: run.set,
+        stateDir: run.stateDir,
+        roots: plan.roots,
+        rules: plan.rules,
+        exclude: world.ownFolders,
+        capture: world.settings['source.capture'],
+        sweepMs: world.settings['source.sweep_s'] * 1000,
+        guard: percent === 0 ? null : { percent, count: world.settings['source.guard_count'] },
+        rootIdentity: this.#roots[run.key] ?? null,
+      });
+      this.#byHandle.set(run.handle, run);
+    } catch (error) {
+      run.problem = notice('SOURCE_FAILED', { set: run.set, detail: asNotice(error, `watching ${plan.roots.join(', ')}`).text }, causeOf(error));
+      queueMicrotask(() => this.#fact(run, 'refused'));
+    }
+  }
+
+  #forgetRoots(run: SourceRun): void {
+    delete this.#roots[run.key];
+    this.#saveRoots();
+  }
+
+  #saveRoots(): void {
+    saveSoon(this.world, ROOTS_FILE, { schema: 1, roots: this.#roots });
+  }
+}

@@ -1,0 +1,149 @@
+/** Barriers and verifications that somebody waits for. */
+import { failure } from '../../protocol/errors.js';
+import { BARRIER_COUNT_MAX } from '../../protocol/limits.js';
+import type { VerifyResult } from '../../protocol/messages/mirror.js';
+import type { Clock } from '../ports/clock.js';
+
+interface Waiting {
+  readonly resolve: (ms: number) => void;
+  readonly reject: (error: Error) => void;
+  readonly since: number;
+  token: number | null;
+}
+
+/** What the connection can do for a barrier right now. */
+export type BarrierRoad =
+  | { readonly kind: 'issue'; readonly issue: (token: number) => void }
+  | { readonly kind: 'wait' }
+  /** No barrier can ever be reached from here without a person. */
+  | { readonly kind: 'never'; readonly why: string };
+
+/** Time until a barrier that the engine gave back is tried again. */
+const AGAIN_MS = 250;
+
+export class Barriers {
+  readonly #waiting = new Set<Waiting>();
+  #nextToken = 1;
+
+  constructor(
+    readonly clock: Clock,
+    readonly id: () => number,
+    readonly road: () => BarrierRoad,
+  ) {}
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /** Resolves with the milliseconds it took. */
+  wait(timeoutMs: number, signal: AbortSignal | undefined): Promise<number> {
+    if (this.#waiting.size >= BARRIER_COUNT_MAX) return Promise.reject(failure('TOO_MANY', { what: 'waiting barriers', limit: BARRIER_COUNT_MAX }));
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        this.#waiting.delete(waiting);
+        cancel();
+        signal?.removeEventListener('abort', onAbort);
+      };
+      const waiting: Waiting = {
+        since: this.clock.wall(),
+        token: null,
+        resolve: (ms) => {
+          end();
+          resolve(ms);
+        },
+        reject: (error) => {
+          end();
+          reject(error);
+        },
+      };
+      const onAbort = (): void => waiting.reject(failure('CANCELLED', {}));
+      const cancel = this.clock.after(timeoutMs, () => waiting.reject(failure('TIMED_OUT', { what: `The barrier on connection ${this.id()}`, ms: timeoutMs })));
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.add(waiting);
+      this.pump();
+    });
+  }
+
+  /** The connection's state changed: issues what can be issued now. */
+  pump(): void {
+    for (const waiting of [...this.#waiting]) {
+      if (waiting.token !== null) continue;
+      const road = this.road();
+      if (road.kind === 'never') waiting.reject(failure('BARRIER_FAILED', { id: this.id(), why: road.why }));
+      else if (road.kind === 'issue') {
+        waiting.token = this.#nextToken++;
+        road.issue(waiting.token);
+      }
+    }
+  }
+
+  done(token: number): void {
+    for (const waiting of this.#waiting) if (waiting.token === token) return waiting.resolve(Math.max(0, this.clock.wall() - waiting.since));
+  }
+
+  /** The engine gave it back, or its stream is gone: a later barrier says the same and more, so it is tried again. */
+  failed(token: number | 'all'): void {
+    let again = false;
+    for (const waiting of this.#waiting) {
+      if (waiting.token === null || (token !== 'all' && waiting.token !== token)) continue;
+      waiting.token = null;
+      again = true;
+    }
+    if (again) this.clock.after(AGAIN_MS, () => this.pump());
+  }
+
+  end(why: string): void {
+    for (const waiting of [...this.#waiting]) waiting.reject(failure('BARRIER_FAILED', { id: this.id(), why }));
+  }
+}
+
+/** At most one verification runs on a connection. */
+export class Verification {
+  #waiting: { resolve: (result: VerifyResult) => void; reject: (error: Error) => void } | null = null;
+
+  constructor(readonly id: () => number) {}
+
+  get running(): boolean {
+    return this.#waiting !== null;
+  }
+
+  start(begin: () => void, signal: AbortSignal | undefined): Promise<VerifyResult> {
+    if (this.#waiting) return Promise.reject(failure('NOT_POSSIBLE_NOW', { action: 'Verification', id: this.id(), state: 'verifying already' }));
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        // The engine goes on; its result interests nobody any more.
+        if (this.#waiting === waiting) this.#waiting = null;
+        reject(failure('CANCELLED', {}));
+      };
+      const end = (): void => {
+        signal?.removeEventListener('abort', onAbort);
+        this.#waiting = null;
+      };
+      const waiting = {
+        resolve: (result: VerifyResult) => {
+          end();
+          resolve(result);
+        },
+        reject: (error: Error) => {
+          end();
+          reject(error);
+        },
+      };
+      this.#waiting = waiting;
+      signal?.addEventListener('abort', onAbort, { once: true });
+      try {
+        begin();
+      } catch (error) {
+        waiting.reject(error as Error);
+      }
+    });
+  }
+
+  done(result: VerifyResult): void {
+    this.#waiting?.resolve(result);
+  }
+
+  failed(why: string): void {
+    this.#waiting?.reject(failure('VERIFY_FAILED', { id: this.id(), why }));
+  }
+}

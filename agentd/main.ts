@@ -1,0 +1,130 @@
+#!/usr/bin/env node
+/** understudyd: reads the configuration, builds the adapters, starts the agent. Wiring only. */
+import { mkdirSync } from 'node:fs';
+import { hostname, release, type as systemType } from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import { native } from '../native/index.js';
+import { Failure, failure, noticeRemedy, noticeText } from '../protocol/errors.js';
+import { SOFTWARE_VERSION } from '../protocol/version.js';
+import { systemClock } from './adapters/clock.js';
+import { defaultPlaces, loadConfig } from './adapters/config.js';
+import { ControlSocket } from './adapters/control-socket.js';
+import { FileDocuments, realPlaces } from './adapters/files.js';
+import { loadIdentity } from './adapters/identity.js';
+import { ErrorStream, LogFile } from './adapters/log-file.js';
+import { lockState } from './adapters/state-lock.js';
+import { parseListen, type SettingKey } from './core/settings/settings.js';
+import { Agent } from './drivers/agent.js';
+
+/** sysexits: configuration error, must not be restarted in a loop. */
+const EXIT_CONFIG = 78;
+const EXIT_SOFTWARE = 70;
+const EXIT_CANTCREATE = 73;
+
+interface Flags {
+  config?: string;
+  state?: string;
+  socket?: string;
+  listen?: string;
+  name?: string;
+}
+
+function readFlags(argv: readonly string[]): Flags {
+  const listen = (text: string): string => {
+    if (text !== '' && !parseListen(text)) throw new InvalidArgumentError('It must be ADDRESS:PORT, or empty for a server that is never a target.');
+    return text;
+  };
+  const command = new Command('understudyd')
+    .description('Agent of this server: source, target or both.')
+    .version(SOFTWARE_VERSION)
+    .option('--config <file>', 'configuration file (default /etc/understudy/understudy.toml)')
+    .option('--state <directory>', 'folder of the state files')
+    .option('--socket <path>', 'control socket')
+    .option('--listen <address:port>', 'where data links are accepted', listen)
+    .option('--name <name>', 'name of this server')
+    .allowExcessArguments(false);
+  return command.parse(argv as string[]).opts<Flags>();
+}
+
+async function main(): Promise<void> {
+  const flags = readFlags(process.argv);
+  const uid = process.getuid?.() ?? 0;
+  const commandLine: Partial<Record<SettingKey, string>> = {};
+  if (flags.state !== undefined) commandLine['agent.state'] = flags.state;
+  if (flags.socket !== undefined) commandLine['agent.socket'] = flags.socket;
+  if (flags.listen !== undefined) commandLine['agent.listen'] = flags.listen;
+  if (flags.name !== undefined) commandLine['agent.name'] = flags.name;
+  const configured = loadConfig(flags.config ?? null, defaultPlaces(uid), commandLine);
+  const { settings } = configured;
+  const state = settings['agent.state'];
+  for (const folder of [state, settings['log.folder']]) if (!folder.startsWith('/')) throw failure('CONFIG_INVALID', { file: folder, problem: 'folders must be absolute' });
+
+  const unlock = lockState(state);
+  const addon = native();
+  mkdirSync(settings['log.folder'], { recursive: true, mode: 0o750 });
+  const identity = loadIdentity(state, () => addon.createIdentity(settings['agent.name']));
+  const ownKey = addon.publicKeyDigest(identity.certificate);
+  let agent: Agent | null = null;
+  const file = new LogFile({
+    folder: settings['log.folder'],
+    lengthMax: settings['log.length'],
+    filesMax: settings['log.files'],
+    onTrouble: (error) => agent?.world.log.say('LOG_NOT_WRITTEN', { folder: settings['log.folder'] }, {}, { call: error.syscall ?? 'write', errno: error.code ?? 'EIO' }),
+  });
+  agent = new Agent({
+    clock: systemClock,
+    documents: new FileDocuments(state),
+    places: realPlaces,
+    sinks: [new ErrorStream(process.stderr, process.env['JOURNAL_STREAM'] !== undefined), file],
+    configured,
+    ownKey,
+    facts: { hostName: hostname(), operatingSystem: `${systemType()} ${release()}`, privileged: uid === 0, probe: (path) => addon.probe(path) },
+    createEngine: (onEvent) => addon.createEngine({ key: identity.key, certificate: identity.certificate, onEvent }),
+  });
+  const running = agent;
+  if (identity.created) running.world.log.say('IDENTITY_CREATED', { key: ownKey });
+  running.start();
+  const control = await ControlSocket.listen({
+    path: settings['agent.socket'],
+    served: running,
+    accounts: { ownUid: uid, userName: (id) => addon.userName(id) ?? String(id), groupNames: (id) => addon.groupNames(id) },
+    peerUid: (fd) => addon.peerCredentials(fd).uid,
+  });
+
+  const crash = (error: unknown): void => {
+    // The state on disk is the truth; nothing of this process is worth saving any more (STYLE 1).
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    try {
+      running.world.log.say('AGENT_CRASHED', { detail });
+    } finally {
+      process.exit(EXIT_SOFTWARE);
+    }
+  };
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    // The second signal is the impatient one: what is on disk is enough to repair.
+    if (stopping) process.exit(130);
+    stopping = true;
+    void (async () => {
+      await control.close();
+      await running.stop(signal);
+      unlock();
+      process.exit(0);
+    })().catch(crash);
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+main().catch((error: unknown) => {
+  if (error instanceof Failure) {
+    const remedy = noticeRemedy(error.notice);
+    process.stderr.write(`understudyd: ${noticeText(error.notice)}\n${remedy ? `${remedy}\n` : ''}`);
+    process.exit(error.code === 'CONFIG_INVALID' || error.code === 'STATE_INVALID' ? EXIT_CONFIG : EXIT_CANTCREATE);
+  }
+  process.stderr.write(`understudyd: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.exit(EXIT_SOFTWARE);
+});

@@ -1,0 +1,18 @@
+/** Facts about the server's file system, and the agent's own folders. */
+import type { PathKind } from '../core/set/rules.js';
+
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly kind: 'directory' | 'file' | 'link' | 'other';
+  readonly size: number;
+  readonly modified: number | null;
+}
+
+export interface Places {
+  kind(path: string): PathKind;
+  /** The path with every link on it followed; the path itself when it is not there. */
+  resolve(path: string): string;
+  ensureDirectory(path: string): void;
+  removeTree(path: string): void;
+  listDirectory(path: string, limit: number): { readonly entries: readonly DirectoryEntry[]; readonly omitted: number };
+}
