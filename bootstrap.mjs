@@ -349,13 +349,14 @@ function counted(command, args, options, count) {
   });
 }
 
+/** The engine's tests print `ok NAME`, `skipped NAME: why`, and `FAILED: PROGRAMS` at the end. */
 function countNative(line, sum) {
-  const found = /(\d+) passed, (\d+) failed(?:, (\d+) skipped)?/.exec(line);
-  if (!found) return void process.stdout.write(`${line}\n`);
-  sum.passed += Number(found[1]);
-  sum.failed += Number(found[2]);
-  sum.skipped += Number(found[3] ?? 0);
-  process.stdout.write(`  ${line.replace(/,? *\d+ passed.*/, '')} ${found[1]} ok\n`);
+  const [, word, rest = ''] = /^(ok|skipped|FAILED:) ?(.*)/.exec(line) ?? [];
+  if (word === 'ok') sum.passed += 1;
+  else if (word === 'skipped') sum.skipped += 1;
+  else if (word) sum.failed += rest.split(' ').filter(Boolean).length;
+  else if (/^(==|all passed)/.test(line)) return;
+  process.stdout.write(`  ${(word ?? '').replace(':', '').padEnd(7)} ${word ? rest : line}\n`);
 }
 
 function countTap(line, sum) {
@@ -387,7 +388,7 @@ async function test(asked) {
     const files = asked.map((it) => (it.endsWith('.ts') ? path.join('dist', it.replace(/\.ts$/, '.js')) : it));
     add(await counted(process.execPath, [...ava, ...files], { env }, countTap));
   } else {
-    add(await counted('make', ['-s', '-C', 'native', 'test'], {}, countNative));
+    add(await counted('make', ['-s', '-j2', '-C', 'native', 'test'], {}, countNative));
     // Pure tests share the cores. Those with real processes and file systems have the machine for themselves.
     const compiled = compiledBelow('dist/test').filter((it) => it.endsWith('.test.js'));
     const alone = compiled.filter((it) => /^dist\/test\/(e2e|screens)\//.test(it));
