@@ -67,6 +67,7 @@ struct MirrorRun {
   bool active = false;
   bool paused = false;
   bool verify = false;
+  bool counted = false;               // totals are known
   bool waiting = false;               // everything sent, target still writing
   u64 last_sequence = 0;
   MirrorOptions options;

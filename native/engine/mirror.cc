@@ -69,8 +69,6 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
   for (NodeId root = shadow_.root_count(); root >= 1; --root) mirror.stack.emplace_back(root, false);
   channel.counters.skipped = 0;
   channel.counters.files_done = 0;
-  channel.counters.files_total = shadow_.count();
-  channel.counters.remaining = total_bytes_;
   tell_(Fact("mirror_started").with("connection", i64{channel.options().id}));
 }
 
@@ -186,6 +184,11 @@ bool Source::mirror_step(Channel& channel) {
   if (!channel.stream.has_room() || channel.hash_requests.size() >= kHashRequestsMax ||
       channel.hash_requests_expected > kHashesMax || mirror_jobs(channel) >= kJobsMax)
     return false;
+  if (mirror.active && !mirror.counted) {   // Not before the first scan: nothing is known of the set until then.
+    mirror.counted = true;
+    channel.counters.files_total = shadow_.count();
+    channel.counters.remaining = total_bytes_;
+  }
   mirror_extra(channel);
   mirror_request(channel);
   if (!mirror.open) {

@@ -224,7 +224,11 @@ bool Source::open_roots() {
   }
   for (std::size_t i = 0; i < roots_.size(); ++i) {
     struct stat stat;
-    if (::fstat(roots_[i].fd, &stat) == 0) shadow_.set_identity(static_cast<NodeId>(i + 1), stat.st_dev, stat.st_ino);
+    if (::fstat(roots_[i].fd, &stat) != 0) continue;
+    const NodeId root = static_cast<NodeId>(i + 1);
+    shadow_.set_identity(root, stat.st_dev, stat.st_ino);
+    // A root of a new shadow: a directory, of which the scan will learn the rest.
+    if (shadow_.mode(root) == 0) shadow_.set_attributes(root, Attributes{.mode = S_IFDIR});
   }
   if (!capture_) {
     if (!start_capture()) {
