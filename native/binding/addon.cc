@@ -88,8 +88,13 @@ napi_value probe_call(napi_env env, napi_callback_info info) {
 
 napi_value compare_trees_call(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
-  const TreeComparison comparison = compare_trees(arguments.text(0), arguments.text(1), static_cast<std::size_t>(arguments.number(2)));
-  return Object(env).count("files", comparison.files).count("bytes", comparison.bytes).set("differences", comparison.differences).value();
+  TreeComparisonOptions options;
+  options.differences_max = static_cast<std::size_t>(arguments.number(2));
+  Result<TreeComparison> compared = compare_trees(arguments.text(0), arguments.text(1), options);
+  if (!compared) return throw_error(env, compared.error()), nullptr;
+  const TreeComparison& comparison = *compared;
+  return Object(env).count("files", comparison.files).count("bytes", comparison.bytes).count("differing", comparison.differing)
+      .set("differences", comparison.differences).value();
 }
 
 napi_value start(napi_env env, napi_value exports) {
