@@ -83,13 +83,14 @@ async function main(): Promise<void> {
   });
   const running = agent;
   if (identity.created) running.world.log.say('IDENTITY_CREATED', { key: ownKey });
-  running.start();
   const control = await ControlSocket.listen({
     path: settings['agent.socket'],
     served: running,
     accounts: { ownUid: uid, userName: (id) => addon.userName(id) ?? String(id), groupNames: (id) => addon.groupNames(id) },
     peerUid: (fd) => addon.peerCredentials(fd).uid,
   });
+  // In the same turn as the socket was opened: nobody can ask before the connections are back.
+  running.start();
 
   const crash = (error: unknown): void => {
     // The state on disk is the truth; nothing of this process is worth saving any more (STYLE 1).

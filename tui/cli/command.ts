@@ -1,0 +1,61 @@
+/** What every command gets, and how it is run. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { failure } from '../../protocol/errors.js';
+import { Links } from './links.js';
+import { makeOutput, type Output } from './print.js';
+
+export interface Run {
+  readonly links: Links;
+  readonly out: Output;
+  /** Aborted by ^C and SIGTERM. */
+  readonly signal: AbortSignal;
+}
+
+/** Wraps an action: opens what it needs, closes what it opened. The action may return an exit code. */
+export function run<A extends unknown[]>(action: (run: Run, ...args: A) => Promise<number | void>): (...args: [...A, Command]) => Promise<void> {
+  return async (...given) => {
+    const command = given[given.length - 1] as Command;
+    const flags = command.optsWithGlobals<{ json?: boolean; quiet?: boolean }>();
+    const interrupted = new AbortController();
+    const stop = (): void => interrupted.abort();
+    process.once('SIGINT', stop);
+    process.once('SIGTERM', stop);
+    const links = new Links();
+    try {
+      const args = given.slice(0, -1) as unknown as A;
+      const code = await action({ links, out: makeOutput(flags.json === true, flags.quiet === true), signal: interrupted.signal }, ...args);
+      process.exitCode = code ?? 0;
+    } finally {
+      process.off('SIGINT', stop);
+      process.off('SIGTERM', stop);
+      await links.close();
+    }
+  };
+}
+
+/** Collects an option that may be given several times. */
+export const collect = (value: string, before: readonly string[] | undefined): string[] => [...(before ?? []), value];
+
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max) throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    return value;
+  };
+}
+
+export function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('It must be a number above 0.');
+  return value;
+}
+
+/** Waits for the end of the command by a person. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+export const usage = (problem: string): Error => failure('USAGE', { problem });

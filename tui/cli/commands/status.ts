@@ -1,0 +1,154 @@
+/** `understudy status`. */
+import type { Command } from 'commander';
+import { noticeRemedy, noticeText } from '../../../protocol/errors.js';
+import { type ConnectionItem, ConnectionList, ConnectionTopic, type Grant, GrantList, mirrorStatusText, STATISTIC_COLUMNS, type Statistics } from '../../../protocol/messages/index.js';
+import { formatBytes, formatCount, formatMillis, formatWallTime } from '../../../protocol/units.js';
+import { type Run, run, untilAborted } from '../command.js';
+import type { Reached } from '../links.js';
+import { asCliFailure } from '../links.js';
+import { properties, table, visible } from '../print.js';
+
+interface Row extends ConnectionItem {
+  readonly server: string;
+}
+
+const latency = (ms: number): string => (ms < 0 ? 'unknown' : ms === 0 ? 'caught up' : formatMillis(ms));
+
+function overview(rows: readonly Row[]): string {
+  const cells = rows.map((row) => {
+    const s = row.statistics;
+    return [`${row.server}:${row.id}`, row.set, row.target, s.targetDataState, s.targetStatus, s.transmitMode, mirrorStatusText(s), s.replicationStatus, formatBytes(s.intermediateQueueBytes + s.diskQueueBytes), formatBytes(s.sentBytes), latency(row.latencyMs)];
+  });
+  const heads = ['Connection', 'Replication Set', 'Target Name', 'Target Data State', 'Target Status', 'Transmit Mode', 'Mirror Status', 'Replication Status', 'Queued', 'Sent', 'Behind'];
+  return table(heads.map((title) => ({ title, right: title === 'Queued' || title === 'Sent' })), cells);
+}
+
+function incoming(grants: readonly (Grant & { server: string; target: string })[]): string {
+  const cells = grants.map((grant) => [grant.target, `${grant.server}: ${grant.set}`, grant.linked ? (grant.paused ? 'Paused' : 'linked') : 'not linked', formatBytes(grant.writtenBytes), grant.mappings.map((one) => one.target).join(', ')]);
+  return table([{ title: 'Target' }, { title: 'Receives' }, { title: 'State' }, { title: 'Written', right: true }, { title: 'Into' }], cells);
+}
+
+function problems(rows: readonly Row[]): string {
+  const lines = rows.flatMap((row) => (row.problem ? [`${row.server}:${row.id}  ${visible(noticeText(row.problem))}`, `    ${visible(noticeRemedy(row.problem))}`] : []));
+  return lines.filter((line) => line.trim() !== '').map((line) => `${line}\n`).join('');
+}
+
+function statisticText(statistics: Statistics, column: (typeof STATISTIC_COLUMNS)[number]): string {
+  const value = statistics[column.field];
+  if (column.field === 'mirrorStatus') return mirrorStatusText(statistics);
+  if (value === null) return '';
+  if (column.kind === 'time') return formatWallTime(Number(value));
+  if (column.kind === 'bytes') return `${formatCount(Number(value))} (${formatBytes(Number(value))})`;
+  return String(value);
+}
+
+function details(row: Row): string {
+  return (
+    properties([
+      ['Connection', `${row.server}:${row.id}`],
+      ...STATISTIC_COLUMNS.filter((column) => column.field !== 'connectionId').map((column): [string, string] => [column.label, statisticText(row.statistics, column)]),
+      ['Route', row.route],
+      ...row.mappings.map((mapping, at): [string, string] => [at === 0 ? 'Directories' : '', `${mapping.source} -> ${mapping.target}`]),
+      ['Behind', latency(row.latencyMs)],
+      ['Batches', `${row.sequence} made, ${row.applied} applied, ${row.durable} durable`],
+      ['On the wire', formatBytes(row.wireBytes)],
+      ['In quarantine', formatCount(row.quarantined)],
+      ...(row.mirrorFilesTotal > 0 ? [['Mirror', `${formatCount(row.mirrorFilesDone)} of ${formatCount(row.mirrorFilesTotal)} files`] as const] : []),
+    ]) + problems([row])
+  );
+}
+
+async function gather(reached: readonly Reached[]): Promise<{ rows: Row[]; grants: (Grant & { target: string })[] }> {
+  const rows: Row[] = [];
+  const grants: (Grant & { target: string })[] = [];
+  for (const { server, client } of reached) {
+    if (!client) continue;
+    const [made, granted] = await Promise.all([client.request(ConnectionList, {}), client.request(GrantList, {})]);
+    for (const item of made.connections) rows.push({ server: server.name, ...item });
+    for (const grant of granted.grants) grants.push({ target: server.name, ...grant });
+  }
+  return { rows, grants };
+}
+
+async function showAll({ links, out }: Run): Promise<number> {
+  const reached = await links.all();
+  const { rows, grants } = await gather(reached);
+  const silent = reached.filter((one) => one.error);
+  const text = (): string => {
+    if (reached.length === 0) return 'No servers yet: understudy server add NAME ADDRESS\n';
+    const parts = [rows.length === 0 ? 'No connections.\n' : overview(rows)];
+    if (grants.length > 0) parts.push(incoming(grants));
+    const trouble = problems(rows) + silent.map((one) => `${one.server.name}  ${visible(one.error?.message ?? '')}\n`).join('');
+    if (trouble) parts.push(trouble);
+    return parts.join('\n');
+  };
+  out.show(text, {
+    connections: rows,
+    incoming: grants,
+    servers: reached.map((one) => ({ name: one.server.name, reachable: one.client !== null, error: one.error ? { code: one.error.code, message: one.error.message } : null })),
+  });
+  return silent.length > 0 && silent.length === reached.length ? 3 : 0;
+}
+
+/** Redraws at most this often. */
+const REDRAW_MS = 250;
+
+async function watch(it: Run, only: string | undefined): Promise<void> {
+  const { links, out, signal } = it;
+  const wanted = only === undefined ? null : await links.connection(only);
+  const reached = wanted ? [{ server: wanted.server, client: wanted.client, error: null }] : await links.all();
+  const rows = new Map<string, Row>();
+  const terminal = process.stdout.isTTY && !out.json;
+  let drawn: NodeJS.Timeout | null = null;
+  const draw = (): void => {
+    drawn = null;
+    const list = [...rows.values()];
+    const [first] = list;
+    const text = wanted && first ? details(first) : overview(list) + problems(list);
+    // Home, then the new text over the old one line by line: no flicker of an emptied screen.
+    process.stdout.write(`\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[J`);
+  };
+  const changed = (server: string, item: ConnectionItem): void => {
+    if (wanted && item.key !== wanted.item.key) return;
+    const row = { server, ...item };
+    rows.set(`${server} ${item.key}`, row);
+    if (terminal) drawn ??= setTimeout(draw, REDRAW_MS);
+    else out.stream(() => overview([row]).split('\n').slice(1).join('\n'), { connection: row });
+  };
+  if (terminal) process.stdout.write('\x1b[2J');
+  for (const { server, client, error } of reached) {
+    if (error) out.tell(`${server.name}: ${error.message}`);
+    client?.subscribe(ConnectionTopic, {}, {
+      synced: (items) => {
+        for (const item of items.values()) changed(server.name, item);
+      },
+      put: (item) => changed(server.name, item),
+      remove: (key) => {
+        rows.delete(`${server.name} ${key}`);
+        if (terminal) drawn ??= setTimeout(draw, REDRAW_MS);
+      },
+      ended: (reason) => {
+        if (reason) out.tell(`${server.name}: ${asCliFailure(reason).message}`);
+      },
+    });
+  }
+  await untilAborted(signal);
+  if (drawn) clearTimeout(drawn);
+}
+
+export function addStatusCommand(program: Command): void {
+  program
+    .command('status')
+    .description('all connections, or everything about one')
+    .argument('[id]', 'connection ID, or SERVER:ID')
+    .option('--watch', 'go on showing it until ^C')
+    .action(
+      run(async (it, id: string | undefined, flags: { watch?: boolean }) => {
+        if (flags.watch) return watch(it, id);
+        if (id === undefined) return showAll(it);
+        const { server, item } = await it.links.connection(id);
+        const row: Row = { server: server.name, ...item };
+        it.out.show(() => details(row), { connection: row });
+      }),
+    );
+}
