@@ -135,7 +135,7 @@ async function answer(request: Request): Promise<object> {
       const until = Date.now() + WORK_MS;
       for (;;) {
         const { statistics } = await item();
-        if (statistics.replicationStatus === 'Replicating' && statistics.targetDataState === 'OK') return { statistics };
+        if (['Replicating', 'Ready'].includes(statistics.replicationStatus) && statistics.targetDataState === 'OK') return { statistics };
         if (Date.now() > until) throw new Error(`not ready: ${JSON.stringify(statistics)}`);
         await wait(5);
       }

@@ -5,7 +5,7 @@
 // Every kind of change that a file system knows takes part: contents (at offsets, appended, truncated, punched,
 // mapped, through descriptors that stay open), names (renamed over each other, exchanged, linked, moved whole),
 // attributes, special files, odd names. RATE bounds operations per second; 0 or none: as fast as possible.
-// Prints one line of JSON. Ends with 2 when the file system refuses something that should have worked.
+// With CHURN_LOG set, says on stderr what it does to whom. Prints one line of JSON. Ends with 2 when the file system refuses something that should have worked.
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
@@ -90,7 +90,9 @@ class Churn {
     for (const auto& row : kTable) {
       if (pick < row.weight) {
         now_ = row.name;
+        picked_.clear();
         (this->*row.run)();
+        if (log_) std::fprintf(stderr, "%s%s\n", now_, picked_.c_str());
         return;
       }
       pick -= row.weight;
@@ -164,7 +166,10 @@ class Churn {
         at = it->second.get();
         if (at->kind != Kind::directory) break;
       }
-      if (at != &root_ && at->kind == kind) return at;
+      if (at != &root_ && at->kind == kind) {
+        if (log_) picked_ += "  " + at->path();
+        return at;
+      }
     }
     return nullptr;
   }
@@ -176,11 +181,17 @@ class Churn {
   }
   Node* folder() {
     if (random_.chance(20)) return &root_;
+    if (log_) picked_ += "  in:";
     Node* node = pick(Kind::directory);
     return node && node->depth() < kDepthMax && node->path().size() < kPathMax ? node : &root_;
   }
 
   std::string new_name() {
+    const std::string name = draw_name();
+    if (log_) picked_ += "  as: " + name;
+    return name;
+  }
+  std::string draw_name() {
     static constexpr char kLetters[] = "abcdefghijklmnop";
     const uint64_t style = random_.below(100);
     if (style < 55) {   // A small pool, so that names are reused and things replace each other.
@@ -624,6 +635,8 @@ class Churn {
   bool privileged_;
   const char* now_ = "start";
   std::vector<int> open_;
+  const bool log_ = std::getenv("CHURN_LOG") != nullptr;
+  std::string picked_;
 };
 
 }  // namespace

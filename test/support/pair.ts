@@ -35,6 +35,7 @@ export class Pair {
 
   static async open(options: PairOptions = {}): Promise<Pair> {
     const root = options.root ?? fs.mkdtempSync(path.join(os.tmpdir(), 'understudy-test-'));
+    fs.mkdirSync(root, { recursive: true });
     fs.chmodSync(root, 0o755);
     const pair = new Pair(root, options);
     await Promise.all([pair.source.start(), pair.target.start()]);
@@ -86,7 +87,7 @@ export class Pair {
       link,
       'mirrored',
       ({ statistics }) =>
-        statistics.mirrorStatus === 'Idle' && statistics.replicationStatus === 'Replicating' && statistics.targetDataState === 'OK',
+        statistics.mirrorStatus === 'Idle' && ['Replicating', 'Ready'].includes(statistics.replicationStatus) && statistics.targetDataState === 'OK',
       timeoutMs,
     );
   }

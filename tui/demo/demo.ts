@@ -135,7 +135,7 @@ async function watchLines(client: Client, writer: Writer, ms: number, signal: Ab
       `${String(seconds).padStart(3)} s  mirror ${mirrorStatusText(statistics)}, replication ${statistics.replicationStatus}, ` +
         `target ${statistics.targetDataState}, ${writer.changes()} changes, ${sent} MB sent, ${lag(latencyMs)}${problem ? `; ${problem.text}` : ''}`,
     );
-    const mirrored = statistics.mirrorStatus === 'Idle' && statistics.replicationStatus === 'Replicating';
+    const mirrored = statistics.mirrorStatus === 'Idle' && ['Replicating', 'Ready'].includes(statistics.replicationStatus);
     if (Date.now() - start >= ms && mirrored) return;
     if (Date.now() - start >= ms + MIRROR_MS) throw new Error('the first mirror did not end; see the lines above');
   }
