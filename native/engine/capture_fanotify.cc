@@ -95,7 +95,7 @@ u32 hint_bits(u64 mask) {
 class FanotifyCapture final : public Capture {
  public:
   FanotifyCapture(Fd group, const CaptureOptions& options)
-      : group_(std::move(group)), reader_(options), merger_(statistics_) {}
+      : group_(std::move(group)), reader_(options), merger_(statistics_), rename_events_(!options.old_kernel) {}
   ~FanotifyCapture() override { stop(); }
 
   const char* name() const override { return "fanotify"; }
@@ -121,7 +121,7 @@ class FanotifyCapture final : public Capture {
   HintMerger merger_;
   HandleResolver resolver_;
   Bytes batch_;
-  bool rename_events_ = true;  // false before Linux 5.17: a rename comes as two halves
+  bool rename_events_;  // false before Linux 5.17: a rename comes as two halves
 };
 
 Status FanotifyCapture::mark_superblock(int fd) {
@@ -270,8 +270,12 @@ CaptureStatistics FanotifyCapture::statistics() const {
 
 Result<std::unique_ptr<Capture>> open_fanotify(const CaptureOptions& options) {
   constexpr unsigned kBase = FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE | FAN_REPORT_DFID_NAME;
-  Fd group(::fanotify_init(kBase | FAN_REPORT_FID | kFanReportTarget, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
-  if (!group && errno == EINVAL) group.reset(::fanotify_init(kBase, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
+  Fd group;
+  if (!options.old_kernel) {
+    group.reset(::fanotify_init(kBase | FAN_REPORT_FID | kFanReportTarget, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
+    if (!group && errno != EINVAL) return sys_error("fanotify_init");
+  }
+  if (!group) group.reset(::fanotify_init(kBase, O_RDONLY | O_CLOEXEC | O_LARGEFILE));
   if (!group) return sys_error("fanotify_init");
   return std::unique_ptr<Capture>(new FanotifyCapture(std::move(group), options));
 }

@@ -2,11 +2,7 @@
 
 #include <dirent.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
-
-#include <algorithm>
-#include <cassert>
 
 namespace understudy::test {
 namespace {
@@ -81,21 +77,6 @@ std::string describe(const Facts& facts) {
 }
 
 }  // namespace
-
-Scratch::Scratch() {
-  const char* base = std::getenv("TMPDIR");
-  std::string pattern = std::string(base != nullptr ? base : "/tmp") + "/understudy-test-XXXXXX";
-  if (::mkdtemp(pattern.data()) == nullptr) fail(__FILE__, __LINE__, "mkdtemp refused");
-  path_ = pattern;
-  ::chmod(path_.c_str(), 0755);
-}
-
-Scratch::~Scratch() { run("rm -rf --one-file-system -- '" + path_ + "'"); }
-
-int run(const std::string& command) {
-  const int status = std::system(command.c_str());
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-}
 
 std::map<std::string, Facts> walk(const std::string& root) {
   std::map<std::string, Facts> out;

@@ -1,11 +1,6 @@
-// Shared by the capture tests: checks, scratch directories, and a sink that keeps a plain picture of a tree.
+// Shared by the capture tests: a sink that keeps a plain picture of a tree.
 #pragma once
 
-#include <sys/stat.h>
-#include <sys/types.h>
-
-#include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <set>
 #include <string>
@@ -13,37 +8,9 @@
 #include <vector>
 
 #include "capture.h"
+#include "check.h"
 
 namespace understudy::test {
-
-// Ends the test with the place and what was wrong.
-[[noreturn]] inline void fail(const char* file, int line, const std::string& what) {
-  std::fprintf(stderr, "%s:%d: %s\n", file, line, what.c_str());
-  std::_Exit(1);
-}
-#define CHECK(condition) \
-  ((condition) ? (void)0 : ::understudy::test::fail(__FILE__, __LINE__, "not true: " #condition))
-#define CHECK_OK(result)                                                                                 \
-  ((result) ? (void)0                                                                                    \
-            : ::understudy::test::fail(__FILE__, __LINE__,                                               \
-                                       #result ": " + (result).error().call + ": " +                     \
-                                           ::strerrordesc_np((result).error().code)))
-
-// A new directory that is removed at the end.
-class Scratch {
- public:
-  Scratch();
-  ~Scratch();
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-// Runs a shell command; returns its exit code.
-int run(const std::string& command);
 
 // What a name means: enough to notice every change except of link counts and access times.
 struct Facts {

@@ -203,14 +203,16 @@ TEST("VER: a path longer than the system's limit is compared") {
     }
     const Fd file(::openat(at.get(), "end", O_WRONLY | O_CREAT, 0644));
     CHECK(::write(file.get(), side, 4) == 4);
+    const timespec times[2] = {{1, 0}, {1, 0}};
+    CHECK(::futimens(file.get(), times) == 0);
   }
   TreeComparisonOptions options;
   options.directory_times = false;
   Result<TreeComparison> result = compare_trees(scratch / "left", scratch / "right", options);
   CHECK_OK(result);
   CHECK_EQUAL(result->directories, 31u);
-  CHECK(result->differing == 2);  // the file's time and its contents
-  CHECK(result->differences[1].ends_with("/end: contents differ from byte 0"));
+  CHECK_EQUAL(result->differing, 1u);
+  CHECK(result->differences[0].ends_with("/end: contents differ from byte 0"));
 }
 
 }  // namespace
