@@ -13,23 +13,23 @@ u32 block_size_for(u64 file_size) {
 
 u64 block_hash(const void* data, std::size_t size) { return XXH3_64bits(data, size); }
 
-BlockIndex* BlockIndexes::find(NodeId node) {
-  auto at = entries_.find(node);
+BlockIndex* BlockIndexes::find(u64 object) {
+  auto at = entries_.find(object);
   if (at == entries_.end()) return nullptr;
   order_.splice(order_.begin(), order_, at->second.place);
   return &at->second.index;
 }
 
-void BlockIndexes::put(NodeId node, BlockIndex index) {
-  drop(node);
+void BlockIndexes::put(u64 object, BlockIndex index) {
+  drop(object);
   bytes_ += index.hashes.size() * sizeof(u64);
-  order_.push_front(node);
-  entries_.emplace(node, Entry{std::move(index), order_.begin()});
+  order_.push_front(object);
+  entries_.emplace(object, Entry{std::move(index), order_.begin()});
   while (bytes_ > bytes_max_ && order_.size() > 1) drop(order_.back());
 }
 
-void BlockIndexes::drop(NodeId node) {
-  auto at = entries_.find(node);
+void BlockIndexes::drop(u64 object) {
+  auto at = entries_.find(object);
   if (at == entries_.end()) return;
   bytes_ -= at->second.index.hashes.size() * sizeof(u64);
   order_.erase(at->second.place);

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "base.h"
-#include "capture.h"
 
 namespace understudy {
 
@@ -24,18 +23,18 @@ struct BlockIndex {
 class BlockIndexes {
  public:
   explicit BlockIndexes(u64 bytes_max) : bytes_max_(bytes_max) {}
-  BlockIndex* find(NodeId node);
-  void put(NodeId node, BlockIndex index);
-  void drop(NodeId node);
+  BlockIndex* find(u64 object);
+  void put(u64 object, BlockIndex index);
+  void drop(u64 object);
   u64 bytes() const { return bytes_; }
 
  private:
   struct Entry {
     BlockIndex index;
-    std::list<NodeId>::iterator place;
+    std::list<u64>::iterator place;
   };
-  std::unordered_map<NodeId, Entry> entries_;
-  std::list<NodeId> order_;   // most recent first
+  std::unordered_map<u64, Entry> entries_;   // by Shadow::object
+  std::list<u64> order_;   // most recent first
   u64 bytes_ = 0;
   u64 bytes_max_;
 };

@@ -22,6 +22,13 @@ bool all_zero(const u8* data, std::size_t size) {
 i64 stx_ns(const statx_timestamp& at) { return i64{at.tv_sec} * 1'000'000'000 + at.tv_nsec; }
 }  // namespace
 
+Fd open_for_read(int directory, const char* name) {
+  constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+  Fd file(::openat(directory, name, kFlags | O_NOATIME));
+  if (!file && errno == EPERM) file = Fd(::openat(directory, name, kFlags));   // Not the owner: the time of access moves.
+  return file;
+}
+
 bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const struct statx& stat, bool fresh,
                         bool replaces) {
   if (stat.stx_size > kSmallMax) return false;
@@ -57,6 +64,7 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
       only->writer_mirror = mirror;
       only->writer_captured_ns = realtime_ns();
     }
+    if (getenv("US_TRACE")) fprintf(stderr, "emit k2 f%d %s\n", header.flags, path.c_str());
     u8* room = only->writer.add_with_room(header, path, {}, stat.stx_size);
     if (room == nullptr) {
       unreadable(path, {ENAMETOOLONG, "batch"});
@@ -73,38 +81,49 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
     header.arg0 = have;
     emit(mask, mirror, header, path, {}, {reinterpret_cast<const char*>(read_buffer_.data()), have});
   }
-  indexes_.drop(node);
+  indexes_.drop(shadow_.object(node));
   if (!mirror || channels_.size() == 1) {
+    // The extended attributes were read before this stat: were they changed in between, only the older ctime shows it.
+    const i64 ctime_ns = shadow_.at(node).ctime_ns;
     apply_stat(node, stat);
+    set_ctime(node, ctime_ns);
     if (racy) shadow_.at(node).flags |= kNodeRacy;
     else shadow_.at(node).flags &= static_cast<u16>(~kNodeRacy);
   }
   return true;
 }
 
+// Of all names of the object.
+void Source::set_ctime(NodeId node, i64 ctime_ns) {
+  shadow_.at(node).ctime_ns = ctime_ns;
+  NodeId each = shadow_.first_name(node);
+  for (; each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).ctime_ns = ctime_ns;
+}
+
 // The contents of a known file may differ from what was told.
 void Source::content_changed(NodeId node, int directory, const struct statx& stat) {
-  const Mask mask = told_mask(node);
+  const u64 object = shadow_.object(node);
   const std::string name(shadow_.name(node));
   if (busy(node)) {
-    stale_.insert(node);
+    stale_.insert(object);
     return;
   }
+  Mask mask = 0;
+  speakers(node, [&](NodeId, Mask part) { mask |= part; });
   if (mask == 0) {
-    indexes_.drop(node);
+    indexes_.drop(object);
     apply_stat(node, stat);
     return;
   }
   const i64 now = monotonic_ns();
-  if (auto hot = hot_.find(node); hot != hot_.end()) {
+  if (auto hot = hot_.find(object); hot != hot_.end()) {
     if (hot->second > now && !force_) {
       add_dirty(shadow_.at(node).parent, name, kHintContent, hot->second - now);
       return;
     }
     hot_.erase(hot);
   }
-  Fd file(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOATIME));
-  if (!file && errno == EPERM) file = Fd(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+  Fd file = open_for_read(directory, name.c_str());
   if (!file) {
     if (errno != ENOENT && errno != ELOOP) unreadable(absolute_path(node), sys_error("open"));
     return;
@@ -112,37 +131,52 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
   struct statx before;
   if (::statx(file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &before) != 0 || before.stx_ino != shadow_.at(node).inode)
     return;
+  speakers(node, [&](NodeId speaker, Mask part) { content_changed_for(speaker, part, file.get(), stat, before); });
+}
+
+void Source::content_changed_for(NodeId node, Mask mask, int file, const struct statx& stat, const struct statx& before) {
   const bool xattrs = shadow_.attributes(node).xattr_digest != 0;
-  if (tell_small(mask, false, node, file.get(), before, false, false)) {
+  if (tell_small(mask, false, node, file, before, false, false)) {
+    set_ctime(node, stx_ns(stat.stx_ctime));
     // A capability does not survive a write; tell it again (it is compared on the target).
-    if (xattrs) tell_xattrs(mask, false, node, file.get(), nullptr);
+    if (xattrs) tell_xattrs(mask, false, node, file, nullptr);
     return;
   }
-  if (indexes_.find(node) == nullptr) {
+  const u64 object = shadow_.object(node);
+  BlockIndex* index = indexes_.find(object);
+  if (index == nullptr || busy(node)) {
+    set_ctime(node, stx_ns(stat.stx_ctime));
     for (const auto& channel : channels_)
       if (channel->bit & mask) request_hashes(*channel, node, false, nullptr);
     return;
   }
   FileJob* job = start_job(node, mask, nullptr, FileJob::Mode::delta, false);
-  job->file = std::move(file);
+  job->file = Fd(::fcntl(file, F_DUPFD_CLOEXEC, 0));
   job->before = before;
+  job->ctime_ns = stx_ns(stat.stx_ctime);
   job->size = before.stx_size;
-  job->index = std::move(*indexes_.find(node));
-  indexes_.drop(node);
+  job->index = std::move(*index);
+  indexes_.drop(object);
   job->block = job->index.block;
+}
+
+void Source::unbusy(u64 object) {
+  if (auto count = busy_.find(object); count != busy_.end() && --count->second == 0) busy_.erase(count);
 }
 
 Source::FileJob* Source::start_job(NodeId node, Mask mask, Channel* mirror, FileJob::Mode mode, bool fresh) {
   auto job = std::make_unique<FileJob>();
   job->node = node;
   job->inode = shadow_.at(node).inode;
+  job->ctime_ns = shadow_.at(node).ctime_ns;
   job->mask = mask;
   job->mirror = mirror;
   job->mode = mode;
   job->fresh = fresh;
   job->started_ns = monotonic_ns();
   job->since_ns = current_since_ns_ != 0 ? current_since_ns_ : job->started_ns;
-  ++busy_[node];
+  job->object = shadow_.object(node);
+  ++busy_[job->object];
   jobs_.push_back(std::move(job));
   return jobs_.back().get();
 }
@@ -160,6 +194,8 @@ void Source::request_hashes(Channel& channel, NodeId node, bool mirror, const wi
     request.have_entry = true;
     request.entry = *entry;
   }
+  request.object = shadow_.object(node);
+  ++busy_[request.object];
   const bool request_verify = request.verify;
   const u64 id = next_request_++;
   wire::OpHeader header = header_for(wire::OpKind::hashes, node);
@@ -167,7 +203,6 @@ void Source::request_hashes(Channel& channel, NodeId node, bool mirror, const wi
   header.id = id;
   channel.hash_requests_expected += request.expected;
   channel.hash_requests.emplace(id, std::move(request));
-  ++busy_[node];
   if (!request_verify) shadow_.at(node).told |= channel.bit;   // Name and attributes; contents are guarded by busy().
   emit_to(channel, mirror, header, shadow_.path(node), {}, {});
 }
@@ -188,13 +223,11 @@ void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header
   channel.hash_requests_expected -= done.expected;
   channel.hash_requests.erase(at);
   const NodeId node = done.node;
-  if (auto count = busy_.find(node); count != busy_.end() && --count->second == 0) busy_.erase(count);
+  unbusy(done.object);
   if (!shadow_.live(node) || shadow_.at(node).inode != done.inode) return;
   const int directory = directory_fd(shadow_.at(node).parent);
   const std::string name(shadow_.name(node));
-  Fd file(directory < 0 ? -1 : ::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOATIME));
-  if (!file && directory >= 0 && errno == EPERM)
-    file = Fd(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+  Fd file = directory < 0 ? Fd() : open_for_read(directory, name.c_str());
   struct statx before;
   if (!file || ::statx(file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &before) != 0 || before.stx_ino != done.inode) {
     if (!done.verify) {   // Moved meanwhile: told again from its new place.
@@ -350,7 +383,7 @@ bool Source::step_job(FileJob& job) {
 }
 
 void Source::finish_job(FileJob& job) {
-  if (auto count = busy_.find(job.node); count != busy_.end() && --count->second == 0) busy_.erase(count);
+  unbusy(job.object);
   Channel* owner = job.mirror;
   if (!shadow_.live(job.node) || shadow_.at(job.node).inode != job.inode) return;
   const bool complete = job.offset >= job.size && job.created;
@@ -361,14 +394,13 @@ void Source::finish_job(FileJob& job) {
       if (owner->mirror.paths.size() < 1000) owner->mirror.paths.push_back(absolute_path(job.node));
       else ++owner->mirror.omitted;
     }
-    stale_.erase(job.node);
     return;
   }
   const bool mirror = owner != nullptr;
   struct statx after;
   const bool moved = ::statx(job.file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &after) != 0 ||
                      stx_ns(after.stx_ctime) != stx_ns(job.before.stx_ctime);
-  const bool stale = job.stale || moved || !complete || stale_.count(job.node) != 0;
+  const bool stale = job.stale || moved || !complete || stale_.count(job.object) != 0;
   if (complete) {
     const u64 their_size = job.mode == FileJob::Mode::whole ? ~u64{0} : job.mode == FileJob::Mode::delta ? job.index.size : job.their_size;
     if (their_size != job.size) {
@@ -380,6 +412,7 @@ void Source::finish_job(FileJob& job) {
     shadow_.at(job.node).told |= job.mask;
     const bool shared = (all_ & ~job.mask) != 0;
     apply_stat(job.node, job.before);
+    set_ctime(job.node, job.ctime_ns);
     if (job.changed || job.attributes_differ || job.mode != FileJob::Mode::exchange) {
       tell_attributes(job.mask, mirror, job.node, true);
       if (shadow_.attributes(job.node).xattr_digest != 0) tell_xattrs(job.mask, mirror, job.node, job.file.get(), nullptr);
@@ -387,14 +420,16 @@ void Source::finish_job(FileJob& job) {
     job.index.size = job.size;
     // The index says what every channel was told. After telling only some, it would say too much for the others.
     if ((!shared || job.mode == FileJob::Mode::delta) && !busy(job.node) && job.size > kSmallMax)
-      indexes_.put(job.node, std::move(job.index));
-    else indexes_.drop(job.node);
+      indexes_.put(job.object, std::move(job.index));
+    else indexes_.drop(job.object);
     if (mirror) owner->counters.skipped += job.skipped;
   }
-  if (job.spent_ns > 2'000'000) hot_[job.node] = monotonic_ns() + std::min<i64>(job.spent_ns * kHotShare, 5'000'000'000);
+  if (job.spent_ns > 2'000'000) hot_[job.object] = monotonic_ns() + std::min<i64>(job.spent_ns * kHotShare, 5'000'000'000);
   if (hot_.size() > 4'096) hot_.clear();
-  if (stale && !busy(job.node)) {
-    stale_.erase(job.node);
+  if (stale && busy(job.node)) {
+    stale_.insert(job.object);   // Whoever is still at it looks again.
+  } else if (stale) {
+    stale_.erase(job.object);
     shadow_.at(job.node).mtime_ns = -1;   // No stat equals this: the file is looked at again.
     add_dirty(shadow_.at(job.node).parent, shadow_.name(job.node), kHintContent, force_ ? 0 : std::min<i64>(job.spent_ns * kHotShare, 1'000'000'000), 0, job.started_ns);
   }

@@ -33,6 +33,7 @@ void Source::touch(Channel& channel, u32 mapping, std::string_view path) {
 void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
                      std::string_view path2, std::string_view data) {
   if (channel.broken) return;
+  if (getenv("US_TRACE")) fprintf(stderr, "emit k%d f%d %.*s -> %.*s n%zu\n", header.kind, header.flags, (int)path.size(), path.data(), (int)path2.size(), path2.data(), data.size());
   if (!channel.writer.empty() && (channel.writer_mirror != mirror || channel.writer.size() >= kBatchFull ||
                                   !channel.writer.fits(path.size(), path2.size(), data.size())))
     flush(channel);
@@ -114,6 +115,14 @@ void Source::tell_xattrs(Mask mask, bool mirror, NodeId node, int directory, con
   emit(mask, mirror, header, shadow_.path(node), {}, {reinterpret_cast<const char*>(list->data()), list->size()});
 }
 
+void Source::tell_attributes_all(NodeId node, bool times) {
+  speakers(node, [&](NodeId speaker, Mask mask) { tell_attributes(mask, false, speaker, times); });
+}
+
+void Source::tell_xattrs_all(NodeId node, int directory, const char* name) {
+  speakers(node, [&](NodeId speaker, Mask mask) { tell_xattrs(mask, false, speaker, directory, name); });
+}
+
 // Tells everything about one object whose parent the channels know. Directories: without what they hold. Large files
 // begin a job which tells them in steps. False when the object is not there any more (its own hint will come).
 bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, bool fresh, bool replaces) {
@@ -123,9 +132,9 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
   const std::string name(shadow_.name(node));
   const bool has_xattrs = shadow_.attributes(node).xattr_digest != 0;
   const u8 flags = static_cast<u8>((fresh ? wire::kOpFresh : 0) | (replaces ? wire::kOpReplace : 0));
-  if (!S_ISDIR(mode) && shadow_.at(node).next_link + 1 + (shadow_.by_inode(shadow_.device(shadow_.at(node).device), shadow_.at(node).inode) != node) > 1) {
+  if (!S_ISDIR(mode) && shadow_.linked(node)) {
     // Another name of the same object may be known already: then this one is a link (CAP-50).
-    NodeId each = shadow_.by_inode(shadow_.device(shadow_.at(node).device), shadow_.at(node).inode);
+    NodeId each = shadow_.first_name(node);
     for (; each != kNoNode && mask != 0; each = shadow_.at(each).next_link) {
       const Mask both = mask & shadow_.at(each).told;
       if (each == node || both == 0) continue;
@@ -137,8 +146,7 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
     if (mask == 0) return true;
   }
   if (S_ISREG(mode)) {
-    Fd file(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOATIME));
-    if (!file && errno == EPERM) file = Fd(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+    Fd file = open_for_read(directory, name.c_str());
     if (!file) {
       if (errno != ENOENT && errno != ELOOP) unreadable(absolute_path(node), sys_error("open"));
       return false;

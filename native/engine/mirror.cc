@@ -37,7 +37,7 @@ u32 Source::mirror_jobs(const Channel& channel) const {
 
 void Source::cancel_work(Channel& channel) {
   for (const auto& [id, request] : channel.hash_requests)
-    if (auto count = busy_.find(request.node); count != busy_.end() && --count->second == 0) busy_.erase(count);
+    unbusy(request.object);
   channel.hash_requests.clear();
   channel.hash_requests_expected = 0;
   for (auto& job : jobs_) {
@@ -166,7 +166,11 @@ void Source::mirror_close(Channel& channel) {
   if (mirror.verify) return;
   const int fd = directory_fd(node);
   struct statx stat;
-  if (fd >= 0 && ::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) == 0) apply_stat(node, stat);
+  if (fd >= 0 && ::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) == 0) {
+    const i64 ctime_ns = shadow_.at(node).ctime_ns;
+    apply_stat(node, stat);
+    shadow_.at(node).ctime_ns = ctime_ns;
+  }
   tell_attributes(channel.bit, mirror.active, node, true);
   if (shadow_.attributes(node).xattr_digest != 0 && fd >= 0) tell_xattrs(channel.bit, mirror.active, node, fd, nullptr);
 }
@@ -284,7 +288,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
     return true;
   }
   bool whole = full || fresh || entry == nullptr || (entry->mode & S_IFMT) != (stat.stx_mode & S_IFMT);
-  const bool linked = record.next_link != kNoNode || shadow_.by_inode(shadow_.device(record.device), record.inode) != node;
+  const bool linked = shadow_.linked(node);
   // On the target this name shares its bytes with another one, here it does not: writing through it would be wrong.
   const bool split = entry != nullptr && (entry->flags & wire::kManifestLinks) && !linked;
   if (!whole && mirror.active && mirror.options.newer && stx_ns(stat.stx_mtime) <= entry->mtime_ns) {
@@ -428,6 +432,7 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
   if (sizeof op + op.path_len + op.path2_len > size || op.mapping >= shadow_.root_count()) return;
   const std::string path(reinterpret_cast<const char*>(body) + sizeof op, op.path_len);
   const std::string path2(reinterpret_cast<const char*>(body) + sizeof op + op.path_len, op.path2_len);
+  if (getenv("US_TRACE")) fprintf(stderr, "NAK k%d e%d %s %s\n", op.kind, header.error, path.c_str(), path2.c_str());
   auto note = [&](u32 mapping, const std::string& which) {
     if (channel.quarantine.size() >= kQuarantineMax && !channel.quarantine.count({mapping, which})) {
       if (!channel.broken) {
@@ -517,7 +522,7 @@ void Source::reissue(Channel& channel) {
     request.hashes.clear();
     if (!shadow_.live(request.node)) {
       channel.hash_requests_expected -= request.expected;
-      if (auto count = busy_.find(request.node); count != busy_.end() && --count->second == 0) busy_.erase(count);
+      unbusy(request.object);
       continue;
     }
     const u64 fresh = next_request_++;

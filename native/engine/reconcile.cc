@@ -45,6 +45,7 @@ bool Source::is_directory(NodeId node, u64 inode) {
 }
 
 void Source::hint(NodeId directory, std::string_view name, u32 what) {
+  if (what & kHintName) times_.insert(directory);
   // A name that just appeared is usually still being written: give it the settle time unless it was closed.
   const bool wait = !(what & (kHintClosed | kHintDirectory)) && (what & (kHintName | kHintContent));
   add_dirty(directory, name, what, wait ? kSettleNs : 0);
@@ -206,8 +207,7 @@ void Source::apply_stat(NodeId node, const struct statx& stat) {
   set(node);
   if (S_ISDIR(stat.stx_mode)) return;
   // Other names of the same object share everything.
-  NodeId each = shadow_.by_inode(shadow_.device(shadow_.at(node).device), shadow_.at(node).inode);
-  for (; each != kNoNode; each = shadow_.at(each).next_link)
+  for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link)
     if (each != node) set(each);
 }
 
@@ -229,7 +229,9 @@ Source::Outcome Source::reconcile(NodeId parent, const std::string& name, u32 wh
   if (directory < 0) return shadow_.live(parent) && roots_open_ ? Outcome::later : Outcome::done;
   struct statx stat;
   if (name.empty()) {
-    if (::statx(directory, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) == 0) update(parent, directory, stat, what);
+    const int above = shadow_.is_root(parent) ? directory : directory_fd(shadow_.at(parent).parent);
+    if (above < 0) return Outcome::later;
+    if (::statx(directory, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) == 0) update(parent, above, stat, what);
     return Outcome::done;
   }
   const NodeId known = shadow_.child(parent, name);
@@ -349,9 +351,23 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
   create(parent, directory, name, stat, plain);
 }
 
+// The kernel gives inode numbers out again: nodes of another type that still carry this one are names of something
+// that is gone, and must not pass for further names of the new object.
+void Source::release_inode(const struct statx& stat) {
+  for (NodeId each = shadow_.by_inode(stx_device(stat), stat.stx_ino); each != kNoNode;) {
+    const NodeId next = shadow_.at(each).next_link;
+    if ((shadow_.mode(each) & S_IFMT) != (stat.stx_mode & S_IFMT) && !shadow_.is_root(each)) {
+      shadow_.clear_identity(each);
+      add_dirty(shadow_.at(each).parent, shadow_.name(each), kHintName, 0);
+    }
+    each = next;
+  }
+}
+
 void Source::create(NodeId parent, int directory, const std::string& name, const struct statx& stat, bool replaces) {
   Result<u64> digest = read_xattr_digest(directory, name.c_str());
   if (!digest && digest.error().code != ENOENT) unreadable(absolute_path(parent) + "/" + name, digest.error());
+  release_inode(stat);
   const NodeId node = shadow_.add(parent, name);
   shadow_.set_attributes(node, attributes_of(stat, digest ? *digest : 0));
   shadow_.set_identity(node, stx_device(stat), stat.stx_ino);
@@ -378,6 +394,7 @@ void Source::create(NodeId parent, int directory, const std::string& name, const
   }
   // Replication off on a channel that knows the parent: it will only be right after its next mirror.
   if (S_ISDIR(stat.stx_mode)) {
+    times_.insert(node);
     if (verdict(parent, name, true) == Verdict::traverse) shadow_.at(node).flags |= kNodePartial;
     scan_.push_back(node);
   }
@@ -419,7 +436,7 @@ void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
     gone.mapping = static_cast<u16>(old_mapping);
     emit(rest, false, gone, old_path);
   }
-  if (old_mapping != shadow_.mapping(parent)) indexes_.drop(node);
+  if (old_mapping != shadow_.mapping(parent)) indexes_.drop(shadow_.object(node));
   times_.insert(old_parent);
   times_.insert(parent);
   shadow_.move(node, parent, name);
@@ -453,15 +470,15 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
   const bool silent = (record.flags & kNodeSilent) && (what & kHintSweep);
   if (!ctime_moved && !mtime_moved && !size_moved && !racy && !silent) return;
   if (before.xattr_digest != 0 || ctime_moved) {
-    Result<u64> digest = root || is_dir ? read_xattr_digest(root ? directory : directory, root ? nullptr : std::string(shadow_.name(node)).c_str())
-                                        : read_xattr_digest(directory, std::string(shadow_.name(node)).c_str());
+    const std::string name(shadow_.name(node));
+    Result<u64> digest = read_xattr_digest(directory, root ? nullptr : name.c_str());
     if (digest && *digest != before.xattr_digest) {
       Attributes changed = before;
       changed.xattr_digest = *digest;
       shadow_.set_attributes(node, changed);
-      tell_xattrs(told_mask(node), false, node, directory, root ? nullptr : std::string(shadow_.name(node)).c_str());
+      tell_xattrs_all(node, directory, root ? nullptr : name.c_str());
       // An ACL carries mode bits with it, and setting it counts as a change of them on the target.
-      tell_attributes(told_mask(node), false, node, false);
+      tell_attributes_all(node, false);
     }
   }
   const Attributes now = attributes_of(stat, shadow_.attributes(node).xattr_digest);
@@ -478,14 +495,14 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
       if (what & kHintContent) shadow_.at(node).flags &= static_cast<u16>(~kNodeSilent);
       if (attributes_moved && !busy(node)) {
         shadow_.set_attributes(node, now);
-        if (stat.stx_size > (256u << 10)) tell_attributes(told_mask(node), false, node, false);
+        if (stat.stx_size > (256u << 10)) tell_attributes_all(node, false);
       }
       content_changed(node, directory, stat);
       return;
     }
     if (busy(node)) {
       // The job writes these times over at its end unless it looks again.
-      stale_.insert(node);
+      stale_.insert(shadow_.object(node));
     }
   }
   apply_stat(node, stat);
@@ -494,7 +511,7 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
     if (mtime_moved || attributes_moved) times_.insert(node);
     return;
   }
-  if (attributes_moved || mtime_moved) tell_attributes(told_mask(node), false, node, true);
+  if (attributes_moved || mtime_moved) tell_attributes_all(node, true);
 }
 
 void Source::missing(NodeId node) {
@@ -506,9 +523,12 @@ void Source::missing(NodeId node) {
 }
 
 void Source::forget_node(NodeId node) {
-  indexes_.drop(node);
-  hot_.erase(node);
-  stale_.erase(node);
+  if (!shadow_.linked(node)) {
+    const u64 object = shadow_.object(node);
+    indexes_.drop(object);
+    hot_.erase(object);
+    stale_.erase(object);
+  }
   times_.erase(node);
   fds_.erase(node);
   if (shadow_.is_regular(node)) total_bytes_ -= static_cast<u64>(shadow_.at(node).size);
@@ -606,7 +626,9 @@ void Source::directory_times() {
     const int fd = directory_fd(node);
     struct statx stat;
     if (fd < 0 || ::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) != 0) continue;
+    const i64 ctime_ns = shadow_.at(node).ctime_ns;
     apply_stat(node, stat);
+    shadow_.at(node).ctime_ns = ctime_ns;   // Extended attributes were not looked at: that is still to come.
     tell_attributes(told_mask(node), false, node, true);
   }
 }

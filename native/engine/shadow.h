@@ -137,12 +137,24 @@ class Shadow {
   NodeId child(NodeId parent, std::string_view name) const;
   // First name of this inode; more through Node::next_link.
   NodeId by_inode(u64 device, u64 inode) const;
+  // The same for all names of one object, different for different objects.
+  u64 object(NodeId id) const {
+    const Node& node = nodes_[id];
+    return node.inode == 0 ? (1ull << 63) | id : (u64{node.device} << 48) ^ node.inode;
+  }
+  // First name of the object (itself when it has no identity); further ones through Node::next_link.
+  NodeId first_name(NodeId id) const {
+    return nodes_[id].inode == 0 ? id : by_inode(devices_[nodes_[id].device], nodes_[id].inode);
+  }
+  bool linked(NodeId id) const { return nodes_[id].next_link != kNoNode || first_name(id) != id; }
   NodeId find_path(u32 mapping, std::string_view path) const;
 
   NodeId add(NodeId parent, std::string_view name);
   void set_attributes(NodeId id, const Attributes& attributes);
   // Sets the identity (enters it into the inode table; regular files and directories alike).
   void set_identity(NodeId id, u64 device, u64 inode);
+  // The inode now belongs to another object: the node keeps its place but is nobody's name any more.
+  void clear_identity(NodeId id) { unlink_inode(id); }
   // Removes the node and everything below; `each` is called for every removed node before it goes.
   template <typename Each>
   void remove(NodeId id, Each each) {

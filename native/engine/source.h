@@ -49,6 +49,9 @@ struct SourceStatistics {
   u64 files = 0, directories = 0, bytes = 0, dirty = 0, events = 0, lost = 0, shadow_bytes = 0, unreadable = 0;
 };
 
+// Opens a regular file for reading without moving its time of access, where that is allowed.
+Fd open_for_read(int directory, const char* name);
+
 class Source final : CaptureSink {
  public:
   Source(SourceOptions options, Tell tell);
@@ -91,12 +94,14 @@ class Source final : CaptureSink {
   struct FileJob {
     NodeId node = kNoNode;
     u64 inode = 0;
+    u64 object = 0;
     Mask mask = 0;
     Channel* mirror = nullptr;      // set: belongs to this channel's mirror
     enum class Mode { whole, delta, exchange } mode = Mode::whole;
     bool fresh = false;
     Fd file;
     struct statx before {};
+    i64 ctime_ns = 0;               // of the stat after which the extended attributes were read
     u64 offset = 0;
     u64 size = 0;
     u32 block = 4096;
@@ -146,6 +151,7 @@ class Source final : CaptureSink {
   void replace(NodeId occupant, NodeId directory, int directory_fd, const std::string& name, const struct statx& stat, u32 what);
   void update(NodeId node, int directory_fd, const struct statx& stat, u32 what);
   void create(NodeId directory, int directory_fd, const std::string& name, const struct statx& stat, bool replaces);
+  void release_inode(const struct statx& stat);
   void link_to(NodeId existing, NodeId directory, int directory_fd, const std::string& name, const struct statx& stat);
   void rename_to(NodeId node, NodeId directory, const std::string& name);
   void missing(NodeId node);
@@ -166,6 +172,25 @@ class Source final : CaptureSink {
 
   // emit.cc: operations into batches
   Mask told_mask(NodeId node) const { return shadow_.at(node).told & replicating_; }
+  // Calls `each` with a name and the channels that know the object by it; every channel at most once.
+  template <typename Each>
+  void speakers(NodeId node, Each each) {
+    if (shadow_.is_directory(node) || !shadow_.linked(node)) {
+      each(node, told_mask(node));
+      return;
+    }
+    Mask left = replicating_;
+    const Mask own = told_mask(node);
+    if (own != 0) each(node, own);
+    left &= ~own;
+    std::vector<NodeId> names;
+    for (NodeId at = shadow_.first_name(node); at != kNoNode; at = shadow_.at(at).next_link) names.push_back(at);
+    for (NodeId at : names) {
+      const Mask mask = told_mask(at) & left;
+      if (mask != 0) each(at, mask);
+      left &= ~mask;
+    }
+  }
   void emit(Mask mask, bool mirror, wire::OpHeader& header, std::string_view path, std::string_view path2 = {},
             std::string_view data = {});
   void emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
@@ -176,20 +201,25 @@ class Source final : CaptureSink {
   wire::OpHeader header_for(wire::OpKind kind, NodeId node) const;
   void tell_attributes(Mask mask, bool mirror, NodeId node, bool times);
   void tell_xattrs(Mask mask, bool mirror, NodeId node, int directory_fd, const char* name);
+  void tell_attributes_all(NodeId node, bool times);
+  void tell_xattrs_all(NodeId node, int directory_fd, const char* name);
   bool tell_object(Mask mask, bool mirror, NodeId node, int directory_fd, bool fresh, bool replaces);
   void channel_broken(Channel& channel);
 
   // content.cc: bytes of regular files
   bool tell_small(Mask mask, bool mirror, NodeId node, int file, const struct statx& stat, bool fresh, bool replaces);
   void content_changed(NodeId node, int directory_fd, const struct statx& stat);
+  void content_changed_for(NodeId speaker, Mask mask, int file, const struct statx& stat, const struct statx& before);
   FileJob* start_job(NodeId node, Mask mask, Channel* mirror, FileJob::Mode mode, bool fresh);
   bool step_job(FileJob& job);                    // false: finished or given up
+  void set_ctime(NodeId node, i64 ctime_ns);
   bool step_jobs();
   void tell_created(FileJob& job);
   void finish_job(FileJob& job);
   void send_range(FileJob& job, u64 offset, std::string_view data);
   void request_hashes(Channel& channel, NodeId node, bool mirror, const wire::ManifestEntry* entry);
-  bool busy(NodeId node) const { return busy_.count(node) != 0; }
+  bool busy(NodeId node) const { return busy_.count(shadow_.object(node)) != 0; }
+  void unbusy(u64 object);
 
   // mirror.cc: the walk
   bool mirror_step(Channel& channel);
@@ -271,9 +301,9 @@ class Source final : CaptureSink {
   std::vector<Barrier> barriers_;
 
   std::deque<std::unique_ptr<FileJob>> jobs_;
-  std::unordered_map<NodeId, u32> busy_;               // nodes with a job or an exchange, counted
-  std::unordered_set<NodeId> stale_;                   // changed while busy
-  std::unordered_map<NodeId, i64> hot_;                // large files: not to be read again before
+  std::unordered_map<u64, u32> busy_;                  // objects with a job or an exchange, counted
+  std::unordered_set<u64> stale_;                      // changed while busy
+  std::unordered_map<u64, i64> hot_;                   // large files: not to be read again before
   Bytes read_buffer_;
   u64 next_request_ = 1;
 
