@@ -53,6 +53,11 @@ export interface SourceOptions {
   readonly guard: { readonly percent: number; readonly count: number } | null;
   /** Identity of each root as `device:inode` strings from an earlier `sourceReady`, or null at first start. */
   readonly rootIdentity: readonly string[] | null;
+  /**
+   * Connections of an earlier run that are opened right after this call. The first look waits for them, because what
+   * changed meanwhile is told only to those that are attached. 0 when left out.
+   */
+  readonly streams?: number;
 }
 
 export interface ConnectionOptions {

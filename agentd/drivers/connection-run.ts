@@ -87,15 +87,14 @@ export class ConnectionRun implements SourceUser {
   }
 
   begin(): void {
-    this.host.sources.use(this.stored.set, this.stored.generation, this.stored.rules, this);
+    this.host.sources.join(this.stored.set, this.stored.generation, this.stored.rules, this);
   }
 
   // What the source says.
 
-  sourceReady(source: number): void {
+  sourceOpened(source: number): void {
     this.#source = source;
     this.#linkFact('source_ready');
-    this.barriers.pump();
   }
 
   sourceGone(): void {
@@ -103,6 +102,7 @@ export class ConnectionRun implements SourceUser {
   }
 
   sourceChanged(): void {
+    this.#mirrorReady();
     this.barriers.pump();
   }
 
@@ -195,7 +195,7 @@ export class ConnectionRun implements SourceUser {
         const gap = !event.resumed && this.everLinked;
         const first = !this.everLinked;
         this.everLinked = true;
-        this.#resumed = event.resumed;
+        this.#resumed = event.resumed && !first;
         this.#linkFact('link_up');
         if (gap && this.mirror.phase !== 'wanted') this.#broken();
         this.#mirrorReady();
@@ -273,6 +273,7 @@ export class ConnectionRun implements SourceUser {
       complete: this.mirror.complete,
       replication: this.replication,
       calculateSize: this.stored.calculateSize,
+      compressed: this.stored.compression > 0,
       mirrorBase: this.#mirrorBase,
       connectedSince: this.connectedSince,
       counters,
@@ -414,6 +415,9 @@ export class ConnectionRun implements SourceUser {
   }
 
   #mirrorReady(): void {
+    const state = this.host.sources.get(this.stored.set, this.stored.generation)?.state;
+    // Capture comes first: what changes during the walk must not be missed (DESIGN 7).
+    if (state !== 'watching' && state !== 'rescanning') return;
     if (this.link.phase === 'linked' && this.mirror.phase === 'wanted') this.#mirrorFact('link_ready');
   }
 

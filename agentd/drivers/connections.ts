@@ -76,6 +76,7 @@ export class Connections implements RunHost {
       this.world.log.say('CONNECTION_RESTORED', { id: run.id, set: one.set, target: one.target.name }, run.scope);
       run.begin();
     }
+    this.sources.start();
   }
 
   /** First step of connect: works everything out and changes nothing. */
@@ -125,6 +126,7 @@ export class Connections implements RunHost {
     }
     world.log.say('CONNECTION_CREATED', { id: run.id, set: set.name, target: run.targetName, route: run.route }, run.scope);
     run.begin();
+    this.sources.start();
     world.hub.touch('connections', 'sets', 'server');
     return run;
   }

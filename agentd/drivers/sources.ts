@@ -15,7 +15,8 @@ type EventOf<K extends EngineEvent['kind']> = Extract<EngineEvent, { kind: K }>;
 type SourceEvent = EventOf<'source_ready' | 'source_lost' | 'source_degraded' | 'source_stopped' | 'source_continues' | 'source_path'>;
 
 export interface SourceUser {
-  sourceReady(source: number): void;
+  /** The capture has a handle; its first look may still run. */
+  sourceOpened(source: number): void;
   sourceGone(): void;
   sourceChanged(): void;
 }
@@ -61,8 +62,8 @@ export class Sources {
     return this.#runs.get(Sources.keyOf(set, generation)) ?? null;
   }
 
-  /** Joins the capture of a definition; the first user starts it. */
-  use(set: string, generation: number, rules: readonly Rule[], user: SourceUser): void {
+  /** Joins the capture of a definition. `start` begins what nobody has begun yet. */
+  join(set: string, generation: number, rules: readonly Rule[], user: SourceUser): void {
     const key = Sources.keyOf(set, generation);
     let run = this.#runs.get(key);
     if (!run) {
@@ -70,8 +71,15 @@ export class Sources {
       this.#runs.set(key, run);
     }
     run.users.add(user);
-    if (run.state === 'idle') this.#fact(run, 'wanted');
-    else if (run.handle !== null && (run.state === 'watching' || run.state === 'rescanning')) user.sourceReady(run.handle);
+    if (run.handle !== null) user.sourceOpened(run.handle);
+  }
+
+  /**
+   * Opens what was joined and is not open yet. All streams of a set are attached before its first look: what
+   * changed while the agent was away must be told to every one of them.
+   */
+  start(): void {
+    for (const run of this.#runs.values()) if (run.state === 'idle') this.#fact(run, 'wanted');
   }
 
   /** Leaves a capture; the last user ends it and what it remembered. */
@@ -89,8 +97,10 @@ export class Sources {
   continue(set: string, acceptDeletes: boolean): boolean {
     const stopped = this.of(set).filter((run) => run.state === 'stopped' && run.handle !== null);
     for (const run of stopped) {
-      if (acceptDeletes) this.#forgetRoots(run);
-      if (run.handle !== null) this.world.engine.sourceContinue(run.handle, acceptDeletes ? 'once' : 'never');
+      if (run.handle === null) continue;
+      // Without consent the engine looks again: it goes on by itself when the directory or its files are back.
+      if (acceptDeletes) this.world.engine.sourceContinue(run.handle, 'once');
+      else this.world.engine.sourceRescan(run.handle);
     }
     return stopped.length > 0;
   }
@@ -163,8 +173,6 @@ export class Sources {
     if (!row) return;
     run.state = row.to;
     for (const act of row.act) this.#perform(run, act);
-    // Told again is harmless: a link that is open already ignores it.
-    if (run.state === 'watching' && run.handle !== null) for (const user of [...run.users]) user.sourceReady(run.handle);
     for (const user of [...run.users]) user.sourceChanged();
     this.world.hub.touch('sets', 'connections', 'server');
   }
@@ -224,17 +232,14 @@ export class Sources {
         sweepMs: world.settings['source.sweep_s'] * 1000,
         guard: percent === 0 ? null : { percent, count: world.settings['source.guard_count'] },
         rootIdentity: this.#roots[run.key] ?? null,
+        streams: run.users.size,
       });
       this.#byHandle.set(run.handle, run);
+      for (const user of [...run.users]) user.sourceOpened(run.handle);
     } catch (error) {
       run.problem = notice('SOURCE_FAILED', { set: run.set, detail: asNotice(error, `watching ${plan.roots.join(', ')}`).text }, causeOf(error));
       queueMicrotask(() => this.#fact(run, 'refused'));
     }
-  }
-
-  #forgetRoots(run: SourceRun): void {
-    delete this.#roots[run.key];
-    this.#saveRoots();
   }
 
   #saveRoots(): void {

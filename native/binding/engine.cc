@@ -217,6 +217,7 @@ napi_value source_open(napi_env env, Host& host, Arguments& arguments) {
   options.capture = text_field(env, from, "capture");
   options.sweep_ms = static_cast<u32>(number_field(env, from, "sweepMs"));
   options.root_identity = texts_field(env, from, "rootIdentity");
+  options.streams = static_cast<u32>(number_field(env, from, "streams"));
   for (napi_value rule : list_field(env, from, "rules"))
     options.rules.push_back({text_field(env, rule, "path"), text_field(env, rule, "pattern"), flag_field(env, rule, "include"), flag_field(env, rule, "recursive")});
   const napi_value guard = field(env, from, "guard");

@@ -16,6 +16,7 @@ constexpr i64 kRootCheckNs = 1'000'000'000;
 constexpr i64 kSnapshotEveryNs = 300'000'000'000;
 constexpr u64 kTouchedLogMax = 64u << 20;      // beyond it a new snapshot is due
 constexpr i64 kHeartbeatNs = 1'000'000'000;
+constexpr i64 kAttachPatienceNs = 10'000'000'000;   // streams of an earlier run are attached by then, or never
 
 // File system and inode: survives a reboot, unlike device numbers.
 std::string identity_of(int fd) {
@@ -405,6 +406,13 @@ void Source::work() {
     if (shadow_.live(node) && shadow_.is_regular(node)) total_bytes_ += static_cast<u64>(shadow_.at(node).size);
   i64 heartbeat_ns = 0, published_ns = 0;
   snapshot_ns_ = monotonic_ns();
+  // What changed while nobody looked is found by the first look, and must be told to every stream of the earlier run.
+  while (!stopping_ && shadow_loaded_ && channels_.size() < options_.streams && monotonic_ns() - snapshot_ns_ < kAttachPatienceNs) {
+    pollfd wait{wake_.get(), POLLIN, 0};
+    u64 drop;
+    if (::poll(&wait, 1, 100) > 0) (void)!::read(wake_.get(), &drop, sizeof drop);
+    run_commands();
+  }
   while (!stopping_) {
     const bool more = work_once();
     const i64 now = monotonic_ns();

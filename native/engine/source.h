@@ -42,6 +42,7 @@ struct SourceOptions {
   u32 sweep_ms = 0;
   u32 guard_percent = 0, guard_count = 0;   // both 0: no mass-delete guard
   std::vector<std::string> root_identity;   // as reported by `source_ready`; empty at first start
+  u32 streams = 0;   // channels of an earlier run that are attached right after `start`; the first look waits for them
 };
 
 struct SourceStatistics {

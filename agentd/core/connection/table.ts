@@ -6,7 +6,7 @@ export type LinkFact = 'source_ready' | 'source_gone' | 'link_up' | 'link_down' 
 export type LinkAct = 'open_stream' | 'close_stream' | 'forget_stream' | 'reconnect' | 'retry_soon' | 'retry_seldom' | 'tell_up' | 'tell_down' | 'tell_unreachable' | 'tell_refused';
 
 export const LINK_TABLE: readonly Row<ConnectionPhase, LinkFact, LinkAct>[] = [
-  { from: ['opening'], on: 'source_ready', to: 'linking', act: ['open_stream'], why: 'changes are captured before anything is sent (DESIGN 7)' },
+  { from: ['opening'], on: 'source_ready', to: 'linking', act: ['open_stream'], why: 'the capture is open; its first look is told to this stream, too' },
   { from: ['opening'], on: 'source_gone', to: 'opening', act: [], why: 'still waiting for the source' },
   { from: ['linking', 'linked', 'waiting', 'refused'], on: 'source_gone', to: 'opening', act: ['close_stream'], why: 'a stream needs its source; the position is kept' },
   { from: ['linking', 'waiting', 'refused'], on: 'link_up', to: 'linked', act: ['tell_up'], why: 'the target granted the stream (CON-02)' },

@@ -46,6 +46,7 @@ export interface ConnectionFacts {
   /** A person wants replication. */
   readonly replication: boolean;
   readonly calculateSize: boolean;
+  readonly compressed: boolean;
   /** Mirror bytes sent and skipped before the running mirror began. */
   readonly mirrorBase: number;
   readonly connectedSince: number | null;
@@ -145,15 +146,16 @@ export function composeStatistics(facts: ConnectionFacts): Statistics {
     replicationStatus: replicationStatus(facts),
     queuedOps: c?.queuedOps ?? 0,
     sentBytes: c?.sentBytes ?? 0,
-    sentCompressedBytes: c?.sentCompressedBytes ?? 0,
+    // TRN-44: without compression the two are the same.
+    sentCompressedBytes: (facts.compressed ? c?.sentCompressedBytes : c?.sentBytes) ?? 0,
     intermediateQueueBytes: c?.queuedBytes ?? 0,
     diskQueueBytes: 0,
     queuedReplicationBytes: less(c?.queuedBytes, c?.queuedMirrorBytes),
     sentReplicationBytes: less(c?.sentBytes, c?.sentMirrorBytes),
-    sentCompressedReplicationBytes: less(c?.sentCompressedBytes, c?.sentMirrorCompressedBytes),
+    sentCompressedReplicationBytes: facts.compressed ? less(c?.sentCompressedBytes, c?.sentMirrorCompressedBytes) : less(c?.sentBytes, c?.sentMirrorBytes),
     queuedMirrorOps: c?.queuedMirrorOps ?? 0,
     sentMirrorBytes: c?.sentMirrorBytes ?? 0,
-    sentCompressedMirrorBytes: c?.sentMirrorCompressedBytes ?? 0,
+    sentCompressedMirrorBytes: (facts.compressed ? c?.sentMirrorCompressedBytes : c?.sentMirrorBytes) ?? 0,
     skippedMirrorBytes: c?.skippedMirrorBytes ?? 0,
     remainingMirrorBytes: facts.calculateSize ? (c?.remainingMirrorBytes ?? 0) : 0,
     queuedReplicationOps: less(c?.queuedOps, c?.queuedMirrorOps),
