@@ -498,6 +498,7 @@ export class ConnectionRun implements SourceUser {
     const { engine } = this.host.world;
     const { handle } = this;
     if (!this.replication) return { kind: 'never', why: 'replication is stopped' };
+    if (this.host.sources.get(this.stored.set, this.stored.generation)?.state === 'stopped') return { kind: 'never', why: 'the set is stopped by its guard' };
     if (this.mirror.phase !== 'idle') return { kind: 'wait' };
     if (!this.mirror.complete) return this.#cancelRemirror || !this.everLinked ? { kind: 'wait' } : { kind: 'never', why: 'a mirror is required' };
     if (handle === null) return { kind: 'wait' };

@@ -41,7 +41,8 @@ export class AgentLog {
     const draft = { set: scope.set ?? null, connection: scope.connection ?? null, server: scope.server ?? null, notice: said, audit: scope.audit ?? null };
     const key = repeatKey(draft);
     const counted = countRepeat(this.#repeats, key, now);
-    if (counted.running) {
+    // Who did what when is never summed up.
+    if (counted.running && draft.audit === null) {
       const { line, count } = counted.running;
       const again: LogLine = { ...line, ...draft, count };
       this.#repeats = counted.repeats;

@@ -551,7 +551,14 @@ void Source::remove_node(NodeId node, bool tell) {
 
 // Deletes are held back until their burst is over, counted, and only then told (I11). True when some were told.
 bool Source::release_deletes(bool force) {
-  if (missing_.empty() || (held_ && !guard_off_once_)) return false;
+  if (held_ && !guard_off_once_) {
+    // What came back is no deletion any more. When all of it did, there is nothing left to ask a person.
+    std::erase_if(missing_, [this](const auto& each) { return !shadow_.live(each.first) || !(shadow_.at(each.first).flags & kNodeMissing); });
+    if (!missing_.empty()) return false;
+    held_ = false;
+    tell_(Fact("source_continues").with("source", i64{options_.id}));
+  }
+  if (missing_.empty()) return false;
   const i64 now = monotonic_ns();
   if (!force && now - last_missing_ns_ < kDeleteQuietNs && now - missing_.front().second < kDeleteMaxNs) return false;
   // Still gone? A name may have come back, or have been found again elsewhere.
@@ -609,6 +616,7 @@ bool Source::release_deletes(bool force) {
   }
   missing_.clear();
   guard_off_once_ = false;
+  if (held_) tell_(Fact("source_continues").with("source", i64{options_.id}));
   held_ = false;
   if (objects > 0) deleted_.emplace_back(now, objects);
   for (NodeId node : tops)
