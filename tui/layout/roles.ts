@@ -1,0 +1,30 @@
+/** What a piece of the screen means. Themes say how it looks; a role without a look falls back to its parent. */
+export const ROLES = [
+  'text',
+  'dim',
+  'strong',
+  'title',
+  'border',
+  'border.focus',
+  'header',
+  'select',
+  'select.blur',
+  'status',
+  'status.ok',
+  'status.notice',
+  'status.warn',
+  'status.alert',
+  'stale',
+  'key',
+  'key.label',
+  'key.blocked',
+  'input',
+  'danger',
+  'dialog',
+  'dialog.title',
+  'chart.1',
+  'chart.2',
+  'match',
+] as const;
+
+export type Role = (typeof ROLES)[number];

@@ -1,0 +1,153 @@
+/** What a person asked for, done on the servers through the open links. */
+import type { Client } from '../../protocol/client.js';
+import { failure } from '../../protocol/errors.js';
+import {
+  ConnectionRemove,
+  GrantRemove,
+  type MappingWish,
+  MirrorPause,
+  MirrorResume,
+  MirrorStart,
+  MirrorStop,
+  PeerShow,
+  ReplicationStart,
+  ReplicationStop,
+  ServerPauseTarget,
+  ServerResumeTarget,
+  SetContinue,
+  TransmitPause,
+  TransmitResume,
+  Verify,
+} from '../../protocol/messages/index.js';
+import { formatBytes, formatMillis } from '../../protocol/units.js';
+import { introduce } from '../cli/introduce.js';
+import type { Action } from '../model/app.js';
+import { LinkError } from './transport.js';
+
+/** Time for an answer; actions are begun by the agent, not finished. A verification is. */
+const ANSWER_MS = 30_000;
+const VERIFY_MS = 24 * 3600_000;
+
+export interface Reachable {
+  readonly name: string;
+  readonly address: string;
+  readonly client: Client | null;
+}
+
+export interface Outcome {
+  /** One sentence. */
+  readonly text: string;
+  /** More than a sentence, shown in a window. */
+  readonly lines: readonly string[] | null;
+}
+
+const SIMPLE = {
+  mirror_stop: [MirrorStop, 'Mirror stopped'],
+  mirror_pause: [MirrorPause, 'Mirror paused'],
+  mirror_resume: [MirrorResume, 'Mirror resumed'],
+  replication_start: [ReplicationStart, 'Replication started'],
+  replication_stop: [ReplicationStop, 'Replication stopped'],
+  transmit_pause: [TransmitPause, 'Transmission paused'],
+  transmit_resume: [TransmitResume, 'Transmission resumed'],
+} as const;
+
+export async function carryOut(action: Action, serverName: string, servers: readonly Reachable[], signal: AbortSignal): Promise<Outcome> {
+  const clientOf = (name: string): Client => {
+    const found = servers.find((server) => server.name === name)?.client;
+    if (!found) throw new LinkError('LINK_LOST', `${name} is not connected.`, 'Log on to it, then try again.', 'after_fix');
+    return found;
+  };
+  const client = clientOf(serverName);
+  const options = { signal, timeoutMs: ANSWER_MS };
+  const said = (text: string, lines: readonly string[] | null = null): Outcome => ({ text, lines });
+  switch (action.kind) {
+    case 'mirror_start': {
+      const { id, mirror, checksum, newer } = action;
+      await client.request(MirrorStart, { id, options: { kind: mirror, ...(checksum ? { checksum } : {}), ...(newer ? { newer } : {}) } }, options);
+      return said(`Mirror started on connection ${serverName}:${id}.`);
+    }
+    case 'mirror_stop':
+    case 'mirror_pause':
+    case 'mirror_resume':
+    case 'replication_start':
+    case 'replication_stop':
+    case 'transmit_pause':
+    case 'transmit_resume': {
+      const [method, done] = SIMPLE[action.kind];
+      await client.request(method, { id: action.id }, options);
+      return said(`${done} on connection ${serverName}:${action.id}.`);
+    }
+    case 'verify': {
+      const found = await client.request(Verify, { id: action.id, checksum: action.checksum, remirror: action.remirror }, { signal, timeoutMs: VERIFY_MS });
+      const differing = found.different + found.missing + found.orphans;
+      const lines = [
+        `Connection ${serverName}:${action.id}`,
+        '',
+        `Compared   ${found.files} files, ${formatBytes(found.bytes)}, in ${formatMillis(found.ms)}`,
+        `Different  ${found.different}${action.remirror ? ' (sent)' : ''}`,
+        `Missing    ${found.missing}${action.remirror ? ' (sent)' : ''}`,
+        `Orphans    ${found.orphans} (on the target only)`,
+        ...(found.paths.length > 0 ? ['', ...found.paths] : []),
+        ...(found.omitted > 0 ? [`... and ${found.omitted} more`] : []),
+      ];
+      return said(differing === 0 ? `Verified: ${found.files} files, no difference.` : `Verified: ${found.different} different, ${found.missing} missing, ${found.orphans} orphans.`, lines);
+    }
+    case 'disconnect': {
+      const removed = await client.request(ConnectionRemove, { id: action.id }, options);
+      const revoked = await takeBack(removed.key, removed.targetKey, servers, signal);
+      const rest = revoked ? '' : ` ${removed.target} still allows it: it could not be reached.`;
+      return said(`Connection ${serverName}:${action.id} ended.${rest}`);
+    }
+    case 'set_continue': {
+      await client.request(SetContinue, { name: action.set, acceptDeletes: action.acceptDeletes }, options);
+      return said(`Set ${action.set} goes on; ${action.acceptDeletes ? 'what is gone here is deleted on the targets' : 'the targets keep what is gone here'}.`);
+    }
+    case 'target_pause': {
+      const { connections } = await client.request(ServerPauseTarget, {}, options);
+      return said(`Target ${serverName} paused: ${connections} incoming connections wait.`);
+    }
+    case 'target_resume': {
+      const { connections } = await client.request(ServerResumeTarget, {}, options);
+      return said(`Target ${serverName} resumed: ${connections} incoming connections go on.`);
+    }
+    case 'connect': {
+      const source = servers.find((server) => server.name === serverName);
+      const target = servers.find((server) => server.name === action.target);
+      if (!source || !target) throw failure('SERVER_UNKNOWN', { name: action.target, known: servers.map((server) => server.name).join(', ') });
+      const mapping: MappingWish =
+        action.mapping === 'one_to_one'
+          ? { kind: 'one_to_one' }
+          : action.mapping === 'all_to_one'
+            ? { kind: 'all_to_one', ...(action.path === '/' || action.path === '' ? {} : { base: action.path }) }
+            : { kind: 'custom', custom: [{ source: action.sourcePath, target: action.path }] };
+      const made = await introduce({
+        source: client,
+        target: clientOf(action.target),
+        sourceAddress: source.address,
+        targetAddress: target.address,
+        targetName: action.target,
+        set: action.set,
+        mapping,
+        mirror: { kind: action.mirror },
+        replication: action.replication,
+      });
+      return said(`Connected ${serverName}:${action.set} to ${action.target} as connection ${made.id}, through ${made.route}.`);
+    }
+  }
+}
+
+/** Takes the permission back on the target, where this console reaches it. */
+async function takeBack(key: string, targetKey: string, servers: readonly Reachable[], signal: AbortSignal): Promise<boolean> {
+  for (const { client } of servers) {
+    if (client?.hello.access !== 'administrator') continue;
+    try {
+      const options = { signal, timeoutMs: ANSWER_MS };
+      if ((await client.request(PeerShow, {}, options)).key !== targetKey) continue;
+      return (await client.request(GrantRemove, { connection: key }, options)).removed;
+    } catch {
+      // Reported as "still allows it": the connection itself is gone, which is what was asked.
+      return false;
+    }
+  }
+  return false;
+}

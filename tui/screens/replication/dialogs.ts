@@ -1,0 +1,296 @@
+/** Every dialog: what it asks, what follows, and the command that does the same (T15, T16). */
+import type { Action, App, Dialog, DialogKind, DialogValue } from '../../model/app.js';
+import { findServer } from '../../model/fleet.js';
+import { lineEdit, lineText, type LineEdit } from '../../model/line-edit.js';
+import type { ConnectionItem } from '../../../protocol/messages/index.js';
+import { actingServer, selectedConnection } from './tables.js';
+import { selectedNode } from './tree.js';
+import * as cli from './equivalents.js';
+
+export type Field =
+  | { readonly kind: 'choice'; readonly name: string; readonly label: string; readonly options: readonly string[] }
+  | { readonly kind: 'check'; readonly name: string; readonly label: string }
+  | { readonly kind: 'text'; readonly name: string; readonly label: string; readonly hint: string };
+
+export interface Description {
+  readonly title: string;
+  /** What it is about, then what happens. */
+  readonly lines: readonly string[];
+  readonly fields: readonly Field[];
+  readonly confirm: string;
+  readonly danger: boolean;
+  /** Without the program's name. */
+  readonly argv: readonly string[];
+  /** What goes to the server; null: the command line does it. */
+  readonly action: Action | null;
+  /** Why it cannot be confirmed yet. */
+  readonly missing: string | null;
+}
+
+const num = (values: Dialog['values'], name: string): number => (typeof values[name] === 'number' ? (values[name] as number) : 0);
+const flag = (values: Dialog['values'], name: string): boolean => values[name] === true;
+const txt = (values: Dialog['values'], name: string): string => {
+  const value = values[name];
+  return value && typeof value === 'object' ? lineText(value as LineEdit).trim() : '';
+};
+
+const MIRRORS = ['Difference', 'Full'] as const;
+const CONNECT_MIRRORS = ['Difference', 'Full', 'None'] as const;
+const MAPPINGS = ['All to one', 'One to one', 'Custom'] as const;
+
+/** Opens a dialog for what is selected; null when there is nothing it could be about. */
+export function openDialog(app: App, dialog: DialogKind): Dialog | null {
+  const base = (server: string, subject: string, values: Record<string, DialogValue>, focus: number): Dialog => ({ kind: 'dialog', dialog, server, subject, values, focus });
+  const ready = (opened: Dialog): Dialog => {
+    // Dangerous ones begin at Cancel, harmless ones at the action; forms at their first field (T15).
+    const told = describe(app, opened);
+    if (!told) return opened;
+    if (told.fields.some((field) => field.kind === 'text' || field.kind === 'choice')) return { ...opened, focus: 0 };
+    return { ...opened, focus: told.fields.length + (told.danger ? 0 : 1) };
+  };
+  switch (dialog) {
+    case 'server_add':
+      return base('', '', { name: lineEdit(), address: lineEdit('ssh://') }, 0);
+    case 'quit':
+      return base('', '', {}, 0);
+    case 'server_remove':
+    case 'target_pause':
+    case 'target_resume': {
+      const server = actingServer(app);
+      return server ? ready(base(server.name, '', {}, 0)) : null;
+    }
+    case 'set_continue': {
+      const server = actingServer(app);
+      const set = server && [...server.sets.values()].find((one) => one.state === 'stopped');
+      return server && set ? ready(base(server.name, set.name, { deletes: 0 }, 0)) : null;
+    }
+    case 'connect': {
+      const server = actingServer(app);
+      if (!server || server.sets.size === 0) return null;
+      const names = [...server.sets.keys()].sort();
+      const place = selectedNode(app)?.place;
+      const set = place?.kind === 'set' ? Math.max(0, names.indexOf(place.set)) : 0;
+      return ready(base(server.name, '', { set, target: 0, mapping: 0, path: lineEdit('/'), mirror: 0, replication: true }, 0));
+    }
+    default: {
+      const row = selectedConnection(app);
+      return row ? ready(base(row.server.name, row.item.key, { mirror: 0, checksum: dialog === 'verify', newer: false, remirror: false }, 0)) : null;
+    }
+  }
+}
+
+/** What a dialog says at this moment; null when its subject is gone. */
+export function describe(app: App, dialog: Dialog): Description | null {
+  const { values, server: serverName } = dialog;
+  const server = findServer(app.fleet, serverName);
+  const plain = (more: Partial<Description> & Pick<Description, 'title' | 'lines' | 'confirm'>): Description => ({
+    fields: [],
+    danger: false,
+    argv: [],
+    action: null,
+    missing: null,
+    ...more,
+  });
+  switch (dialog.dialog) {
+    case 'quit':
+      return plain({ title: 'Leave the cockpit', lines: ['Something asked for from here is still under way.', 'The servers go on with it; its outcome will be in their log.'], confirm: 'Leave' });
+    case 'server_add': {
+      const name = txt(values, 'name');
+      const address = txt(values, 'address');
+      const wrong = !/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(name)
+        ? 'a name of letters, digits, dot, dash'
+        : !/^(ssh:\/\/[^/]+|unix:\/)/.test(address)
+          ? 'an address such as ssh://user@host or unix:/path'
+          : null;
+      return plain({
+        title: 'Add a server',
+        lines: ['It is added to this console only. The log-on is that of SSH or of the local socket.'],
+        fields: [
+          { kind: 'text', name: 'name', label: 'Name', hint: 'as shown in the tree' },
+          { kind: 'text', name: 'address', label: 'Address', hint: 'ssh://[user@]host[:port][/socket] or unix:/path' },
+        ],
+        confirm: 'Add',
+        argv: ['server', 'add', name || 'NAME', address || 'ADDRESS'],
+        missing: wrong === null ? null : `still needed: ${wrong}`,
+      });
+    }
+    default:
+      break;
+  }
+  if (!server) return null;
+  switch (dialog.dialog) {
+    case 'server_remove':
+      return plain({
+        title: `Remove ${server.name}`,
+        lines: [`${server.name} (${server.address}) is taken out of this console.`, 'Nothing changes on the server; its connections go on.'],
+        confirm: 'Remove',
+        danger: true,
+        argv: ['server', 'remove', server.name],
+      });
+    case 'target_pause':
+      return plain({
+        title: `Pause target ${server.name}`,
+        lines: [`${server.name} stops writing what ${server.grants.size} incoming connection${server.grants.size === 1 ? '' : 's'} bring${server.grants.size === 1 ? 's' : ''}.`, 'The sources queue meanwhile; the replicas fall behind.'],
+        confirm: 'Pause',
+        danger: true,
+        argv: cli.target(server.name, 'pause'),
+        action: { kind: 'target_pause' },
+      });
+    case 'target_resume':
+      return plain({ title: `Resume target ${server.name}`, lines: [`${server.name} writes again what it receives.`], confirm: 'Resume', argv: cli.target(server.name, 'resume'), action: { kind: 'target_resume' } });
+    case 'set_continue': {
+      const deletes = num(values, 'deletes') === 1;
+      const set = server.sets.get(dialog.subject);
+      return plain({
+        title: `Set ${dialog.subject} is stopped`,
+        lines: [
+          set?.problem?.text ?? `A guard stopped ${dialog.subject} on ${server.name}.`,
+          deletes ? 'What is gone here is deleted on the targets, once.' : 'What is gone here stays on the targets.',
+        ],
+        fields: [{ kind: 'choice', name: 'deletes', label: 'On the targets', options: ['Keep', 'Delete'] }],
+        confirm: deletes ? 'Delete there' : 'Continue',
+        danger: deletes,
+        argv: cli.setContinue(server.name, dialog.subject, deletes),
+        action: { kind: 'set_continue', set: dialog.subject, acceptDeletes: deletes },
+      });
+    }
+    case 'connect':
+      return connectForm(app, dialog, plain);
+    default: {
+      const item = server.connections.get(dialog.subject);
+      return item ? aboutConnection(dialog, item, plain) : null;
+    }
+  }
+}
+
+type Plain = (more: Partial<Description> & Pick<Description, 'title' | 'lines' | 'confirm'>) => Description;
+
+function aboutConnection(dialog: Dialog, item: ConnectionItem, plain: Plain): Description | null {
+  const { values, server } = dialog;
+  const { id } = item;
+  const who = `Connection ${id}: ${item.set} on ${server} to ${item.statistics.targetName} (${item.statistics.targetIp})`;
+  const simple = (kind: 'mirror_stop' | 'mirror_pause' | 'mirror_resume' | 'replication_start' | 'replication_stop' | 'transmit_pause' | 'transmit_resume', title: string, confirm: string, danger: boolean, ...lines: string[]): Description =>
+    plain({ title, lines: [who, ...lines], confirm, danger, argv: cli.connection(kind, server, id), action: { kind, id } });
+  switch (dialog.dialog) {
+    case 'mirror_start': {
+      const full = num(values, 'mirror') === 1;
+      const checksum = !full && flag(values, 'checksum');
+      const newer = !full && flag(values, 'newer');
+      return plain({
+        title: 'Start mirror',
+        lines: [
+          who,
+          full ? 'Every file is sent whole, whatever the target holds.' : checksum ? 'Blocks that differ are sent.' : 'Files whose date, size or attributes differ are sent.',
+          ...(newer ? ['Only files newer on the source: risky for databases.'] : []),
+        ],
+        fields: [
+          { kind: 'choice', name: 'mirror', label: 'Kind', options: MIRRORS },
+          ...(full
+            ? []
+            : [
+                { kind: 'check' as const, name: 'checksum', label: 'Compare by checksum' },
+                { kind: 'check' as const, name: 'newer', label: 'Only if the source is newer' },
+              ]),
+        ],
+        confirm: 'Start',
+        argv: cli.mirrorStart(server, id, full ? 'full' : 'difference', checksum, newer),
+        action: { kind: 'mirror_start', id, mirror: full ? 'full' : 'difference', checksum, newer },
+      });
+    }
+    case 'mirror_stop':
+      return simple('mirror_stop', 'Stop mirror', 'Stop mirror', true, 'Its position is forgotten and the replica stays incomplete:', 'the target data state becomes Mirror Required.');
+    case 'mirror_pause':
+      return simple('mirror_pause', 'Pause mirror', 'Pause', false, 'The mirror stands still and keeps its position; replication goes on.');
+    case 'mirror_resume':
+      return simple('mirror_resume', 'Resume mirror', 'Resume', false, 'The mirror goes on where it stood.');
+    case 'replication_start':
+      return simple('replication_start', 'Start replication', 'Start', false, 'Changes are queued from now on; a mirror follows,', 'because changes made meanwhile were not.');
+    case 'replication_stop':
+      return simple('replication_stop', 'Stop replication', 'Stop', true, 'Changes are no longer queued: the replica grows old,', 'and starting again needs a mirror.');
+    case 'transmit_pause':
+      return simple('transmit_pause', 'Pause transmission', 'Pause', false, 'Data is held in the queue of the source; the link stays.');
+    case 'transmit_resume':
+      return simple('transmit_resume', 'Resume transmission', 'Resume', false, 'Queued data is sent.');
+    case 'verify': {
+      const checksum = flag(values, 'checksum');
+      const remirror = flag(values, 'remirror');
+      return plain({
+        title: 'Verify',
+        lines: [who, remirror ? 'What differs is sent to the target.' : 'Nothing is changed; the answer lists what differs.'],
+        fields: [
+          { kind: 'check', name: 'checksum', label: 'Compare contents by checksum' },
+          { kind: 'check', name: 'remirror', label: 'Send what differs' },
+        ],
+        confirm: 'Verify',
+        argv: cli.verify(server, id, checksum, remirror),
+        action: { kind: 'verify', id, checksum, remirror },
+      });
+    }
+    case 'disconnect':
+      return plain({
+        title: 'Disconnect',
+        lines: [who, `${item.set} is no longer protected on ${item.statistics.targetName}. The replica stays as it is.`, 'What is queued and not yet sent is dropped.'],
+        confirm: 'Disconnect',
+        danger: true,
+        argv: cli.disconnect(server, id),
+        action: { kind: 'disconnect', id },
+      });
+    default:
+      return null;
+  }
+}
+
+/** Names of servers that can be targets: every other one, and the source itself for a single server. */
+export function targetNames(app: App, source: string): string[] {
+  return [...app.fleet.servers.filter((one) => one.name !== source), ...app.fleet.servers.filter((one) => one.name === source)].map((one) => one.name);
+}
+
+function connectForm(app: App, dialog: Dialog, plain: Plain): Description | null {
+  const { values, server: source } = dialog;
+  const server = findServer(app.fleet, source);
+  if (!server) return null;
+  const sets = [...server.sets.keys()].sort();
+  const targets = targetNames(app, source);
+  const set = sets[num(values, 'set')] ?? sets[0] ?? '';
+  const target = targets[num(values, 'target')] ?? targets[0] ?? '';
+  const mapping = num(values, 'mapping');
+  const path = txt(values, 'path');
+  const rule = server.sets.get(set)?.rules.find((one) => one.include);
+  const mirror = CONNECT_MIRRORS[num(values, 'mirror')] ?? 'Difference';
+  const replication = flag(values, 'replication');
+  const link = findServer(app.fleet, target)?.link.kind === 'online';
+  const where = mapping === 1 ? 'the same directories' : mapping === 0 ? `${path === '/' ? '' : path}/${server.hello?.name ?? source}/${set}/...` : path;
+  return plain({
+    title: 'Connect',
+    lines: [`${set} on ${source} is replicated to ${target}, into ${where}.`, 'Files there that have the same names are overwritten.'],
+    fields: [
+      { kind: 'choice', name: 'set', label: 'Replication set', options: sets },
+      { kind: 'choice', name: 'target', label: 'Target', options: targets },
+      { kind: 'choice', name: 'mapping', label: 'Directories', options: MAPPINGS },
+      ...(mapping === 1 ? [] : [{ kind: 'text' as const, name: 'path', label: mapping === 0 ? 'Below' : 'Into', hint: 'a directory on the target' }]),
+      { kind: 'choice', name: 'mirror', label: 'Mirror', options: CONNECT_MIRRORS },
+      { kind: 'check', name: 'replication', label: 'Start replication' },
+    ],
+    confirm: 'Connect',
+    danger: false,
+    argv: cli.connect(source, set, target, mapping, path, rule?.path ?? '/', mirror.toLowerCase(), replication),
+    action: {
+      kind: 'connect',
+      set,
+      target,
+      mapping: (['all_to_one', 'one_to_one', 'custom'] as const)[mapping] ?? 'all_to_one',
+      path,
+      sourcePath: rule?.path ?? '/',
+      mirror: (['difference', 'full', 'none'] as const)[num(values, 'mirror')] ?? 'difference',
+      replication,
+    },
+    missing:
+      mapping !== 1 && !path.startsWith('/')
+        ? 'still needed: an absolute directory on the target'
+        : mapping === 2 && path === '/'
+          ? 'still needed: a directory on the target other than /'
+          : link
+            ? null
+            : `${target} is not connected; log on to it first`,
+  });
+}

@@ -1,0 +1,357 @@
+/** Every key, once: footer, help overlay, actions menu and docs/keys.md are made from this table. */
+import type { App, DialogKind } from '../../model/app.js';
+import { isStale, type Server } from '../../model/fleet.js';
+import type { Pane } from '../../layout/panes.js';
+import { actingServer, type ConnectionRow, selectedConnection, selectedRow } from './tables.js';
+
+export type Move = 'up' | 'down' | 'page_up' | 'page_down' | 'half_up' | 'half_down' | 'first' | 'last' | 'left' | 'right';
+
+export type Intent =
+  | { readonly do: 'move'; readonly by: Move }
+  | { readonly do: 'focus'; readonly pane: Pane | 'next' | 'previous' }
+  | { readonly do: 'dialog'; readonly dialog: DialogKind }
+  | {
+      readonly do:
+        | 'open'
+        | 'back'
+        | 'leave'
+        | 'filter'
+        | 'palette'
+        | 'help'
+        | 'menu'
+        | 'detail'
+        | 'problems'
+        | 'zoom'
+        | 'sort_next'
+        | 'sort_previous'
+        | 'sort_reverse'
+        | 'copy_menu'
+        | 'copy_json'
+        | 'mouse'
+        | 'theme'
+        | 'redraw'
+        | 'suspend'
+        | 'interrupt'
+        | 'log_hold'
+        | 'log_clear'
+        | 'log_wrap'
+        | 'log_write'
+        | 'log_server'
+        | 'log_on_off'
+        | 'done';
+    };
+
+export type Group = 'Move' | 'Look' | 'Connection' | 'Server' | 'Messages' | 'Program';
+
+export interface Key {
+  /** Names as the terminal layer gives them; the first is shown. */
+  readonly keys: readonly string[];
+  /** One or two words for footer and menu. */
+  readonly label: string;
+  /** A sentence for help and docs. */
+  readonly help: string;
+  readonly group: Group;
+  /** Only with the focus in one of these. */
+  readonly where?: readonly Pane[];
+  readonly intent: Intent;
+  /** Changes something on a server. */
+  readonly changes?: boolean;
+  readonly danger?: boolean;
+  /** Why it cannot be used now; the key stays visible. */
+  readonly blocked?: (app: App) => string | null;
+  /** Place in the footer, smaller first; absent: not there. */
+  readonly footer?: number;
+}
+
+const needsConnection =
+  (more?: (row: ConnectionRow) => string | null) =>
+  (app: App): string | null => {
+    const row = selectedConnection(app);
+    if (!row) return 'select a connection first';
+    return mayChange(app, row.server) ?? more?.(row) ?? null;
+  };
+
+/** Read-only console, no link, or not enough rights. */
+function mayChange(app: App, server: Server | null): string | null {
+  if (app.readOnly) return 'this console was started read-only';
+  if (!server) return 'select a server first';
+  if (isStale(server)) return `${server.name} is not connected`;
+  if (server.hello?.access !== 'administrator') return `you are not an administrator on ${server.name} (group usadmin)`;
+  return null;
+}
+
+const needsServer =
+  (more?: (server: Server) => string | null) =>
+  (app: App): string | null => {
+    const server = actingServer(app);
+    return mayChange(app, server) ?? (server && more ? more(server) : null);
+  };
+
+const mirrorRuns = (row: ConnectionRow): boolean => ['Mirroring', 'Waiting', 'Paused', 'Restoring'].includes(row.item.statistics.mirrorStatus);
+
+export const KEYS: readonly Key[] = [
+  { keys: ['up', 'k'], label: 'Up', help: 'One line up', group: 'Move', intent: { do: 'move', by: 'up' } },
+  { keys: ['down', 'j'], label: 'Down', help: 'One line down', group: 'Move', intent: { do: 'move', by: 'down' } },
+  { keys: ['left', 'h'], label: 'Left', help: 'Columns to the left; in the tree: close or go to the parent', group: 'Move', intent: { do: 'move', by: 'left' } },
+  { keys: ['right', 'l'], label: 'Right', help: 'Columns to the right; in the tree: open', group: 'Move', intent: { do: 'move', by: 'right' } },
+  { keys: ['pageup', 'C-b'], label: 'Page up', help: 'One page up', group: 'Move', intent: { do: 'move', by: 'page_up' } },
+  { keys: ['pagedown', 'C-f'], label: 'Page down', help: 'One page down', group: 'Move', intent: { do: 'move', by: 'page_down' } },
+  { keys: ['C-u'], label: 'Half up', help: 'Half a page up', group: 'Move', intent: { do: 'move', by: 'half_up' } },
+  { keys: ['C-d'], label: 'Half down', help: 'Half a page down', group: 'Move', intent: { do: 'move', by: 'half_down' } },
+  { keys: ['home', 'g g'], label: 'First', help: 'To the first line', group: 'Move', intent: { do: 'move', by: 'first' } },
+  { keys: ['end', 'G'], label: 'Last', help: 'To the last line; messages follow again', group: 'Move', intent: { do: 'move', by: 'last' } },
+  { keys: ['tab'], label: 'Next pane', help: 'To the next pane', group: 'Move', intent: { do: 'focus', pane: 'next' }, footer: 7 },
+  { keys: ['S-tab'], label: 'Previous pane', help: 'To the previous pane', group: 'Move', intent: { do: 'focus', pane: 'previous' } },
+  { keys: ['1'], label: 'Servers', help: 'To servers and sets', group: 'Move', intent: { do: 'focus', pane: 'tree' } },
+  { keys: ['2'], label: 'Connections', help: 'To the table', group: 'Move', intent: { do: 'focus', pane: 'table' } },
+  { keys: ['3'], label: 'Charts', help: 'To the charts', group: 'Move', intent: { do: 'focus', pane: 'charts' } },
+  { keys: ['4'], label: 'Messages', help: 'To the messages', group: 'Move', intent: { do: 'focus', pane: 'log' } },
+
+  { keys: ['enter'], label: 'Open', help: 'Tree: open or close. Table: all 26 statistics. Messages: the whole message and its remedy', group: 'Look', intent: { do: 'open' }, footer: 2 },
+  { keys: ['escape', 'backspace'], label: 'Back', help: 'Close, clear the filter, or leave the zoom', group: 'Look', intent: { do: 'back' } },
+  { keys: ['/'], label: 'Filter', help: 'Filter the table while typing: word, !word, column:text, column>5m; Esc clears', group: 'Look', intent: { do: 'filter' }, footer: 5 },
+  { keys: ['p', '!'], label: 'Problems', help: 'Show only what needs a person', group: 'Look', intent: { do: 'problems' }, footer: 8 },
+  { keys: ['<'], label: 'Sort left', help: 'Sort by the column to the left', group: 'Look', intent: { do: 'sort_previous' }, where: ['table'] },
+  { keys: ['>'], label: 'Sort right', help: 'Sort by the column to the right', group: 'Look', intent: { do: 'sort_next' }, where: ['table'] },
+  { keys: ['r', 'R'], label: 'Reverse', help: 'Reverse the order', group: 'Look', intent: { do: 'sort_reverse' }, where: ['table'] },
+  { keys: ['z'], label: 'Zoom', help: 'The pane alone on the screen, and back', group: 'Look', intent: { do: 'zoom' }, footer: 9 },
+  { keys: ['y'], label: 'Copy', help: 'Copy the ID, the row, the message or the command', group: 'Look', intent: { do: 'copy_menu' } },
+  { keys: ['Y'], label: 'Copy JSON', help: 'Copy the selected row as JSON', group: 'Look', intent: { do: 'copy_json' } },
+
+  { keys: ['a'], label: 'Actions', help: 'Everything that can be done with the selection, with the reason where it cannot', group: 'Connection', intent: { do: 'menu' }, footer: 3 },
+  {
+    keys: ['s'],
+    label: 'Mirror',
+    help: 'Start a mirror',
+    group: 'Connection',
+    changes: true,
+    footer: 4,
+    intent: { do: 'dialog', dialog: 'mirror_start' },
+    blocked: needsConnection((row) => (mirrorRuns(row) ? 'a mirror is running; stop it first (S)' : null)),
+  },
+  {
+    keys: ['S'],
+    label: 'Stop mirror',
+    help: 'Stop the mirror and forget its position',
+    group: 'Connection',
+    changes: true,
+    danger: true,
+    intent: { do: 'dialog', dialog: 'mirror_stop' },
+    blocked: needsConnection((row) => (mirrorRuns(row) ? null : 'no mirror is running')),
+  },
+  {
+    keys: ['u'],
+    label: 'Pause mirror',
+    help: 'Pause the mirror, keeping its position',
+    group: 'Connection',
+    changes: true,
+    intent: { do: 'dialog', dialog: 'mirror_pause' },
+    blocked: needsConnection((row) => (mirrorRuns(row) && row.item.statistics.mirrorStatus !== 'Paused' ? null : 'no mirror is under way')),
+  },
+  {
+    keys: ['U'],
+    label: 'Resume mirror',
+    help: 'Resume the paused mirror',
+    group: 'Connection',
+    changes: true,
+    intent: { do: 'dialog', dialog: 'mirror_resume' },
+    blocked: needsConnection((row) => (row.item.statistics.mirrorStatus === 'Paused' ? null : 'the mirror is not paused')),
+  },
+  {
+    keys: ['i'],
+    label: 'Start replication',
+    help: 'Start replication; a mirror follows',
+    group: 'Connection',
+    changes: true,
+    intent: { do: 'dialog', dialog: 'replication_start' },
+    blocked: needsConnection((row) => (row.item.statistics.replicationStatus === 'Replicating' ? 'replication is running' : null)),
+  },
+  {
+    keys: ['I'],
+    label: 'Stop replication',
+    help: 'Stop replication; changes are no longer queued',
+    group: 'Connection',
+    changes: true,
+    danger: true,
+    intent: { do: 'dialog', dialog: 'replication_stop' },
+    blocked: needsConnection((row) => (row.item.statistics.replicationStatus === 'Stopped' ? 'replication is stopped' : null)),
+  },
+  {
+    keys: ['t'],
+    label: 'Pause transmission',
+    help: 'Pause transmission; data is held in the queue',
+    group: 'Connection',
+    changes: true,
+    intent: { do: 'dialog', dialog: 'transmit_pause' },
+    blocked: needsConnection((row) => (row.item.statistics.transmitMode === 'Paused' ? 'transmission is paused' : null)),
+  },
+  {
+    keys: ['T'],
+    label: 'Resume transmission',
+    help: 'Resume transmission',
+    group: 'Connection',
+    changes: true,
+    intent: { do: 'dialog', dialog: 'transmit_resume' },
+    blocked: needsConnection((row) => (row.item.statistics.transmitMode === 'Paused' ? null : 'transmission is not paused')),
+  },
+  {
+    keys: ['v'],
+    label: 'Verify',
+    help: 'Compare source and target, and send what differs if wanted',
+    group: 'Connection',
+    changes: true,
+    intent: { do: 'dialog', dialog: 'verify' },
+    blocked: needsConnection((row) => (row.item.statistics.mirrorStatus !== 'Idle' ? 'wait until the mirror is done' : null)),
+  },
+  {
+    keys: ['c'],
+    label: 'Connect',
+    help: 'Connect a replication set to a target',
+    group: 'Connection',
+    changes: true,
+    footer: 6,
+    intent: { do: 'dialog', dialog: 'connect' },
+    blocked: needsServer((server) => (server.sets.size === 0 ? `${server.name} has no replication set; make one with :set create` : null)),
+  },
+  {
+    keys: ['D'],
+    label: 'Disconnect',
+    help: 'End the connection; the replica stays as it is',
+    group: 'Connection',
+    changes: true,
+    danger: true,
+    intent: { do: 'dialog', dialog: 'disconnect' },
+    blocked: needsConnection(),
+  },
+
+  {
+    keys: ['L'],
+    label: 'Log on/off',
+    help: 'Log on to the server, or log off',
+    group: 'Server',
+    intent: { do: 'log_on_off' },
+    blocked: (app) => (actingServer(app) ? null : 'there is no server yet'),
+  },
+  { keys: ['N'], label: 'Add server', help: 'Add a server to this console', group: 'Server', intent: { do: 'dialog', dialog: 'server_add' } },
+  {
+    keys: ['delete'],
+    label: 'Remove server',
+    help: 'Take the server out of this console; nothing changes on it',
+    group: 'Server',
+    danger: true,
+    intent: { do: 'dialog', dialog: 'server_remove' },
+    blocked: (app) => (actingServer(app) ? null : 'there is no server yet'),
+  },
+  {
+    keys: ['H'],
+    label: 'Pause target',
+    help: 'Hold everything this server receives; sources queue',
+    group: 'Server',
+    changes: true,
+    danger: true,
+    intent: { do: 'dialog', dialog: 'target_pause' },
+    blocked: needsServer((server) => (server.status?.targetPaused ? 'it is paused' : server.grants.size === 0 ? 'nothing is replicated to it' : null)),
+  },
+  {
+    keys: ['J'],
+    label: 'Resume target',
+    help: 'Let this server write again what it receives',
+    group: 'Server',
+    changes: true,
+    intent: { do: 'dialog', dialog: 'target_resume' },
+    blocked: needsServer((server) => (server.status?.targetPaused ? null : 'it is not paused')),
+  },
+  {
+    keys: ['A'],
+    label: 'Answer guard',
+    help: 'Answer the guard that stopped a set: keep or delete on the targets',
+    group: 'Server',
+    changes: true,
+    danger: true,
+    intent: { do: 'dialog', dialog: 'set_continue' },
+    blocked: needsServer((server) => ([...server.sets.values()].some((set) => set.state === 'stopped') ? null : 'no set is stopped')),
+  },
+
+  { keys: ['space', 'f'], label: 'Pause/follow', help: 'Hold new messages, or follow again', group: 'Messages', where: ['log'], intent: { do: 'log_hold' }, footer: 1 },
+  { keys: ['x'], label: 'Clear', help: 'Clear the window; the log file stays complete', group: 'Messages', where: ['log'], intent: { do: 'log_clear' }, footer: 1 },
+  { keys: ['w'], label: 'Wrap', help: 'Long messages on several lines, or cut', group: 'Messages', where: ['log'], intent: { do: 'log_wrap' } },
+  { keys: ['W'], label: 'Write file', help: 'Write the messages of this window to a file', group: 'Messages', where: ['log'], intent: { do: 'log_write' } },
+  { keys: ['o'], label: 'Server', help: 'Choose whose messages are shown', group: 'Messages', where: ['log'], intent: { do: 'log_server' }, footer: 1 },
+
+  { keys: ['?', 'f1'], label: 'Help', help: 'This help', group: 'Program', intent: { do: 'help' }, footer: 0 },
+  { keys: [':', 'C-p'], label: 'Command', help: 'Any command of the command line, with completion (Tab) and history (Up)', group: 'Program', intent: { do: 'palette' }, footer: 10 },
+  { keys: ['d'], label: 'Done', help: 'What was done from here, with the equivalent commands', group: 'Program', intent: { do: 'done' } },
+  { keys: ['C'], label: 'Theme', help: 'Next theme', group: 'Program', intent: { do: 'theme' } },
+  { keys: ['m'], label: 'Mouse', help: 'Mouse on or off; off lets the terminal select text', group: 'Program', intent: { do: 'mouse' } },
+  { keys: ['C-l', 'f5'], label: 'Redraw', help: 'Draw everything anew', group: 'Program', intent: { do: 'redraw' } },
+  { keys: ['C-z'], label: 'Suspend', help: 'Back to the shell for a while; fg returns', group: 'Program', intent: { do: 'suspend' } },
+  { keys: ['C-c'], label: 'Cancel', help: 'Cancel what runs; twice within two seconds leaves', group: 'Program', intent: { do: 'interrupt' } },
+  { keys: ['q', 'f10'], label: 'Quit', help: 'Back; at the top: leave the cockpit', group: 'Program', intent: { do: 'leave' }, footer: 11 },
+];
+
+export interface Available {
+  readonly key: Key;
+  readonly reason: string | null;
+}
+
+export function blockedReason(app: App, key: Key): string | null {
+  return key.blocked?.(app) ?? null;
+}
+
+/** What the actions menu lists: whatever concerns the selection, possible or not. */
+export function actionsFor(app: App): Available[] {
+  const row = selectedRow(app);
+  return KEYS.filter((key) => (key.group === 'Connection' || key.group === 'Server') && key.intent.do !== 'menu')
+    .filter((key) => row?.kind === 'connection' || key.group === 'Server' || key.intent.do !== 'dialog' || key.intent.dialog === 'connect')
+    .map((key) => ({ key, reason: blockedReason(app, key) }));
+}
+
+const NAMES: Readonly<Record<string, string>> = {
+  up: 'Up',
+  down: 'Down',
+  left: 'Left',
+  right: 'Right',
+  pageup: 'PgUp',
+  pagedown: 'PgDn',
+  home: 'Home',
+  end: 'End',
+  tab: 'Tab',
+  'S-tab': 'S-Tab',
+  enter: 'Enter',
+  escape: 'Esc',
+  backspace: 'Bksp',
+  space: 'Space',
+  delete: 'Del',
+  f1: 'F1',
+  f5: 'F5',
+  f10: 'F10',
+};
+
+/** A key as people write it: `Ctrl-P` as `^P`, `g g` as `gg`. */
+export function keyName(key: string): string {
+  const named = NAMES[key];
+  if (named) return named;
+  if (key.startsWith('C-')) return `^${key.slice(2).toUpperCase()}`;
+  return key.replace(' ', '');
+}
+
+/** The table as a Markdown page, for docs/keys.md. */
+export function keysPage(): string {
+  const lines = [
+    '# Keys of the cockpit',
+    '',
+    'Made from `tui/screens/replication/keys.ts`; a test fails when this page is stale.',
+    'In the program, `?` shows the same list and `a` shows what can be done with the selection.',
+  ];
+  for (const group of ['Move', 'Look', 'Connection', 'Server', 'Messages', 'Program'] as const) {
+    lines.push('', `## ${group}`, '', '| Key | Label | What it does |', '| --- | --- | --- |');
+    for (const key of KEYS.filter((one) => one.group === group)) {
+      const names = key.keys.map((name) => `\`${keyName(name).replaceAll('|', '\\|')}\``).join(' ');
+      const where = key.where ? ` (in: ${key.where.join(', ')})` : '';
+      const asks = key.intent.do === 'dialog' ? ' Asks first.' : '';
+      lines.push(`| ${names} | ${key.label} | ${key.help}${where}.${asks} |`);
+    }
+  }
+  lines.push('');
+  return lines.join('\n');
+}

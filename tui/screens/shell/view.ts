@@ -1,0 +1,134 @@
+/** The whole screen: title, panes, the line of the last action, keys, and what lies on top. Pure. */
+import { noticeRemedy, noticeText } from '../../../protocol/errors.js';
+import { formatWallTime } from '../../../protocol/units.js';
+import type { App } from '../../model/app.js';
+import { isStale, problemCount, serverSeverity } from '../../model/fleet.js';
+import { worst } from '../../model/severity.js';
+import { Grid, type Rect, run, type Run, type Scene } from '../../layout/grid.js';
+import { glyphsFor } from '../../layout/glyphs.js';
+import { arrange, HEIGHT_MIN, WIDTH_MIN } from '../../layout/panes.js';
+import { cut, width } from '../../layout/text.js';
+import { blockedReason, KEYS, keyName } from '../replication/keys.js';
+import { actingServer, selectedConnection } from '../replication/tables.js';
+import { selectedNode } from '../replication/tree.js';
+import { cutRuns, drawReplication, roleOf, signOf } from '../replication/view.js';
+import { drawAsked, drawOverlay } from './view-overlays.js';
+
+export function view(app: App): Scene {
+  const { width: wide, height: high } = app.size;
+  const grid = new Grid(Math.max(1, wide), Math.max(1, high), app.ascii);
+  const layout = arrange(wide, high, app.screen.zoomed);
+  if (!layout) return tooSmall(app, grid);
+  const onTop = app.overlay !== null || app.asked.length > 0;
+  const drawn = drawReplication(app, grid, layout, onTop);
+  drawTitle(app, grid, layout.title);
+  drawAction(app, grid, layout.action);
+  drawFooter(app, grid, layout.footer);
+  let cursor = onTop ? null : drawn.cursor;
+  if (app.overlay) cursor = drawOverlay(app, grid, app.overlay);
+  const asked = app.asked[0];
+  if (asked) cursor = drawAsked(app, grid, asked);
+  return { grid, cursor, charts: onTop ? [] : drawn.charts };
+}
+
+/** T2: says what is needed, and never breaks. */
+function tooSmall(app: App, grid: Grid): Scene {
+  const lines = ['Terminal too small:', `${app.size.width}x${app.size.height}, need ${WIDTH_MIN}x${HEIGHT_MIN}.`, 'q leaves.'];
+  const top = Math.max(0, Math.floor((grid.height - lines.length) / 2));
+  lines.forEach((line, i) => grid.put(Math.max(0, Math.floor((grid.width - width(line)) / 2)), top + i, [run(line, i === 0 ? 'status.warn' : 'text')]));
+  return { grid, cursor: null, charts: [] };
+}
+
+function drawTitle(app: App, grid: Grid, rect: Rect): void {
+  const glyphs = glyphsFor(app.ascii);
+  grid.fill(rect, 'header');
+  const { servers } = app.fleet;
+  const problems = servers.reduce((sum, server) => sum + problemCount(server), 0);
+  const severity = worst(servers.map(serverSeverity));
+  const right: Run[] = [];
+  if (app.readOnly) right.push(run('read-only  ', 'status.warn'));
+  if (app.running.size > 0) right.push(run(`${glyphs.busy} ${app.running.size} running  `, 'status.notice'));
+  if (servers.length > 0) {
+    const text = problems > 0 ? `${problems} problem${problems === 1 ? '' : 's'}` : severity === 'notice' ? 'busy' : 'all OK';
+    right.push(run(`${signOf(severity, glyphs)} ${text}  `, roleOf(severity)));
+  }
+  // Shown to the minute: a clock that ticks each second would be the only thing that never rests.
+  right.push(run(formatWallTime(app.now).slice(11, 16), 'header'));
+  const rightWidth = right.reduce((sum, one) => sum + width(one.text), 0);
+  const left = cut(' Understudy  Replication Console', Math.max(0, rect.width - rightWidth - 2), 'start', glyphs.ellipsis);
+  grid.put(rect.x, rect.y, [{ text: left, role: 'header', bold: true }]);
+  grid.put(rect.x + rect.width - rightWidth - 1, rect.y, right, rightWidth);
+}
+
+/** The last action and its command; without one, what the selection needs. */
+function drawAction(app: App, grid: Grid, rect: Rect): void {
+  const glyphs = glyphsFor(app.ascii);
+  const { note } = app;
+  if (note) {
+    const sign = note.kind === 'error' ? glyphs.alert : note.kind === 'ok' ? glyphs.ok : ' ';
+    const role = note.kind === 'error' ? 'status.alert' : note.kind === 'ok' ? 'status.ok' : 'text';
+    const runs: Run[] = [run(`${sign} `, role), run(note.text, note.kind === 'error' ? role : 'text')];
+    if (note.cli) runs.push(run(`   $ ${note.cli}`, 'dim'));
+    grid.put(rect.x, rect.y, cutRuns(runs, rect.width), rect.width);
+    return;
+  }
+  const trouble = selectionTrouble(app);
+  if (trouble) {
+    const runs = [run(`${signOf(trouble.severity, glyphs)} `, roleOf(trouble.severity)), run(trouble.text, roleOf(trouble.severity)), run(trouble.remedy === '' ? '' : `  ${trouble.remedy}`, 'dim')];
+    grid.put(rect.x, rect.y, cutRuns(runs, rect.width), rect.width);
+  }
+}
+
+function selectionTrouble(app: App): { severity: 'warn' | 'alert'; text: string; remedy: string } | null {
+  const row = selectedConnection(app);
+  const place = selectedNode(app)?.place;
+  const server = row?.server ?? actingServer(app);
+  if (server && isStale(server) && (server.link.kind === 'lost' || server.link.kind === 'refused')) {
+    const { trouble } = server.link;
+    return { severity: 'alert', text: `${server.name}: ${trouble.text}`, remedy: trouble.remedy };
+  }
+  const set = server && place?.kind === 'set' ? server.sets.get(place.set) : undefined;
+  const problem = row?.item.problem ?? set?.problem ?? server?.status?.problems[0] ?? null;
+  if (!problem) return null;
+  return { severity: problem.severity === 'error' ? 'alert' : 'warn', text: noticeText(problem), remedy: noticeRemedy(problem) };
+}
+
+function drawFooter(app: App, grid: Grid, rect: Rect): void {
+  grid.fill(rect, 'header');
+  const hints = overlayHints(app);
+  let x = rect.x + 1;
+  const put = (key: string, label: string, blocked: boolean): boolean => {
+    const need = width(key) + 1 + width(label) + 2;
+    if (x + need > rect.x + rect.width + 1) return false;
+    x += grid.put(x, rect.y, [{ text: key, role: blocked ? 'key.blocked' : 'key', bold: !blocked }, run(' ', 'key.label'), run(label, blocked ? 'key.blocked' : 'key.label'), run('  ', 'key.label')]);
+    return true;
+  };
+  if (hints) {
+    for (const [key, label] of hints) put(key, label, false);
+    return;
+  }
+  const here = KEYS.filter((key) => key.footer !== undefined && (!key.where || key.where.includes(app.screen.focus))).sort((a, b) => (a.footer ?? 0) - (b.footer ?? 0));
+  for (const key of here) put(keyName(key.keys[0] ?? ''), key.label, blockedReason(app, key) !== null);
+}
+
+function overlayHints(app: App): [string, string][] | null {
+  if (app.asked.length > 0) return app.asked[0]?.question.kind === 'host_key' ? [['Left/Right', 'Choose'], ['Enter', 'Answer'], ['Esc', 'Refuse']] : [['Enter', 'Answer'], ['Esc', 'Skip']];
+  if (app.screen.table.typing && !app.overlay) return [['Enter', 'Keep filter'], ['Esc', 'Clear'], ['Up/Down', 'Move']];
+  switch (app.overlay?.kind) {
+    case 'dialog':
+      return [['Tab', 'Next'], ['Left/Right Space', 'Change'], ['Enter', 'Choose'], ['Esc', 'Cancel']];
+    case 'palette':
+      return [['Tab', 'Complete'], ['Up', 'History'], ['Enter', 'Run'], ['Esc', 'Close']];
+    case 'help':
+      return [['/', 'Search'], ['PgUp/PgDn', 'Scroll'], ['Esc', 'Close']];
+    case 'menu':
+    case 'copy':
+      return [['Up/Down', 'Choose'], ['Enter', 'Do'], ['Esc', 'Close']];
+    case 'text':
+      return [['Up/Down PgUp/PgDn', 'Scroll'], ['y', 'Copy'], ['Esc', 'Close']];
+    case 'detail':
+      return [['Up/Down', 'Scroll'], ['Esc', 'Close']];
+    case undefined:
+      return null;
+  }
+}

@@ -1,0 +1,117 @@
+/** The cockpit on a real terminal: start, signals, suspend, end. */
+import { Cockpit } from './cockpit.js';
+import { loadServers } from './cli/servers.js';
+import { Input } from './paint/input.js';
+import { guard, RESTORE, writeAll } from './paint/restore.js';
+import { Screen } from './paint/screen.js';
+import { loadTheme, themeNames } from './theme/theme.js';
+import { Failure, noticeRemedy, noticeText } from '../protocol/errors.js';
+
+export interface TerminalOptions {
+  readonly theme: string | null;
+  readonly ascii: boolean | null;
+  readonly colour: boolean;
+  readonly readOnly: boolean;
+}
+
+/** T4: what the locale says; never a reason to refuse. */
+export function localeIsUtf8(env: NodeJS.ProcessEnv): boolean {
+  const locale = env['LC_ALL'] || env['LC_CTYPE'] || env['LANG'] || '';
+  return /utf-?8/i.test(locale);
+}
+
+/** How long an unfinished escape sequence may take (T9). */
+export function escapeHoldMs(env: NodeJS.ProcessEnv): number {
+  const wanted = Number(env['ESCDELAY']);
+  if (Number.isFinite(wanted) && wanted > 0) return Math.min(2_000, wanted);
+  return env['SSH_CONNECTION'] ? 100 : 25;
+}
+
+/** Terminals that say they have few colours get their own palette; all others understand 256. */
+export function coloursOf(env: NodeJS.ProcessEnv): 16 | 256 {
+  const term = env['TERM'] ?? '';
+  if (/256|direct|kitty|ghostty|alacritty|foot|wezterm|truecolor/i.test(`${term} ${env['COLORTERM'] ?? ''}`)) return 256;
+  return env['COLORTERM'] ? 256 : 16;
+}
+
+/** Why the cockpit cannot run here; null when it can. */
+export function terminalProblem(env: NodeJS.ProcessEnv, input: { isTTY?: boolean }, output: { isTTY?: boolean }): string | null {
+  if (!input.isTTY || !output.isTTY) return 'The cockpit needs a terminal; input or output is none.';
+  if (!env['TERM'] || env['TERM'] === 'dumb') return `The cockpit needs a terminal that can move its cursor; TERM is ${env['TERM'] || 'not set'}.`;
+  return null;
+}
+
+/** Runs until the person leaves. Resolves with the exit code. */
+export function runTerminal(options: TerminalOptions): Promise<number> {
+  const { stdin, stdout, env } = process;
+  const colours = coloursOf(env);
+  const plain = !options.colour || (env['NO_COLOR'] ?? '') !== '';
+  const theme = loadTheme(options.theme ?? (plain ? 'mono' : 'dark'), colours);
+  const ascii = options.ascii ?? !localeIsUtf8(env);
+  const servers = loadServers();
+
+  return new Promise((resolve) => {
+    const screen = new Screen({ output: stdout, theme, ascii, mouse: true });
+    const guarded = guard({
+      fd: stdout.fd,
+      setRawMode: (on) => stdin.setRawMode(on),
+      explain: (error) =>
+        error instanceof Failure
+          ? `understudy: ${noticeText(error.notice)} ${noticeRemedy(error.notice)}`
+          : `understudy: the cockpit stopped because of an error nobody foresaw. The servers go on without it.\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      onContinue: () => {
+        stdin.setRawMode(true);
+        screen.enter();
+        cockpit.redraw();
+      },
+    });
+
+    const end = (code: number): void => {
+      cockpit.stop();
+      stdin.off('data', onData);
+      stdin.pause();
+      stdout.off('resize', onResize);
+      screen.close();
+      guarded.restore();
+      guarded.release();
+      resolve(code);
+    };
+    const cockpit = new Cockpit({
+      screen,
+      theme,
+      themes: themeNames(),
+      colours,
+      ascii,
+      readOnly: options.readOnly,
+      mouse: true,
+      size: { width: stdout.columns ?? 80, height: stdout.rows ?? 24 },
+      servers,
+      reload: loadServers,
+      onQuit: () => end(0),
+      onSuspend: () => {
+        stdin.setRawMode(false);
+        writeAll(stdout.fd, RESTORE);
+        // SIGCONT brings everything back (onContinue).
+        process.kill(process.pid, 'SIGTSTP');
+      },
+      writeRaw: (text) => stdout.write(text),
+    });
+    const input = new Input((event) => cockpit.input(event), { holdMs: escapeHoldMs(env) });
+    const onData = (bytes: Buffer): void => input.push(bytes);
+    const onResize = (): void => cockpit.resize(stdout.columns, stdout.rows);
+    stdin.setRawMode(true);
+    stdin.on('data', onData);
+    // The terminal went away without a signal.
+    stdin.once('end', () => end(0));
+    stdout.on('error', () => end(0));
+    stdout.on('resize', onResize);
+    cockpit.start();
+    // Only needed for completion; loading the whole command line would delay the first frame.
+    setImmediate(() => {
+      import('./verbs.js').then(
+        ({ readVerbs }) => cockpit.setVerbs(readVerbs()),
+        () => undefined,
+      );
+    });
+  });
+}
