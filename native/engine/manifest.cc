@@ -5,6 +5,8 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#include <cstdio>
+
 #include "xattr.h"
 
 #ifndef XXH_INLINE_ALL
@@ -62,6 +64,15 @@ wire::Reply reply_kind(u8 kind) {
 // Trouble of this server rather than of the path asked for.
 bool is_general(int code) {
   return code == ECANCELED || code == EIO || code == EMFILE || code == ENFILE || code == ENOMEM;
+}
+
+// Opens for reading what an O_PATH descriptor stands for: the object that was looked at, whatever its name means now.
+Result<Fd> reopen(int handle) {
+  char path[40];
+  std::snprintf(path, sizeof path, "/proc/self/fd/%d", handle);
+  const int fd = ::open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return sys_error("open");
+  return Fd(fd);
 }
 
 // Fills as much of the buffer as the file has from `offset` on.
@@ -171,22 +182,22 @@ Status Answerer::manifest(const OpView& op, const ReplySink& sink) {
   return ok();
 }
 
-Result<Fd> Answerer::open_object(const OpView& op, int flags) {
+Result<Fd> Answerer::open_object(const OpView& op) {
   if (op.path.empty()) return open_directory_beneath(paths_.root(op.header.mapping), {}, O_PATH);
   auto place = paths_.locate(op.header.mapping, op.path);
   if (!place) return place.error();
-  const int fd = ::openat(place->directory, place->name, flags | O_NOFOLLOW | O_CLOEXEC);
+  const int fd = ::openat(place->directory, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return sys_error("openat");
   return Fd(fd);
 }
 
 Status Answerer::hashes(const OpView& op, const ReplySink& sink) {
-  auto object = open_object(op, O_PATH);
+  auto object = open_object(op);
   if (!object) return object.error();
   struct stat status;
   if (::fstat(object->get(), &status) != 0) return sys_error("fstat");
   if (!S_ISREG(status.st_mode)) return SysError{S_ISDIR(status.st_mode) ? EISDIR : ENXIO, "fstat"};
-  auto file = open_object(op, O_RDONLY | O_NONBLOCK);
+  auto file = reopen(object->get());
   if (!file) return file.error();
   const int fd = file->get();
   ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -242,13 +253,13 @@ Status Answerer::hashes(const OpView& op, const ReplySink& sink) {
 }
 
 Status Answerer::digest(const OpView& op, const ReplySink& sink) {
-  auto object = open_object(op, O_PATH);
+  auto object = open_object(op);
   if (!object) return object.error();
   wire::DigestBody body{};
   auto described = describe(object->get(), nullptr, false, body.entry);
   if (!described) return described.error();
   if (S_ISREG(body.entry.mode)) {
-    auto file = open_object(op, O_RDONLY | O_NONBLOCK);
+    auto file = reopen(object->get());
     if (!file) return file.error();
     ::posix_fadvise(file->get(), 0, 0, POSIX_FADV_SEQUENTIAL);
     std::unique_ptr<u8[]> buffer(new u8[kReadBytes]);

@@ -36,7 +36,7 @@ class Answerer {
   Status digest(const OpView& op, const ReplySink& sink);
   // Fills all but name_len. `name` null: the object behind `fd`.
   Status describe(int fd, const char* name, bool in_cwd, wire::ManifestEntry& entry);
-  Result<Fd> open_object(const OpView& op, int flags);
+  Result<Fd> open_object(const OpView& op);   // O_PATH
 
   PathBeneath& paths_;
   const LinkMap& links_;

@@ -43,8 +43,15 @@ class Receiver {
  public:
   // Sends a frame to the source. `payload` is complete without the frame header. Thread-safe, does not block.
   using Send = std::function<void(wire::FrameType, Bytes payload)>;
-  // Something the control plane should know: kind ("quarantined", "task", "checkpoint_failed", "root_gone", ...),
-  // mapping-relative path or payload, errno, call.
+  // Something the control plane should know: kind, mapping-relative path (or as noted), errno, call.
+  //   task                    detail: the CBOR payload of a task, in stream order
+  //   quarantined             an operation failed and was handed back to the source; the rest goes on
+  //   retrying, retry_succeeded, retry_ended   a full disk or the like stops the stream; it works again (or is refused)
+  //   root_gone, root_returned                 detail: the root's path. Nothing is written meanwhile
+  //   checkpoint_failed       detail empty: syncfs lost writes, `durable` stays until a new stream begins (the control
+  //                           plane must have the set mirrored). detail = mark path: the mark could not be written
+  //   busy_file_replaced      a running program got a new inode; other hard links to it keep the old contents
+  //   ownership_not_preserved, attribute_not_preserved, node_not_created   the target is not root; told once each
   using Report = std::function<void(const char* kind, std::string detail, SysError error)>;
 
   static Result<std::unique_ptr<Receiver>> open(ReceiverOptions options, Send send, Report report);
@@ -63,7 +70,7 @@ class Receiver {
   virtual void set_ignore_deletes(bool ignore) = 0;
   virtual ReceiverStatistics statistics() const = 0;
   // Waits for the running operation, writes the mark, syncs, ends the threads. Queued batches are dropped (the
-  // source sends them again).
+  // source sends them again). The mark stays held until the object is destroyed.
   virtual void close() = 0;
 };
 

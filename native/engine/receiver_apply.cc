@@ -1,0 +1,274 @@
+// The applier's thread: batches in order, each operation until it is done, refused, or the receiver is closed.
+#include <pthread.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+
+#include "target_receiver.h"
+
+namespace understudy {
+namespace {
+
+using std::chrono::milliseconds;
+using wire::OpKind;
+
+constexpr i64 kAckIntervalNs = 1'000'000;
+constexpr i64 kDirectoryAgeNs = 1'000'000'000;   // how long a cached directory is trusted
+constexpr int kQuickTriesMax = 5;
+constexpr milliseconds kQuickPause{10};
+constexpr u64 kRoomLeftMin = 1u << 20;           // with less free than this the disk counts as full
+
+// Conditions of the whole server, not of one path: nothing may be skipped (I2), so the stream waits.
+bool blocks_stream(int code) {
+  switch (code) {
+    case ENOSPC: case EDQUOT: case EROFS: case EIO: case ENOMEM: case EMFILE: case ENFILE: return true;
+    default: return false;
+  }
+}
+
+bool passes_quickly(int code) {
+  return code == EAGAIN || code == EINTR || code == EBUSY || code == ETXTBSY || code == ESTALE;
+}
+
+bool is_request(OpKind kind) {
+  return kind == OpKind::manifest || kind == OpKind::hashes || kind == OpKind::digest;
+}
+
+}  // namespace
+
+void TargetReceiver::apply_loop() {
+  ::pthread_setname_np(::pthread_self(), "us-apply");
+  applier_.adopt_thread();
+  answerer_.set_own_cwd(applier_.has_own_umask());
+  i64 directories_since = monotonic_ns();
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [&] { return closing_ || (!queue_.empty() && !paused_ && !abandon_); });
+    if (closing_) return;
+    Queued batch = std::move(queue_.front());
+    queue_.pop_front();
+    applying_ = true;
+    lock.unlock();
+
+    const i64 now = monotonic_ns();
+    if (now - directories_since > kDirectoryAgeNs) {
+      applier_.forget_directories();
+      directories_since = now;
+    }
+    auto reader = BatchReader::open(batch.bytes.data(), batch.bytes.size(), static_cast<u32>(options_.roots.size()));
+    const bool whole = reader && apply_batch(*reader);   // it was valid when it came in
+    applier_.settle();
+
+    std::function<void()> room;
+    lock.lock();
+    applying_ = false;
+    queued_bytes_ -= std::min<u64>(queued_bytes_, batch.bytes.size());
+    if (whole) {
+      applied_ = batch.sequence;
+      applied_ns_ = reader->header().sent_ns;
+      ++statistics_.batches;
+    }
+    if (full_ && queued_bytes_ <= options_.queue_bytes_max) {
+      full_ = false;
+      room = room_call_;
+    }
+    const bool idle = queue_.empty();
+    const bool due = written_ - written_synced_ >= options_.checkpoint_bytes;
+    const bool sync_now = whole && sync_asked_;
+    sync_asked_ = false;
+    const u64 epoch = epoch_;
+    lock.unlock();
+    wake_.notify_all();
+    if (idle) applier_.forget_directories();   // nothing of the replica stays busy while nothing happens
+    if (room) room();
+    if (due || sync_now) request_checkpoint();
+    if (sync_now) await_durable(batch.sequence, epoch);
+    else if (idle || monotonic_ns() - last_ack_ns_.load() >= kAckIntervalNs) send_ack();
+    lock.lock();
+  }
+}
+
+// False when the batch was left before its end (close, or the stream was given up).
+bool TargetReceiver::apply_batch(BatchReader& reader) {
+  const u64 sequence = reader.header().sequence;
+  const u32 done = marks_->applied_ops();
+  const bool doubt = marks_->in_doubt();
+  u64 operations = 0;
+  OpView op;
+  std::string_view last_path;
+  if (!await_roots()) return false;
+  while (reader.next(op)) {
+    if (op.index < done) continue;   // before this process was started again
+    if (interrupt_.load(std::memory_order_relaxed) && !await_go()) {
+      note_progress(operations, last_path);
+      return false;
+    }
+    applier_.set_ignore_deletes(ignore_deletes_.load(std::memory_order_relaxed));
+    const u64 id = (sequence << 17 | op.index) + 1;
+    const bool doubtful = doubt && op.index == done;
+    marks_->begin_operation(sequence, op.index);
+    const bool performed = perform(op, sequence, id, doubtful);
+    written_.store(applier_.written_bytes(), std::memory_order_relaxed);
+    if (!performed) {
+      // The mark says "begun": after a restart this operation is the doubtful one, which it is.
+      note_progress(operations, last_path);
+      return false;
+    }
+    marks_->end_operation(sequence, op.index);
+    if (doubtful) marks_->doubt_settled();
+    ++operations;
+    if (!op.path.empty()) last_path = op.path;
+  }
+  marks_->doubt_settled();
+  marks_->end_batch(sequence);
+  note_progress(operations, last_path);
+  return true;
+}
+
+void TargetReceiver::note_progress(u64 operations, std::string_view last_path) {
+  std::lock_guard lock(mutex_);
+  statistics_.operations += operations;
+  if (!last_path.empty()) statistics_.last_path.assign(last_path);
+}
+
+// True when the operation is done with (applied, or handed back to the source); false when we must stop.
+bool TargetReceiver::perform(const OpView& op, u64 sequence, u64 id, bool doubtful) {
+  const auto kind = static_cast<OpKind>(op.header.kind);
+  switch (kind) {
+    case OpKind::heartbeat: return true;   // the acknowledgement of its batch is the answer
+    case OpKind::checkpoint: {
+      std::lock_guard lock(mutex_);
+      sync_asked_ = true;
+      return true;
+    }
+    case OpKind::task:
+      report_("task", std::string(op.data), {});
+      return true;
+    default: break;
+  }
+  int quick = 0;
+  bool retrying = false;
+  for (;;) {
+    Status status = is_request(kind) ? answer(op) : applier_.apply(op, id, doubtful);
+    if (status) {
+      if (retrying) leave_retrying("retry_succeeded", op.path);
+      if (!quarantine_.empty() && !is_request(kind)) repaired(op);
+      return true;
+    }
+    SysError error = status.error();
+    applier_.settle();
+    if (error.code == ECANCELED) return false;
+    if (passes_quickly(error.code) && quick++ < kQuickTriesMax) {
+      if (!wait_for(kQuickPause)) return false;
+      continue;
+    }
+    const std::string* gone = roots_.missing();
+    const bool blocked = gone != nullptr || (blocks_stream(error.code) && !only_this_object(op, error));
+    if (!blocked) {
+      if (retrying) leave_retrying("retry_ended", op.path);
+      refuse(op, sequence, std::move(error));
+      return true;
+    }
+    if (!retrying) {
+      retrying = true;
+      if (gone != nullptr) enter_retrying("root_gone", *gone, std::move(error));
+      else enter_retrying("retrying", std::string(op.path), std::move(error));
+    }
+    if (!wait_for(milliseconds(options_.retry_ms))) return false;
+    doubtful = true;   // parts of it may have happened in the failed try
+  }
+}
+
+Status TargetReceiver::answer(const OpView& op) {
+  applier_.settle();
+  return answerer_.answer(op, [this](Bytes reply) { send_(wire::FrameType::reply, std::move(reply)); });
+}
+
+// ext4 says ENOSPC when one object's attributes do not fit into their block; waiting would not help.
+bool TargetReceiver::only_this_object(const OpView& op, const SysError& error) {
+  if (error.code != ENOSPC || static_cast<OpKind>(op.header.kind) != OpKind::xattrs) return false;
+  struct statvfs room;
+  const int root = applier_.paths().root(op.header.mapping);
+  return ::fstatvfs(root, &room) == 0 && room.f_bavail * room.f_frsize > kRoomLeftMin;
+}
+
+void TargetReceiver::enter_retrying(const char* kind, std::string detail, SysError error) {
+  {
+    std::lock_guard lock(mutex_);
+    retrying_ = true;
+  }
+  report_(kind, std::move(detail), std::move(error));
+  send_ack();
+}
+
+void TargetReceiver::leave_retrying(const char* kind, std::string_view path) {
+  {
+    std::lock_guard lock(mutex_);
+    retrying_ = false;
+  }
+  report_(kind, std::string(path), {});
+  send_ack();
+}
+
+// Hands a failed operation back to the source, which repairs the path (P6).
+void TargetReceiver::refuse(const OpView& op, u64 sequence, SysError error) {
+  Bytes reply(sizeof(wire::ReplyHeader) + sizeof(wire::OpHeader) + op.path.size() + op.path2.size());
+  wire::ReplyHeader header{};
+  header.kind = static_cast<u8>(wire::Reply::nak);
+  header.flags = wire::kReplyLast;
+  header.error = static_cast<u32>(error.code);
+  header.arg0 = sequence;
+  header.arg1 = op.index;
+  wire::OpHeader failed = op.header;
+  failed.data_len = 0;
+  failed.size = static_cast<u32>((sizeof failed + op.path.size() + op.path2.size() + 7) & ~std::size_t{7});
+  reply.append(&header, sizeof header);
+  reply.append(&failed, sizeof failed);
+  reply.append(op.path.data(), op.path.size());
+  reply.append(op.path2.data(), op.path2.size());
+  quarantine_.add(op);
+  {
+    std::lock_guard lock(mutex_);
+    quarantined_ = quarantine_.count();
+    ++statistics_.failed;
+  }
+  send_(wire::FrameType::reply, std::move(reply));
+  report_("quarantined", std::string(op.path), std::move(error));
+}
+
+void TargetReceiver::repaired(const OpView& op) {
+  quarantine_.succeeded(op);
+  std::lock_guard lock(mutex_);
+  quarantined_ = quarantine_.count();
+}
+
+// Nothing is written to a root that is not there any more; waits until it is back.
+bool TargetReceiver::await_roots() {
+  bool reported = false;
+  while (const std::string* gone = roots_.missing()) {
+    if (!reported) enter_retrying("root_gone", *gone, SysError{ENOENT, "stat(root)"});
+    reported = true;
+    if (!wait_for(milliseconds(options_.retry_ms))) return false;
+  }
+  if (reported) {
+    applier_.forget_directories();
+    leave_retrying("root_returned", {});
+  }
+  return true;
+}
+
+// Between operations: waits while paused. False when the batch shall be left.
+bool TargetReceiver::await_go() {
+  applier_.settle();
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [&] { return closing_ || abandon_ || !paused_; });
+  return !closing_ && !abandon_;
+}
+
+// False when it was ended by close or by a new stream.
+bool TargetReceiver::wait_for(milliseconds time) {
+  std::unique_lock lock(mutex_);
+  return !wake_.wait_for(lock, time, [&] { return closing_ || abandon_; });
+}
+
+}  // namespace understudy

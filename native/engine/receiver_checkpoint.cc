@@ -1,0 +1,108 @@
+// Making applied batches durable, and telling the source (I2).
+#include <pthread.h>
+
+#include <algorithm>
+
+#include "target_receiver.h"
+
+namespace understudy {
+
+using std::chrono::milliseconds;
+
+void TargetReceiver::checkpoint_loop() {
+  ::pthread_setname_np(::pthread_self(), "us-sync");
+  const milliseconds interval(std::max<u32>(1, options_.checkpoint_ms));
+  std::unique_lock lock(mutex_);
+  while (!closing_) {
+    wake_.wait_for(lock, interval, [&] { return closing_ || checkpoint_asked_; });
+    if (closing_) return;   // close() does the last one
+    checkpoint_asked_ = false;
+    if (applied_ == durable_) continue;
+    lock.unlock();
+    checkpoint();
+    lock.lock();
+  }
+}
+
+void TargetReceiver::request_checkpoint() {
+  {
+    std::lock_guard lock(mutex_);
+    checkpoint_asked_ = true;
+  }
+  wake_.notify_all();
+}
+
+void TargetReceiver::await_durable(u64 sequence, u64 epoch) {
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [&] {
+    return durable_ >= sequence || closing_ || abandon_ || sync_failed_ || epoch != epoch_ || mark_failed_;
+  });
+  lock.unlock();
+  send_ack();
+}
+
+void TargetReceiver::checkpoint() {
+  u64 sequence, epoch, written;
+  {
+    std::lock_guard lock(mutex_);
+    if (sync_failed_ || applied_ == durable_) return;
+    sequence = applied_;
+    epoch = epoch_;
+    written = written_;
+  }
+  auto synced = roots_.sync();
+  if (!synced) {
+    std::unique_lock lock(mutex_);
+    if (epoch != epoch_) return;   // another stream began meanwhile
+    // The kernel reports lost writes once and forgets them, so a later success would prove nothing: the durable mark
+    // stays where it is until a new stream begins (I2).
+    sync_failed_ = true;
+    lock.unlock();
+    report_("checkpoint_failed", {}, synced.error());
+    wake_.notify_all();
+    return;
+  }
+  Status written_mark = ok();
+  {
+    std::lock_guard marks_lock(marks_mutex_);
+    {
+      std::lock_guard lock(mutex_);
+      if (epoch != epoch_) return;
+    }
+    written_mark = marks_->write_durable(sequence);   // syncs, so nobody else shall wait for it
+  }
+  {
+    std::lock_guard lock(mutex_);
+    if (epoch != epoch_) return;
+    mark_failed_ = !written_mark;
+    if (written_mark) {
+      durable_ = sequence;
+      written_synced_ = written;
+      ++statistics_.checkpoints;
+    }
+  }
+  wake_.notify_all();
+  if (!written_mark) report_("checkpoint_failed", options_.mark_path, written_mark.error());
+  send_ack();
+}
+
+void TargetReceiver::send_ack() {
+  wire::Ack ack{};
+  {
+    std::lock_guard lock(mutex_);
+    if (marks_->stream() == 0) return;
+    ack.applied = applied_;
+    ack.durable = durable_;
+    ack.queued_bytes = queued_bytes_;
+    ack.written_bytes = written_ - written_base_;
+    ack.flags = (paused_ ? wire::kAckPaused : 0) | (retrying_ ? wire::kAckRetrying : 0);
+    ack.failed = quarantined_;
+    ack.applied_ns = applied_ns_;
+  }
+  last_ack_ns_.store(monotonic_ns());
+  Bytes payload(sizeof ack);
+  payload.append(&ack, sizeof ack);
+  send_(wire::FrameType::ack, std::move(payload));
+}
+
+}  // namespace understudy

@@ -1,0 +1,108 @@
+// The receiver's inside (see receiver.h for its promises). Three files share this class: receiver.cc is what the link
+// calls, receiver_apply.cc the applier's thread, receiver_checkpoint.cc the syncing thread and acknowledgements.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "apply.h"
+#include "batch_reader.h"
+#include "manifest.h"
+#include "marks.h"
+#include "quarantine.h"
+#include "receiver.h"
+#include "receiver_roots.h"
+
+namespace understudy {
+
+class TargetReceiver final : public Receiver {
+ public:
+  TargetReceiver(ReceiverOptions options, Send send, Report report, Roots roots, std::unique_ptr<Marks> marks);
+  ~TargetReceiver() override { close(); }
+
+  wire::StreamPosition position(const wire::StreamPosition& hello) override;
+  Status receive(Bytes batch) override;
+  bool has_room() const override;
+  void on_room(std::function<void()> call) override;
+  void pause(bool paused) override;
+  void set_ignore_deletes(bool ignore) override { ignore_deletes_.store(ignore); }
+  ReceiverStatistics statistics() const override;
+  void close() override;
+
+ private:
+  struct Queued {
+    u64 sequence;
+    Bytes bytes;
+  };
+
+  void begin_stream(std::unique_lock<std::mutex>& lock, u64 stream);
+
+  // Applier's thread.
+  void apply_loop();
+  bool apply_batch(BatchReader& reader);
+  bool perform(const OpView& op, u64 sequence, u64 id, bool doubtful);
+  Status answer(const OpView& op);
+  bool only_this_object(const OpView& op, const SysError& error);
+  void enter_retrying(const char* kind, std::string detail, SysError error);
+  void leave_retrying(const char* kind, std::string_view path);
+  void refuse(const OpView& op, u64 sequence, SysError error);
+  void repaired(const OpView& op);
+  bool await_roots();
+  bool await_go();
+  bool wait_for(std::chrono::milliseconds time);
+  void note_progress(u64 operations, std::string_view last_path);
+
+  // Syncing thread, and whoever has news for the source.
+  void checkpoint_loop();
+  void checkpoint();
+  void request_checkpoint();
+  void await_durable(u64 sequence, u64 epoch);
+  void send_ack();
+
+  const ReceiverOptions options_;
+  const Send send_;
+  const Report report_;
+  const Roots roots_;
+  const std::unique_ptr<Marks> marks_;
+  const LinkMap links_;
+  std::atomic<bool> stop_answer_{false};
+  Applier applier_;           // apply thread only
+  Answerer answerer_;         // apply thread only
+  Quarantine quarantine_;     // apply thread; cleared by begin_stream while that thread is idle
+  std::atomic<bool> ignore_deletes_;
+  std::atomic<bool> interrupt_{false};   // paused_, closing_ or abandon_, cheap to look at before each operation
+  std::atomic<i64> last_ack_ns_{0};
+  std::atomic<u64> written_{0};          // written by the apply thread only
+
+  std::mutex marks_mutex_;    // writing the durable record, starting a stream; taken before mutex_
+  mutable std::mutex mutex_;  // everything below
+  std::condition_variable wake_;
+  std::deque<Queued> queue_;
+  u64 queued_bytes_ = 0;      // with the batch being applied
+  u64 last_received_ = 0;
+  u64 applied_ = 0, durable_ = 0;
+  i64 applied_ns_ = 0;
+  u64 written_base_ = 0, written_synced_ = 0;
+  u64 epoch_ = 0;             // counts streams
+  u32 quarantined_ = 0;
+  bool full_ = false;
+  bool applying_ = false;
+  bool paused_ = false;
+  bool closing_ = false;
+  bool abandon_ = false;      // a new stream begins: leave the batch at hand
+  bool retrying_ = false;
+  bool sync_asked_ = false;   // the batch at hand holds a checkpoint operation
+  bool checkpoint_asked_ = false;
+  bool sync_failed_ = false;
+  bool mark_failed_ = false;
+  ReceiverStatistics statistics_;
+  std::function<void()> room_call_;
+  std::thread apply_thread_;
+  std::thread checkpoint_thread_;
+};
+
+}  // namespace understudy
