@@ -43,6 +43,9 @@ class CaptureSink {
   // A change in a directory which the shadow does not know. `path` is where it was a moment ago (absolute; may lie
   // outside of the set; may be stale). Backends must not call this again and again for directories outside the roots.
   virtual void unknown_directory(std::string_view path, std::string_view name, u32 what) = 0;
+  // The object with this inode was changed through no name that the kernel knows: by a handle, as an NFS server does.
+  // Look at all its names. An object of which the shadow knows nothing is ignored.
+  virtual void hint_object(u64 device, u64 inode, u32 what) { (void)device, (void)inode, (void)what; }
   // Events were lost; everything below the roots must be compared again. `why`: "overflow", "buffer", "unmount" ...
   virtual void lost(std::string_view why) = 0;
 };

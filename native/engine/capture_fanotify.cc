@@ -7,6 +7,8 @@
 #include <sys/fanotify.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
+
 #include "capture.h"
 #include "capture_handles.h"
 #include "capture_hints.h"
@@ -33,6 +35,7 @@ struct Place {
 struct Event {
   u64 mask = 0;
   Place place, old_place, new_place;
+  HandleResolver::Key object;  // what the event is about; the name's object or, without a place, some open file
 };
 
 // Cuts the next event off `bytes`. Records of unknown types are skipped; a malformed tail ends the batch (`false`).
@@ -52,13 +55,15 @@ bool next_event(const u8*& bytes, std::size_t& size, Event& event) {
                    : header.info_type == kInfoOldName                ? &event.old_place
                    : header.info_type == kInfoNewName                ? &event.new_place
                                                                      : nullptr;
+    const bool is_object = header.info_type == FAN_EVENT_INFO_TYPE_FID;
     const char* const record = reinterpret_cast<const char*>(bytes + at);
     constexpr std::size_t kFsidAt = sizeof header, kHandleAt = kFsidAt + sizeof(__kernel_fsid_t);
-    if (place != nullptr && header.len >= kHandleAt + sizeof(file_handle)) {
+    if ((place != nullptr || is_object) && header.len >= kHandleAt + sizeof(file_handle)) {
       file_handle handle;
       std::memcpy(&handle, record + kHandleAt, sizeof handle);
       const std::size_t name_at = kHandleAt + sizeof handle + handle.handle_bytes;
-      if (name_at <= header.len) {
+      if (is_object && name_at <= header.len) event.object = {record + kFsidAt, name_at - kFsidAt};
+      if (place != nullptr && name_at <= header.len) {
         place->directory = {record + kFsidAt, name_at - kFsidAt};
         if (header.info_type != FAN_EVENT_INFO_TYPE_DFID) {
           place->name = {record + name_at, ::strnlen(record + name_at, header.len - name_at)};
@@ -92,10 +97,12 @@ u32 hint_bits(u64 mask) {
   return what;
 }
 
+constexpr std::size_t kRemovedSlots = 4096;
+
 class FanotifyCapture final : public Capture {
  public:
   FanotifyCapture(Fd group, const CaptureOptions& options)
-      : group_(std::move(group)), reader_(options), merger_(statistics_), rename_events_(!options.old_kernel) {}
+      : group_(std::move(group)), reader_(options), merger_(statistics_), removed_(kRemovedSlots), rename_events_(!options.old_kernel) {}
   ~FanotifyCapture() override { stop(); }
 
   const char* name() const override { return "fanotify"; }
@@ -113,6 +120,7 @@ class FanotifyCapture final : public Capture {
   void report_losses(const EventReader::Losses& losses, CaptureSink& sink);
   void lose(CaptureSink& sink, std::string_view why);
   void hint_place(const Place& place, u32 what, CaptureSink& sink);
+  void hint_object(const Event& event, CaptureSink& sink);
   void note_moved_directory(const Place& to, CaptureSink& sink);
 
   Fd group_;
@@ -121,6 +129,7 @@ class FanotifyCapture final : public Capture {
   HintMerger merger_;
   HandleResolver resolver_;
   Bytes batch_;
+  std::vector<u64> removed_;   // hashes of objects that lost a name in this batch; direct-mapped, see hint_object
   bool rename_events_;  // false before Linux 5.17: a rename comes as two halves
 };
 
@@ -219,6 +228,17 @@ void FanotifyCapture::hint_place(const Place& place, u32 what, CaptureSink& sink
   }
 }
 
+// An object that was opened by its handle and not by a name. The kernel also tells of each removed name that its
+// object's link count changed; that says nothing which the removal does not say.
+void FanotifyCapture::hint_object(const Event& event, CaptureSink& sink) {
+  const u64 hash = std::hash<std::string_view>{}(event.object);
+  if (event.mask == FAN_ATTRIB && removed_[hash % kRemovedSlots] == hash) return;
+  u64 device = 0, inode = 0;
+  if (!resolver_.identify(event.object, device, inode)) return;
+  ++statistics_.hints;
+  sink.hint_object(device, inode, hint_bits(event.mask));
+}
+
 // A directory that was outside came into the set only if its new parent lies inside. (A parent that is moved later
 // has an event of its own, later.)
 void FanotifyCapture::note_moved_directory(const Place& to, CaptureSink& sink) {
@@ -236,7 +256,12 @@ void FanotifyCapture::deliver(const std::vector<CaptureRoot>& roots, CaptureSink
   Event event;
   const u8* bytes = batch_.data();
   std::size_t size = batch_.size();
+  std::fill(removed_.begin(), removed_.end(), 0);
   while (next_event(bytes, size, event)) {
+    if ((event.mask & FAN_DELETE) != 0 && !event.object.empty()) {
+      const u64 hash = std::hash<std::string_view>{}(event.object);
+      removed_[hash % kRemovedSlots] = hash;
+    }
     const Place& to = (event.mask & kFanRename) != 0 ? event.new_place : event.place;
     if ((event.mask & (kFanRename | FAN_MOVED_TO)) == 0) continue;
     if ((event.mask & FAN_ONDIR) != 0) note_moved_directory(to, sink);
@@ -251,6 +276,7 @@ void FanotifyCapture::deliver(const std::vector<CaptureRoot>& roots, CaptureSink
     }
     hint_place(event.old_place, hint_bits(event.mask), sink);
     hint_place(event.place, hint_bits(event.mask), sink);
+    if (event.place.directory.empty() && !event.object.empty() && (event.mask & kFanRename) == 0) hint_object(event, sink);
   }
   if (const int code = resolver_.failure(); code != 0) {
     // Events whose directory cannot be found are lost events.

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kGenerationMax = 32'768;
 constexpr std::size_t kFsidBytes = 8;
+constexpr int kOpenAttempts = 16;
 
 // A file handle with room for the largest one, as open_by_handle_at wants it.
 struct HandleBuffer {
@@ -124,13 +125,41 @@ const DirectoryPlace& HandleResolver::resolve(Key key, CaptureSink& sink) {
   return entry.place;
 }
 
+// Nothing when the object is gone; its removal has an event of its own. Any other failure leaves a doubt.
+Fd HandleResolver::open_handle(const Root& root, Key key) {
+  HandleBuffer handle;
+  const std::string_view bytes = key.substr(kFsidBytes);
+  if (bytes.size() < sizeof(file_handle) || bytes.size() > sizeof handle.bytes) return Fd();
+  std::memcpy(handle.bytes, bytes.data(), bytes.size());
+  Fd object(::open_by_handle_at(root.mount.get(), handle.get(), O_PATH | O_CLOEXEC));
+  // The kernel answers ENOMEM, not ESTALE, while the directory is just being removed (seen on Linux 6.18).
+  for (int attempt = 0; !object && errno == ENOMEM && attempt < kOpenAttempts; ++attempt) {
+    object.reset(::open_by_handle_at(root.mount.get(), handle.get(), O_PATH | O_CLOEXEC));
+  }
+  if (!object && errno != ESTALE && errno != ENOENT) failure_ = errno;
+  return object;
+}
+
+bool HandleResolver::identify(Key key, u64& device, u64& inode) {
+  const u64 fsid = fsid_of(key);
+  for (Root& candidate : roots_) {
+    if (candidate.event_fsid != fsid) continue;
+    const Root* root = open_root(candidate);
+    if (root == nullptr) continue;
+    // Every mount of a superblock opens every object on it.
+    const Fd object = open_handle(*root, key);
+    struct stat status;
+    if (!object || ::fstat(object.get(), &status) != 0) return false;
+    device = status.st_dev;
+    inode = status.st_ino;
+    return true;
+  }
+  return false;
+}
+
 void HandleResolver::look(Key key, Entry& entry, CaptureSink& sink) {
   entry.place = DirectoryPlace{};
   entry.round = delivery_;
-  HandleBuffer handle;
-  const std::string_view bytes = key.substr(kFsidBytes);
-  if (bytes.size() < sizeof(file_handle) || bytes.size() > sizeof handle.bytes) return;
-  std::memcpy(handle.bytes, bytes.data(), bytes.size());
   const u64 fsid = fsid_of(key);
 
   // One superblock may be mounted in several places, and only some of them reach the object: each root is tried.
@@ -138,12 +167,8 @@ void HandleResolver::look(Key key, Entry& entry, CaptureSink& sink) {
     if (candidate.event_fsid != fsid) continue;
     const Root* root = open_root(candidate);
     if (root == nullptr) continue;
-    const Fd directory(::open_by_handle_at(root->mount.get(), handle.get(), O_PATH | O_CLOEXEC));
-    if (!directory) {
-      // ESTALE: removed already; its removal has an event of its own. Anything else leaves a doubt.
-      if (errno != ESTALE && errno != ENOENT) failure_ = errno;
-      continue;
-    }
+    const Fd directory = open_handle(*root, key);
+    if (!directory) continue;
     struct stat status;
     if (::fstat(directory.get(), &status) != 0 || status.st_nlink == 0) continue;
     entry.place.device = status.st_dev;

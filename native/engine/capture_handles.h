@@ -43,6 +43,8 @@ class HandleResolver {
 
   // Valid until the next call of any method.
   const DirectoryPlace& resolve(Key key, CaptureSink& sink);
+  // Finds out what object this is; false if it is gone.
+  bool identify(Key key, u64& device, u64& inode);
   // A directory came to lie somewhere else: what was outside may be inside now.
   void directory_moved() { ++outside_round_; }
   void forget(NodeId node) { ++forgotten_[node % kForgottenSlots]; }
@@ -74,6 +76,7 @@ class HandleResolver {
   Entry& entry_of(Key key);
   void look(Key key, Entry& entry, CaptureSink& sink);
   Root* open_root(Root& root);
+  Fd open_handle(const Root& root, Key key);
 
   // Two generations: when the young one is full it becomes the old one, so memory is bounded and what is used stays.
   Table young_, old_;

@@ -104,8 +104,13 @@ void Churn::step() {
     case 12: (void)::rmdir((directory() + "/d" + std::to_string(pick(3))).c_str()); return;
     case 13: (void)!::link(linked().c_str(), linked().c_str()); return;
     case 14: (void)!::symlink("somewhere", file().c_str()); return;
-    case 15: (void)::chmod(changed().c_str(), 0700 | pick(0100)); return;
+    case 15: {
+      const std::lock_guard lock(links_mutex);
+      (void)::chmod(changed().c_str(), 0700 | pick(0100));
+      return;
+    }
     case 16: {
+      const std::lock_guard lock(links_mutex);
       const std::string value = std::to_string(pick(1000));
       if (pick(2) == 0) (void)::lsetxattr(changed().c_str(), "user.test", value.data(), value.size(), 0);
       else (void)::lremovexattr(changed().c_str(), "user.test");
@@ -113,6 +118,7 @@ void Churn::step() {
     }
     case 17: return deep_tree();
     case 18: {
+      const std::lock_guard lock(links_mutex);
       const timespec times[2] = {{0, UTIME_OMIT}, {static_cast<time_t>(pick(1u << 30)), 5}};
       (void)::utimensat(AT_FDCWD, changed_file().c_str(), times, AT_SYMLINK_NOFOLLOW);
       if (privileged_) (void)!::lchown(changed().c_str(), pick(5), pick(5));

@@ -34,6 +34,10 @@ class Notes final : public CaptureSink {
   void unknown_directory(std::string_view path, std::string_view name, u32) override {
     unknown.push_back(std::string(path) + "/" + std::string(name));
   }
+  void hint_object(u64 device, u64 inode, u32 what) override {
+    objects.push_back({device, inode});
+    object_bits |= what;
+  }
   void lost(std::string_view why) override { losses.emplace_back(why); }
   int position(const std::string& line) const {
     for (std::size_t i = 0; i < lines.size(); ++i) {
@@ -52,9 +56,13 @@ class Notes final : public CaptureSink {
     bits.clear();
     unknown.clear();
     losses.clear();
+    objects.clear();
+    object_bits = 0;
   }
   std::vector<std::string> lines, unknown, losses;
   std::vector<u32> bits;
+  std::vector<std::pair<u64, u64>> objects;
+  u32 object_bits = 0;
 
  private:
   struct Directory {
@@ -290,6 +298,42 @@ TEST("SET: places outside of the set bring nothing, until they are moved into it
     watched.deliver(notes);
     CHECK(notes.lines.empty() && notes.unknown.empty());
   }
+}
+
+TEST("SET: a file written through its handle, as an NFS server does, is told by its inode") {
+  if (skip_unless_root("fanotify, mounts")) return;
+  const Scratch scratch;
+  const std::string root = scratch / "ext4";
+  if (!mount_loop(root, "ext4", 32)) return;
+  write_file(root + "/file", "x");
+  const struct stat status = stat_of(root + "/file");
+  alignas(file_handle) char bytes[sizeof(file_handle) + MAX_HANDLE_SZ];
+  auto* handle = reinterpret_cast<file_handle*>(bytes);
+  handle->handle_bytes = MAX_HANDLE_SZ;
+  int mount_id;
+  CHECK(::name_to_handle_at(AT_FDCWD, (root + "/file").c_str(), handle, &mount_id, 0) == 0);
+  // Mounting anew forgets the names that the kernel knew.
+  CHECK(::umount2(root.c_str(), 0) == 0 && Scratch::run("mount -o loop '" + root + ".img' '" + root + "'"));
+  Watched watched("fanotify", {root});
+  Notes notes;
+  notes.know(root);
+  {
+    const Fd mount(::open(root.c_str(), O_RDONLY | O_DIRECTORY));
+    const Fd fd(::open_by_handle_at(mount.get(), handle, O_WRONLY));
+    CHECK(::pwrite(fd.get(), "y", 1, 0) == 1);
+  }
+  watched.deliver(notes);
+  CHECK(notes.lines.empty());
+  CHECK(!notes.objects.empty());
+  for (const auto& [device, inode] : notes.objects) CHECK(inode == status.st_ino);
+  CHECK((notes.object_bits & (kHintContent | kHintClosed)) == (kHintContent | kHintClosed));
+  notes.clear();
+  // A removal brings no such hint besides its own.
+  CHECK(::unlink((root + "/file").c_str()) == 0);
+  watched.deliver(notes);
+  CHECK(notes.has(root + "/file") && notes.objects.empty());
+  watched.capture->stop();
+  CHECK(::umount2(root.c_str(), 0) == 0);
 }
 
 TEST("SET: a directory which the shadow drops and another node takes over is not confused") {

@@ -297,6 +297,16 @@ void Picture::unknown_directory(std::string_view path, std::string_view, u32) {
   if (needs_rescan_) rescan();
 }
 
+void Picture::hint_object(u64 device, u64 inode, u32) {
+  for (const auto& [node, directory] : nodes_) {
+    for (const auto& [name, identity] : directory.names) {
+      if (identity != Identity(device, inode)) continue;
+      look(node, std::string(name));
+      return;
+    }
+  }
+}
+
 void Picture::lost(std::string_view why) {
   ++losses;
   last_loss = why;

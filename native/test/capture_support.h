@@ -41,6 +41,7 @@ class Picture final : public CaptureSink {
   bool is_directory(NodeId node, u64 inode) override;
   void hint(NodeId directory, std::string_view name, u32 what) override;
   void unknown_directory(std::string_view path, std::string_view name, u32 what) override;
+  void hint_object(u64 device, u64 inode, u32 what) override;
   void lost(std::string_view why) override;
 
   // The picture in the form of `walk`, hard links resolved by inode.
