@@ -6,6 +6,7 @@ starts goes through self.env.spawn(side, argv); stop() ends that, by pid.
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import time
@@ -205,8 +206,10 @@ class Understudy(Peer):
         """One request to the driver; returns its answer when the work is done."""
         self.driver.stdin.write(json.dumps({"do": what, **more}) + "\n")
         self.driver.stdin.flush()
-        line = self.driver.stdout.readline()
-        answer = json.loads(line) if line else {"error": "the driver ended"}
+        # The driver has its own time limits; this one is for a driver that hangs.
+        ready, _, _ = select.select([self.driver.stdout], [], [], 400)
+        line = self.driver.stdout.readline() if ready else ""
+        answer = json.loads(line) if line else {"error": "the driver does not answer"}
         if "error" in answer:
             logs = "".join(open(self.path(s, "agent.log"), errors="replace").read()[-400:] for s in ("src", "dst"))
             raise RuntimeError("understudy: %s: %s\n%s" % (what, answer["error"], logs))

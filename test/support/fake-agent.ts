@@ -1,0 +1,153 @@
+/** An agent in this process: real drivers, fake engine, documents in memory, a console on a pair of streams. */
+import { createHash } from 'node:crypto';
+import { Duplex } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
+import { readSettings } from '../../agentd/core/settings/settings.js';
+import type { PathKind } from '../../agentd/core/set/rules.js';
+import { Agent } from '../../agentd/drivers/agent.js';
+import { ControlSession } from '../../agentd/drivers/control-session.js';
+import type { Clock } from '../../agentd/ports/clock.js';
+import type { Documents } from '../../agentd/ports/documents.js';
+import { Client } from '../../protocol/client.js';
+import type { Access } from '../../protocol/schema.js';
+import { FakeEngine, type FakeNetwork } from './fake-engine.js';
+
+/** Waits pass this much faster, so that retries and back-off are seen in a test. */
+const HASTE = 50;
+
+export const hastyClock: Clock = {
+  wall: () => Date.now(),
+  after(ms, call) {
+    const timer = setTimeout(call, Math.ceil(ms / HASTE));
+    return () => clearTimeout(timer);
+  },
+  random: () => 0.5,
+  key: (() => {
+    let next = 0;
+    return () => (++next).toString(16).padStart(16, '0');
+  })(),
+};
+
+export class MemoryDocuments implements Documents {
+  readonly saved = new Map<string, string>();
+  /** What `save` rejects with. */
+  broken: Error | null = null;
+
+  load(name: string): unknown {
+    const text = this.saved.get(name);
+    return text === undefined ? null : JSON.parse(text);
+  }
+
+  async save(name: string, value: unknown): Promise<void> {
+    if (this.broken) throw this.broken;
+    this.saved.set(name, JSON.stringify(value));
+  }
+
+  async settled(): Promise<void> {}
+}
+
+export class FakeAgent {
+  readonly documents: MemoryDocuments;
+  readonly kinds = new Map<string, PathKind>();
+  readonly removed: string[] = [];
+  readonly key: string;
+  agent!: Agent;
+  engine!: FakeEngine;
+  readonly #clients: Client[] = [];
+
+  constructor(
+    readonly name: string,
+    readonly network: FakeNetwork,
+    readonly file: unknown = null,
+    documents = new MemoryDocuments(),
+    /** Port of the data link; 0 at the first start. */
+    public port = 0,
+  ) {
+    this.documents = documents;
+    this.key = createHash('sha256').update(name).digest('hex');
+  }
+
+  start(): this {
+    const places = { hostName: this.name, socket: '/run/agent.sock', state: `/state/${this.name}`, log: `/log/${this.name}` };
+    const configured = readSettings(places, this.file, { 'agent.listen': `127.0.0.1:${this.port}` });
+    if ('problem' in configured) throw new Error(configured.problem);
+    this.agent = new Agent({
+      clock: hastyClock,
+      documents: this.documents,
+      places: {
+        kind: (path) => this.kinds.get(path) ?? 'directory',
+        resolve: (path) => path,
+        ensureDirectory: () => undefined,
+        removeTree: (path) => void this.removed.push(path),
+        listDirectory: () => ({ entries: [], omitted: 0 }),
+      },
+      sinks: [],
+      configured,
+      ownKey: this.key,
+      facts: { hostName: this.name, operatingSystem: 'test', privileged: false, probe: () => ({ fanotify: 'no', inotify: 'ok', fileSystem: 'fake' }) },
+      createEngine: (onEvent) => (this.engine = new FakeEngine(this.network, this.key, onEvent)),
+    });
+    this.agent.start();
+    this.port = this.agent.listen.port;
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    for (const client of this.#clients.splice(0)) client.close();
+    await this.agent.stop('test');
+  }
+
+  /** The process is gone; what was saved stays. */
+  kill(): void {
+    for (const client of this.#clients.splice(0)) client.close();
+    for (const connection of [...this.engine.connections.keys()]) this.engine.connectionClose(connection, false);
+    this.engine.close();
+  }
+
+  /** Codes of the log, oldest first. */
+  log(): string[] {
+    return this.agent.world.log.last(undefined).lines.map((line) => line.notice.code);
+  }
+
+  async client(access: Access = 'administrator', user = 'tester'): Promise<Client> {
+    const [near, far] = duplexPair();
+    new ControlSession(far, { access, user }, this.agent, () => undefined);
+    const client = await Client.open(near, { address: this.name });
+    this.#clients.push(client);
+    return client;
+  }
+}
+
+/** Two ends of one wire. */
+export function duplexPair(): [Duplex, Duplex] {
+  const make = (other: () => Duplex): Duplex =>
+    new Duplex({
+      read() {},
+      write(bytes, _encoding, done) {
+        const to = other();
+        if (!to.destroyed) to.push(bytes);
+        setImmediate(done);
+      },
+      final(done) {
+        other().push(null);
+        done();
+      },
+      destroy(error, done) {
+        const to = other();
+        if (!to.destroyed) setImmediate(() => to.destroy());
+        done(error);
+      },
+    });
+  const a: Duplex = make(() => b);
+  const b: Duplex = make(() => a);
+  return [a, b];
+}
+
+/** Waits until it is so. @throws with what it waited for */
+export async function until(what: string, condition: () => boolean, ms = 10_000): Promise<void> {
+  const end = Date.now() + ms;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+    await wait(2);
+  }
+}

@@ -1,0 +1,288 @@
+/**
+ * An engine without disks and threads: agents made with one `FakeNetwork` reach each other by port, and the test says
+ * when things happen. It keeps the order of events the real one promises.
+ */
+import type { AcceptOptions, ConnectionOptions, ConnectionStatistics, Engine, EngineEvent, MirrorOptions, ReceiverStatistics, SourceOptions, SourceStatistics, VerifyOptions } from '../../native/index.js';
+
+export class FakeNetwork {
+  readonly listening = new Map<number, FakeEngine>();
+  nextPort = 40_000;
+  /** Nothing goes through while it is cut. */
+  cut = false;
+}
+
+interface FakeConnection {
+  readonly options: ConnectionOptions;
+  readonly source: number;
+  remote: { engine: FakeEngine; link: number } | null;
+  replicating: boolean;
+  mirror: ConnectionStatistics['mirror'];
+  readonly barriers: number[];
+  streamNew: boolean;
+  paused: boolean;
+}
+
+interface FakeLink {
+  readonly from: FakeEngine;
+  readonly connection: number;
+  accepted: AcceptOptions | null;
+  paused: boolean;
+}
+
+export class FakeEngine implements Engine {
+  readonly sources = new Map<number, { options: SourceOptions; state: SourceStatistics['state'] }>();
+  readonly connections = new Map<number, FakeConnection>();
+  readonly links = new Map<number, FakeLink>();
+  readonly calls: string[] = [];
+  /** What `sourceOpen` throws next. */
+  refuseSource: (Error & { code: string; call: string }) | null = null;
+  /** Mirrors end by themselves. */
+  instant = true;
+  #next = 1;
+
+  constructor(
+    readonly network: FakeNetwork,
+    readonly key: string,
+    readonly tell: (event: EngineEvent) => void,
+  ) {}
+
+  listen(_host: string, port: number): number {
+    const at = port === 0 ? this.network.nextPort++ : port;
+    this.network.listening.set(at, this);
+    return at;
+  }
+
+  accept(link: number, options: AcceptOptions): void {
+    const found = this.#link(link);
+    found.accepted = options;
+    const { from, connection } = found;
+    const fresh = from.connections.get(connection)?.streamNew ?? false;
+    from.later(() => {
+      const theirs = from.connections.get(connection);
+      if (!theirs) return;
+      theirs.remote = { engine: this, link };
+      from.tell({ kind: 'link_up', connection, welcome: Buffer.from(options.welcome), resumed: !fresh });
+      from.pump(connection);
+    });
+  }
+
+  refuse(link: number, payload: Uint8Array): void {
+    const { from, connection } = this.#link(link);
+    this.links.delete(link);
+    from.later(() => from.tell({ kind: 'link_refused', connection, payload: Buffer.from(payload) }));
+  }
+
+  linkSend(): void {}
+
+  linkClose(link: number): void {
+    const found = this.links.get(link);
+    if (!found) return;
+    this.links.delete(link);
+    this.later(() => this.tell({ kind: 'link_closed', link, code: 'ECONNRESET', call: 'close' }));
+    found.from.later(() => found.from.drop(found.connection));
+  }
+
+  receiverPause(link: number, paused: boolean): void {
+    this.#link(link).paused = paused;
+  }
+
+  receiverStatistics(link: number): ReceiverStatistics | null {
+    return this.links.has(link) ? { linked: true, batches: 1, operations: 2, writtenBytes: 3, applied: 1, durable: 1, queuedBytes: 0, failed: 0, checkpoints: 1, lastPath: '/f' } : null;
+  }
+
+  sourceOpen(options: SourceOptions): number {
+    if (this.refuseSource) throw this.refuseSource;
+    const source = this.#next++;
+    this.sources.set(source, { options, state: 'opening' });
+    this.calls.push(`sourceOpen ${options.name}`);
+    this.later(() => this.ready(source));
+    return source;
+  }
+
+  ready(source: number): void {
+    const found = this.sources.get(source);
+    if (!found) return;
+    found.state = 'watching';
+    this.tell({ kind: 'source_ready', source, capture: 'fake', rootIdentity: found.options.roots.map(() => '1:2'), files: 5, bytes: 50, ms: 1 });
+  }
+
+  sourceClose(source: number): void {
+    if ([...this.connections.values()].some((one) => one.source === source)) throw new Error("close the source's connections first");
+    this.sources.delete(source);
+    this.calls.push('sourceClose');
+  }
+
+  sourceStatistics(source: number): SourceStatistics {
+    const found = this.sources.get(source);
+    if (!found) throw new Error('no such source');
+    return { state: found.state, capture: 'fake', files: 5, directories: 1, bytes: 50, dirty: 0, events: 0, lost: 0, shadowBytes: 0, unreadable: 0 };
+  }
+
+  sourceContinue(source: number, accept: 'once' | 'never'): void {
+    this.calls.push(`sourceContinue ${accept}`);
+    this.later(() => this.tell({ kind: 'source_continues', source }));
+  }
+
+  sourceRescan(): void {
+    this.calls.push('sourceRescan');
+  }
+
+  connectionOpen(source: number, options: ConnectionOptions): number {
+    const connection = this.#next++;
+    this.connections.set(connection, { options, source, remote: null, replicating: options.replication, mirror: 'idle', barriers: [], streamNew: false, paused: false });
+    this.calls.push('connectionOpen');
+    this.#dial(connection);
+    return connection;
+  }
+
+  connectionClose(connection: number, forget: boolean): void {
+    this.calls.push(`connectionClose ${forget ? 'forget' : 'keep'}`);
+    const found = this.connections.get(connection);
+    this.connections.delete(connection);
+    const remote = found?.remote;
+    if (remote) remote.engine.hangUp(remote.link);
+  }
+
+  connectionStatistics(connection: number): ConnectionStatistics {
+    const found = this.connections.get(connection);
+    if (!found) throw new Error('no such connection');
+    return {
+      linked: found.remote !== null, transmitPaused: found.paused, mirror: found.mirror, replicating: found.replicating,
+      queuedOps: 0, queuedBytes: 0, queuedMirrorOps: 0, queuedMirrorBytes: 0, sentBytes: 10, sentCompressedBytes: 10, sentMirrorBytes: 10,
+      sentMirrorCompressedBytes: 10, skippedMirrorBytes: 0, remainingMirrorBytes: 0, mirrorFilesDone: 0, mirrorFilesTotal: 0, wireBytes: 99,
+      sequence: 1, applied: 1, durable: 1, targetQueuedBytes: 0, targetPaused: false, targetRetrying: false, failed: 0,
+      latencyMs: found.remote ? 0 : -1, lastPath: '/f', quietMs: found.remote ? 1 : -1,
+    };
+  }
+
+  connectionSend(): void {}
+
+  connectionReconnect(connection: number): void {
+    this.calls.push('connectionReconnect');
+    this.#dial(connection);
+  }
+
+  mirrorStart(connection: number, options: MirrorOptions): void {
+    const found = this.#connection(connection);
+    this.calls.push(`mirrorStart ${options.compare}`);
+    found.mirror = 'mirroring';
+    this.later(() => {
+      this.tell({ kind: 'mirror_started', connection });
+      if (this.instant) this.mirrorDone(connection);
+    });
+  }
+
+  mirrorDone(connection: number): void {
+    const found = this.connections.get(connection);
+    if (!found) return;
+    found.mirror = 'idle';
+    found.streamNew = false;
+    this.tell({ kind: 'mirror_done', connection, files: 5, sentBytes: 50, skippedBytes: 0, orphans: 0, ms: 1 });
+  }
+
+  mirrorPause(connection: number): void {
+    this.#connection(connection).mirror = 'paused';
+  }
+
+  mirrorResume(connection: number): void {
+    this.#connection(connection).mirror = 'mirroring';
+  }
+
+  mirrorStop(connection: number): void {
+    this.#connection(connection).mirror = 'idle';
+    this.calls.push('mirrorStop');
+  }
+
+  replicationStart(connection: number): void {
+    this.#connection(connection).replicating = true;
+  }
+
+  replicationStop(connection: number): void {
+    this.#connection(connection).replicating = false;
+  }
+
+  transmitPause(connection: number, paused: boolean): void {
+    this.#connection(connection).paused = paused;
+  }
+
+  transmitLimit(): void {}
+
+  barrier(connection: number, token: number): void {
+    this.calls.push('barrier');
+    this.#connection(connection).barriers.push(token);
+    this.later(() => this.pump(connection));
+  }
+
+  verify(connection: number, options: VerifyOptions): void {
+    this.calls.push(`verify ${options.checksum}`);
+    this.later(() => this.tell({ kind: 'verify_done', connection, files: 5, bytes: 50, different: 1, missing: 0, orphans: 0, paths: ['different /f'], omitted: 0, ms: 1 }));
+  }
+
+  close(): void {
+    for (const [port, engine] of this.network.listening) if (engine === this) this.network.listening.delete(port);
+    for (const link of [...this.links.keys()]) this.linkClose(link);
+    this.calls.push('close');
+  }
+
+  // What a test makes happen.
+
+  /** The link breaks; nothing is lost. */
+  breakLink(connection: number): void {
+    const found = this.#connection(connection);
+    found.remote?.engine.hangUp(found.remote.link);
+    this.drop(connection);
+  }
+
+  /** The stream has a gap from here on. */
+  breakStream(connection: number): void {
+    this.#connection(connection).streamNew = true;
+    this.tell({ kind: 'stream_broken', connection, why: 'queue limit reached' });
+  }
+
+  drop(connection: number): void {
+    const found = this.connections.get(connection);
+    if (!found) return;
+    found.remote = null;
+    this.tell({ kind: 'link_down', connection, code: 'ECONNRESET', call: 'read' });
+  }
+
+  hangUp(link: number): void {
+    if (!this.links.delete(link)) return;
+    this.later(() => this.tell({ kind: 'link_closed', link, code: 'ECONNRESET', call: 'read' }));
+  }
+
+  pump(connection: number): void {
+    const found = this.connections.get(connection);
+    if (!found?.remote) return;
+    for (const token of found.barriers.splice(0)) this.tell({ kind: 'barrier_done', connection, token });
+  }
+
+  later(call: () => void): void {
+    setImmediate(call);
+  }
+
+  #dial(connection: number): void {
+    this.later(() => {
+      const found = this.connections.get(connection);
+      if (!found) return;
+      const engine = this.network.cut ? undefined : this.network.listening.get(found.options.port);
+      if (!engine) return this.tell({ kind: 'link_down', connection, code: 'ECONNREFUSED', call: 'connect' });
+      if (engine.key !== found.options.peerKey) return this.tell({ kind: 'link_down', connection, code: 'EACCES', call: `peer key ${engine.key} is not the pinned one` });
+      const link = engine.#next++;
+      engine.links.set(link, { from: this, connection, accepted: null, paused: false });
+      engine.tell({ kind: 'incoming', link, peerKey: this.key, address: '127.0.0.1:5', hello: Buffer.from(found.options.hello) });
+    });
+  }
+
+  #connection(connection: number): FakeConnection {
+    const found = this.connections.get(connection);
+    if (!found) throw new Error('no such connection');
+    return found;
+  }
+
+  #link(link: number): FakeLink {
+    const found = this.links.get(link);
+    if (!found) throw new Error('no such link');
+    return found;
+  }
+}
