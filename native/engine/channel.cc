@@ -115,7 +115,7 @@ void Channel::on_frame(wire::FrameType type, Bytes payload) {
     }
     case wire::FrameType::reply: {
       auto frame = std::make_shared<Bytes>(std::move(payload));
-      source_.run([this, frame] { source_.on_reply(*this, *frame); });
+      source_.run([this, frame] { source_.keep_reply(*this, frame); });
       return;
     }
     case wire::FrameType::message:

@@ -64,7 +64,7 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
       only->writer_mirror = mirror;
       only->writer_captured_ns = realtime_ns();
     }
-    if (getenv("US_TRACE")) fprintf(stderr, "emit k2 f%d %s\n", header.flags, path.c_str());
+    if (trace_on()) fprintf(stderr, "emit k2 f%d %s\n", header.flags, path.c_str());
     u8* room = only->writer.add_with_room(header, path, {}, stat.stx_size);
     if (room == nullptr) {
       unreadable(path, {ENAMETOOLONG, "batch"});
@@ -160,6 +160,15 @@ void Source::content_changed_for(NodeId node, Mask mask, int file, const struct 
   job->block = job->index.block;
 }
 
+// The name by which an object was being told is gone; under another one it may live on, half told.
+void Source::revisit(u64 device, u64 inode) {
+  const NodeId node = shadow_.by_inode(device, inode);
+  if (node == kNoNode || !shadow_.is_regular(node)) return;
+  indexes_.drop(shadow_.object(node));
+  for (NodeId each = node; each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = -1;
+  add_dirty(shadow_.at(node).parent, shadow_.name(node), kHintContent, 0);
+}
+
 void Source::unbusy(u64 object) {
   if (auto count = busy_.find(object); count != busy_.end() && --count->second == 0) busy_.erase(count);
 }
@@ -176,6 +185,7 @@ Source::FileJob* Source::start_job(NodeId node, Mask mask, Channel* mirror, File
   job->started_ns = monotonic_ns();
   job->since_ns = current_since_ns_ != 0 ? current_since_ns_ : job->started_ns;
   job->object = shadow_.object(node);
+  job->device = shadow_.device(shadow_.at(node).device);
   ++busy_[job->object];
   jobs_.push_back(std::move(job));
   return jobs_.back().get();
@@ -195,6 +205,7 @@ void Source::request_hashes(Channel& channel, NodeId node, bool mirror, const wi
     request.entry = *entry;
   }
   request.object = shadow_.object(node);
+  request.device = shadow_.device(shadow_.at(node).device);
   ++busy_[request.object];
   const bool request_verify = request.verify;
   const u64 id = next_request_++;
@@ -224,7 +235,7 @@ void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header
   channel.hash_requests.erase(at);
   const NodeId node = done.node;
   unbusy(done.object);
-  if (!shadow_.live(node) || shadow_.at(node).inode != done.inode) return;
+  if (!shadow_.live(node) || shadow_.at(node).inode != done.inode) return revisit(done.device, done.inode);
   const int directory = directory_fd(shadow_.at(node).parent);
   const std::string name(shadow_.name(node));
   Fd file = directory < 0 ? Fd() : open_for_read(directory, name.c_str());
@@ -251,6 +262,7 @@ void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header
 }
 
 void Source::send_range(FileJob& job, u64 offset, std::string_view data) {
+  if (trace_on()) fprintf(stderr, "range %lu +%zu\n", (unsigned long)offset, data.size());
   wire::OpHeader header = header_for(wire::OpKind::write, job.node);
   header.arg0 = offset;
   emit(job.mask, job.mirror != nullptr, header, shadow_.path(job.node), {}, data);
@@ -348,6 +360,7 @@ bool Source::step_job(FileJob& job) {
       if (have == 0) break;
     }
     const u8* data = read_buffer_.data();
+    if (trace_on()) fprintf(stderr, "chunk %s mode %d off %lu have %zu sparse %d\n", shadow_.path(job.node).c_str(), (int)job.mode, (unsigned long)job.offset, have, sparse);
     std::size_t run = 0;   // start of the differing run, run_end: its end
     std::size_t run_end = 0;
     auto send_run = [&] {
@@ -385,7 +398,7 @@ bool Source::step_job(FileJob& job) {
 void Source::finish_job(FileJob& job) {
   unbusy(job.object);
   Channel* owner = job.mirror;
-  if (!shadow_.live(job.node) || shadow_.at(job.node).inode != job.inode) return;
+  if (!shadow_.live(job.node) || shadow_.at(job.node).inode != job.inode) return revisit(job.device, job.inode);
   const bool complete = job.offset >= job.size && job.created;
   const bool verify = owner != nullptr && job.mask == 0;
   if (verify) {
@@ -430,7 +443,7 @@ void Source::finish_job(FileJob& job) {
     stale_.insert(job.object);   // Whoever is still at it looks again.
   } else if (stale) {
     stale_.erase(job.object);
-    shadow_.at(job.node).mtime_ns = -1;   // No stat equals this: the file is looked at again.
+    for (NodeId each = shadow_.first_name(job.node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = -1;   // No stat equals this: the file is looked at again.
     add_dirty(shadow_.at(job.node).parent, shadow_.name(job.node), kHintContent, force_ ? 0 : std::min<i64>(job.spent_ns * kHotShare, 1'000'000'000), 0, job.started_ns);
   }
   if (!complete && mirror) {

@@ -33,7 +33,7 @@ void Source::touch(Channel& channel, u32 mapping, std::string_view path) {
 void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
                      std::string_view path2, std::string_view data) {
   if (channel.broken) return;
-  if (getenv("US_TRACE")) fprintf(stderr, "emit k%d f%d %.*s -> %.*s n%zu\n", header.kind, header.flags, (int)path.size(), path.data(), (int)path2.size(), path2.data(), data.size());
+  if (trace_on()) fprintf(stderr, "emit k%d f%d %.*s -> %.*s n%zu\n", header.kind, header.flags, (int)path.size(), path.data(), (int)path2.size(), path2.data(), data.size());
   if (!channel.writer.empty() && (channel.writer_mirror != mirror || channel.writer.size() >= kBatchFull ||
                                   !channel.writer.fits(path.size(), path2.size(), data.size())))
     flush(channel);
@@ -113,6 +113,22 @@ void Source::tell_xattrs(Mask mask, bool mirror, NodeId node, int directory, con
   }
   wire::OpHeader header = header_for(wire::OpKind::xattrs, node);
   emit(mask, mirror, header, shadow_.path(node), {}, {reinterpret_cast<const char*>(list->data()), list->size()});
+  // The shadow holds what was told. Told to some only, and other than what the rest knows: then nothing is known, and
+  // the next look tells everybody.
+  const u64 digest = xattr_digest(*list);
+  const bool everybody = (replicating_ & ~mask) == 0;
+  if (digest != shadow_.attributes(node).xattr_digest) set_xattr_digest(node, everybody ? digest : 1);
+}
+
+void Source::set_xattr_digest(NodeId node, u64 digest) {
+  auto set = [&](NodeId each) {
+    Attributes changed = shadow_.attributes(each);
+    changed.xattr_digest = digest;
+    shadow_.set_attributes(each, changed);
+  };
+  set(node);
+  if (shadow_.is_directory(node)) return;
+  for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link) set(each);
 }
 
 void Source::tell_attributes_all(NodeId node, bool times) {
@@ -130,7 +146,9 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
   const u32 mode = shadow_.mode(node);
   const std::string path = shadow_.path(node);
   const std::string name(shadow_.name(node));
-  const bool has_xattrs = shadow_.attributes(node).xattr_digest != 0;
+  // In a directory with a default ACL a new object inherits one on the target: the (empty) list takes it away.
+  const bool has_xattrs = shadow_.attributes(node).xattr_digest != 0 ||
+                          (!shadow_.is_root(node) && shadow_.attributes(shadow_.at(node).parent).xattr_digest != 0);
   const u8 flags = static_cast<u8>((fresh ? wire::kOpFresh : 0) | (replaces ? wire::kOpReplace : 0));
   if (!S_ISDIR(mode) && shadow_.linked(node)) {
     // Another name of the same object may be known already: then this one is a link (CAP-50).

@@ -432,7 +432,7 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
   if (sizeof op + op.path_len + op.path2_len > size || op.mapping >= shadow_.root_count()) return;
   const std::string path(reinterpret_cast<const char*>(body) + sizeof op, op.path_len);
   const std::string path2(reinterpret_cast<const char*>(body) + sizeof op + op.path_len, op.path2_len);
-  if (getenv("US_TRACE")) fprintf(stderr, "NAK k%d e%d %s %s\n", op.kind, header.error, path.c_str(), path2.c_str());
+  if (trace_on()) fprintf(stderr, "NAK k%d e%d %s %s\n", op.kind, header.error, path.c_str(), path2.c_str());
   auto note = [&](u32 mapping, const std::string& which) {
     if (channel.quarantine.size() >= kQuarantineMax && !channel.quarantine.count({mapping, which})) {
       if (!channel.broken) {

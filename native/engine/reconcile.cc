@@ -112,6 +112,7 @@ bool Source::process_dirty() {
   std::vector<Dirty> occupied;
   bool worked = false;
   for (Dirty& dirty : batch) {
+    if (!retired_.empty()) retired_.clear();
     if (!shadow_.live(dirty.directory)) continue;
     if (dirty.due_ns > now && !force_) {
       const u32 index = static_cast<u32>(dirty_.size());
@@ -181,7 +182,11 @@ int Source::directory_fd(NodeId directory) {
   if (!fd) return -1;
   struct stat stat;
   if (::fstat(fd.get(), &stat) != 0 || stat.st_ino != shadow_.at(directory).inode) return -1;   // Moved: its hint comes.
-  if (fds_.size() >= kFdsMax) fds_.clear();
+  if (fds_.size() >= kFdsMax) {
+    // Callers up the stack may still use one of them: closed at the next safe place.
+    for (auto& [node, old] : fds_) retired_.push_back(std::move(old));
+    fds_.clear();
+  }
   return fds_.emplace(directory, std::move(fd)).first->second.get();
 }
 
@@ -324,7 +329,6 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
         times_.insert(shadow_.at(gone).parent);
         times_.insert(parent);
         shadow_.exchange(gone, occupant);
-        fds_.clear();
         if (rest != 0)
           for (const auto& channel : channels_)
             if (channel->bit & rest) {
@@ -441,7 +445,6 @@ void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
   times_.insert(parent);
   shadow_.move(node, parent, name);
   shadow_.at(node).flags &= static_cast<u16>(~kNodeMissing);
-  if (shadow_.is_directory(node)) fds_.clear();
   if (rest != 0) {
     std::vector<NodeId> stack{node};
     while (!stack.empty()) {
@@ -468,14 +471,14 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
   const bool size_moved = !is_dir && record.size != static_cast<i64>(stat.stx_size);
   const bool racy = (record.flags & kNodeRacy) && (what & (kHintContent | kHintClosed | kHintSweep));
   const bool silent = (record.flags & kNodeSilent) && (what & kHintSweep);
+  if (trace_on()) fprintf(stderr, "update %s what %x c%d m%d s%d racy%d size %ld told %x\n", shadow_.path(node).c_str(), what, ctime_moved, mtime_moved, size_moved, racy, (long)stat.stx_size, told_mask(node));
   if (!ctime_moved && !mtime_moved && !size_moved && !racy && !silent) return;
   if (before.xattr_digest != 0 || ctime_moved) {
     const std::string name(shadow_.name(node));
     Result<u64> digest = read_xattr_digest(directory, root ? nullptr : name.c_str());
+    if (trace_on()) fprintf(stderr, "digest %s ok%d %lx was %lx\n", name.c_str(), (bool)digest, digest ? (unsigned long)*digest : 0ul, (unsigned long)before.xattr_digest);
     if (digest && *digest != before.xattr_digest) {
-      Attributes changed = before;
-      changed.xattr_digest = *digest;
-      shadow_.set_attributes(node, changed);
+      set_xattr_digest(node, *digest);
       tell_xattrs_all(node, directory, root ? nullptr : name.c_str());
       // An ACL carries mode bits with it, and setting it counts as a change of them on the target.
       tell_attributes_all(node, false);
@@ -487,10 +490,7 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
     const bool by_event = !(what & kHintSweep);
     const bool written = size_moved || mtime_moved || racy || silent ||
                          (ctime_moved && (!by_event || (what & (kHintContent | kHintClosed))));
-    // Only an ATTRIB event moved the times: touch(1) and its like, not a write.
-    const bool only_times = by_event && mtime_moved && !size_moved && !racy && record.mtime_ns != -1 &&
-                            !(what & (kHintContent | kHintClosed | kHintName));
-    if (written && !only_times) {
+    if (written) {
       if ((what & kHintSweep) && mtime_moved && !scanning_first()) shadow_.at(node).flags |= kNodeSilent;
       if (what & kHintContent) shadow_.at(node).flags &= static_cast<u16>(~kNodeSilent);
       if (attributes_moved && !busy(node)) {
@@ -509,6 +509,21 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
   if (is_dir) {
     if (attributes_moved) tell_attributes(told_mask(node), false, node, false);
     if (mtime_moved || attributes_moved) times_.insert(node);
+    return;
+  }
+  const bool device_moved = now.rdev != before.rdev;
+  if ((S_ISLNK(stat.stx_mode) && mtime_moved) || device_moved) {
+    // Deleted and made anew with the same inode number: it may be another text or device. Other names of it in the
+    // shadow lose their identity and are looked at again.
+    for (NodeId each = shadow_.first_name(node); each != kNoNode;) {
+      const NodeId next = shadow_.at(each).next_link;
+      if (each != node) {
+        add_dirty(shadow_.at(each).parent, shadow_.name(each), kHintName, 0);
+        shadow_.clear_identity(each);
+      }
+      each = next;
+    }
+    tell_object(told_mask(node), false, node, directory, false, true);
     return;
   }
   if (attributes_moved || mtime_moved) tell_attributes_all(node, true);
@@ -530,7 +545,10 @@ void Source::forget_node(NodeId node) {
     stale_.erase(object);
   }
   times_.erase(node);
-  fds_.erase(node);
+  if (auto at = fds_.find(node); at != fds_.end()) {
+    retired_.push_back(std::move(at->second));
+    fds_.erase(at);
+  }
   if (shadow_.is_regular(node)) total_bytes_ -= static_cast<u64>(shadow_.at(node).size);
   if (shadow_.is_directory(node) && capture_) capture_->forget(node);
 }
@@ -655,6 +673,7 @@ void Source::begin_rescan() {
 // Lists one directory and compares every name in it. True while there is more to scan.
 bool Source::scan_step() {
   if (scan_.empty()) return false;
+  retired_.clear();
   const NodeId node = scan_.back();
   scan_.pop_back();
   struct Since {

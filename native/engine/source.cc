@@ -112,6 +112,7 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
 }
 
 void Source::detach(Channel& channel, bool forget) {
+  std::erase_if(replies_, [&](const auto& each) { return each.first == &channel; });
   cancel_work(channel);
   replicating_ &= ~channel.bit;
   all_ &= ~channel.bit;
@@ -179,6 +180,7 @@ void Source::request_rescan(std::string why) {
 
 void Source::close_roots() {
   fds_.clear();
+  retired_.clear();
   for (CaptureRoot& root : roots_) {
     if (root.fd >= 0) ::close(root.fd);
     root.fd = -1;
@@ -348,6 +350,9 @@ bool Source::work_once() {
     return false;
   }
   capture_->deliver(roots_, *this);
+  std::vector<std::pair<Channel*, std::shared_ptr<Bytes>>> replies;
+  replies.swap(replies_);
+  for (const auto& [channel, frame] : replies) on_reply(*channel, *frame);
   bool more = false;
   // While no channel can take more, changes wait as dirty names: bounded by the number of files, not of writes.
   bool room = replicating_ == 0;

@@ -76,7 +76,7 @@ class Source final : CaptureSink {
   void barrier(Channel& channel, i64 token);
   void set_replicating(Channel& channel, bool on);
   void on_welcome(Channel& channel, const wire::StreamPosition& position, Bytes payload);
-  void on_reply(Channel& channel, const Bytes& frame);
+  void keep_reply(Channel& channel, std::shared_ptr<Bytes> frame) { replies_.emplace_back(&channel, std::move(frame)); }
   void link_opened(Channel& channel);
 
  private:
@@ -95,7 +95,7 @@ class Source final : CaptureSink {
   struct FileJob {
     NodeId node = kNoNode;
     u64 inode = 0;
-    u64 object = 0;
+    u64 object = 0, device = 0;
     Mask mask = 0;
     Channel* mirror = nullptr;      // set: belongs to this channel's mirror
     enum class Mode { whole, delta, exchange } mode = Mode::whole;
@@ -202,6 +202,7 @@ class Source final : CaptureSink {
   wire::OpHeader header_for(wire::OpKind kind, NodeId node) const;
   void tell_attributes(Mask mask, bool mirror, NodeId node, bool times);
   void tell_xattrs(Mask mask, bool mirror, NodeId node, int directory_fd, const char* name);
+  void set_xattr_digest(NodeId node, u64 digest);
   void tell_attributes_all(NodeId node, bool times);
   void tell_xattrs_all(NodeId node, int directory_fd, const char* name);
   bool tell_object(Mask mask, bool mirror, NodeId node, int directory_fd, bool fresh, bool replaces);
@@ -214,6 +215,7 @@ class Source final : CaptureSink {
   FileJob* start_job(NodeId node, Mask mask, Channel* mirror, FileJob::Mode mode, bool fresh);
   bool step_job(FileJob& job);                    // false: finished or given up
   void set_ctime(NodeId node, i64 ctime_ns);
+  void revisit(u64 device, u64 inode);
   bool step_jobs();
   void tell_created(FileJob& job);
   void finish_job(FileJob& job);
@@ -237,6 +239,7 @@ class Source final : CaptureSink {
   void attach(const std::shared_ptr<Channel>& channel);
   void detach(Channel& channel, bool forget);
   u32 mirror_jobs(const Channel& channel) const;
+  void on_reply(Channel& channel, const Bytes& frame);
   void on_manifest(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size);
   void on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size);
   void on_nak(Channel& channel, const wire::ReplyHeader& header, const u8* body, std::size_t size);
@@ -290,6 +293,7 @@ class Source final : CaptureSink {
   std::deque<std::pair<i64, u64>> deleted_;            // time, objects: the guard's window
   std::unordered_set<NodeId> times_;                   // directories whose mtime is to be told
   std::unordered_map<NodeId, Fd> fds_;                 // open directories of this cycle
+  std::vector<Fd> retired_;                            // closed when nobody up the stack can use them
   std::vector<NodeId> scan_;                           // directories to list
   u32 scan_what_ = 0;
   bool scanning_ = false;
@@ -307,6 +311,7 @@ class Source final : CaptureSink {
   std::unordered_map<u64, i64> hot_;                   // large files: not to be read again before
   Bytes read_buffer_;
   u64 next_request_ = 1;
+  std::vector<std::pair<Channel*, std::shared_ptr<Bytes>>> replies_;   // answers of targets, worked off with the roots open
 
   std::vector<SetPath> startup_repair_;                // touched in the last run: compared on every channel
   bool shadow_loaded_ = false;
