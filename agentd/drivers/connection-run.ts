@@ -12,7 +12,7 @@ import type { LinkFact } from '../core/connection/table.js';
 import { type MirrorState, mirrorCall, mirrorStep, mirrorText } from '../core/mirror/step.js';
 import type { MirrorAct, MirrorFact } from '../core/mirror/table.js';
 import { remirrorOptions } from '../core/settings/settings.js';
-import { type ConnectionFacts, composeStatistics } from '../core/statistics/compose.js';
+import { composeItem } from './connection-item.js';
 import { decodeRefusal, decodeWelcome, encodeHello, LINK_HELLO_VERSION } from './hello.js';
 import type { Sources, SourceUser } from './sources.js';
 import type { StoredConnection } from './stored.js';
@@ -24,6 +24,9 @@ export type ConnectionEvent = Extract<EngineEvent, { connection: number }>;
 
 /** A mirror that the engine gave up is begun again after this, longer each time. */
 const REMIRROR_BACKOFF = { minMs: 1_000, maxMs: 60_000 };
+
+/** A trouble that lasts is told again after this. */
+const TELL_AGAIN_MS = 600_000;
 
 export interface RunHost {
   readonly world: World;
@@ -71,7 +74,8 @@ export class ConnectionRun implements SourceUser {
     return { set: this.stored.set, connection: this.id, server: this.targetName };
   }
 
-  get #at(): { id: number; set: string; target: string } {
+  /** What most messages about it name. */
+  get at(): { id: number; set: string; target: string } {
     return { id: this.id, set: this.stored.set, target: this.targetName };
   }
 
@@ -112,7 +116,7 @@ export class ConnectionRun implements SourceUser {
 
   startMirror(options: MirrorOptions): void {
     if (options.kind === 'none') throw failure('USAGE', { problem: 'A mirror is full or difference.' });
-    if (options.kind === 'difference' && options.newer) this.host.world.log.say('NEWER_ONLY', this.#at, this.scope);
+    if (options.kind === 'difference' && options.newer) this.host.world.log.say('NEWER_ONLY', this.at, this.scope);
     this.#asked('A start', 'asked', options);
     this.#mirrorReady();
   }
@@ -135,10 +139,12 @@ export class ConnectionRun implements SourceUser {
     if (this.replication) throw failure('NOT_POSSIBLE_NOW', { action: 'Starting replication', id: this.id, state: 'replicating' });
     this.replication = true;
     if (this.handle !== null) this.host.world.engine.replicationStart(this.handle);
-    this.host.world.log.say('REPLICATION_STARTED', this.#at, this.scope);
+    this.host.world.log.say('REPLICATION_STARTED', this.at, this.scope);
     // What changed meanwhile was not queued (REP-02); a running mirror has passed some of it already.
-    if (this.mirror.phase === 'idle' || this.mirror.phase === 'wanted') this.#broken();
-    else this.#mirrorAgain = true;
+    if (this.mirror.phase === 'idle' || this.mirror.phase === 'wanted') {
+      this.#broken();
+      this.#mirrorReady();
+    } else this.#mirrorAgain = true;
     this.#changed(true);
   }
 
@@ -146,14 +152,14 @@ export class ConnectionRun implements SourceUser {
     if (!this.replication) throw failure('NOT_POSSIBLE_NOW', { action: 'Stopping replication', id: this.id, state: 'not replicating' });
     this.replication = false;
     if (this.handle !== null) this.host.world.engine.replicationStop(this.handle);
-    this.host.world.log.say('REPLICATION_STOPPED', this.#at, this.scope);
+    this.host.world.log.say('REPLICATION_STOPPED', this.at, this.scope);
     this.#changed(true);
   }
 
   pauseTransmit(paused: boolean): void {
     if (this.handle === null) throw failure('NOT_LINKED', { id: this.id, target: this.targetName });
     this.host.world.engine.transmitPause(this.handle, paused);
-    this.host.world.log.say(paused ? 'TRANSMIT_PAUSED' : 'TRANSMIT_RESUMED', this.#at, this.scope);
+    this.host.world.log.say(paused ? 'TRANSMIT_PAUSED' : 'TRANSMIT_RESUMED', this.at, this.scope);
     this.#changed(false);
   }
 
@@ -170,7 +176,7 @@ export class ConnectionRun implements SourceUser {
     this.#end('the connection was removed');
     this.host.sources.leave(this.stored.set, this.stored.generation, this);
     this.host.world.places.removeTree(this.stateDir);
-    this.host.world.log.say('CONNECTION_REMOVED', this.#at, this.scope);
+    this.host.world.log.say('CONNECTION_REMOVED', this.at, this.scope);
   }
 
   /** Clean stop of the agent: position and wishes are kept. */
@@ -204,18 +210,18 @@ export class ConnectionRun implements SourceUser {
       }
       case 'link_refused': {
         const refusal = decodeRefusal(event.payload).notice;
-        this.problem = notice('LINK_REFUSED', { ...this.#at, reason: noticeText(refusal), advice: noticeRemedy(refusal) });
+        this.problem = notice('LINK_REFUSED', { ...this.at, reason: noticeText(refusal), advice: noticeRemedy(refusal) });
         return this.#linkFact('link_refused');
       }
       case 'link_down': {
-        const code = event.code === 'EKEYREJECTED' ? 'LINK_WRONG_KEY' : this.link.phase === 'linked' ? 'LINK_DOWN' : 'LINK_UNREACHABLE';
+        const code = event.code === 'EACCES' && event.call.includes('pinned') ? 'LINK_WRONG_KEY' : this.link.phase === 'linked' ? 'LINK_DOWN' : 'LINK_UNREACHABLE';
         const cause = { call: event.call, errno: event.code };
-        if (this.link.phase !== 'refused') this.problem = code === 'LINK_DOWN' ? notice(code, this.#at, cause) : notice(code, { ...this.#at, route: this.route }, cause);
+        if (this.link.phase !== 'refused') this.problem = code === 'LINK_DOWN' ? notice(code, this.at, cause) : notice(code, { ...this.at, route: this.route }, cause);
         this.verification.failed('the link went down');
         return this.#linkFact('link_down');
       }
       case 'stream_broken':
-        log.say('STREAM_BROKEN', { ...this.#at, why: event.why }, this.scope);
+        log.say('STREAM_BROKEN', { ...this.at, why: event.why }, this.scope);
         this.barriers.failed('all');
         if (this.mirror.phase !== 'wanted') this.#broken();
         return this.#mirrorReady();
@@ -224,7 +230,7 @@ export class ConnectionRun implements SourceUser {
         return;
       case 'mirror_done':
         this.#mirrorFailures = 0;
-        log.say('MIRROR_DONE', { ...this.#at, files: event.files, sentBytes: event.sentBytes, skippedBytes: event.skippedBytes, orphans: event.orphans, ms: Math.round(event.ms) }, this.scope);
+        log.say('MIRROR_DONE', { ...this.at, files: event.files, sentBytes: event.sentBytes, skippedBytes: event.skippedBytes, orphans: event.orphans, ms: Math.round(event.ms) }, this.scope);
         this.#mirrorFact('done');
         if (this.#mirrorAgain) {
           this.#mirrorAgain = false;
@@ -235,7 +241,7 @@ export class ConnectionRun implements SourceUser {
       case 'mirror_stopped':
         return this.#mirrorGaveUp(event.why);
       case 'quarantined':
-        log.say('QUARANTINED', { ...this.#at, path: event.path, count: event.count }, this.scope, { call: event.call, errno: event.code });
+        log.say('QUARANTINED', { ...this.at, path: event.path, count: event.count }, this.scope, { call: event.call, errno: event.code });
         return this.#changed(false);
       case 'barrier_done':
         return this.barriers.done(event.token);
@@ -244,7 +250,7 @@ export class ConnectionRun implements SourceUser {
       case 'verify_done': {
         const { files, bytes, different, missing, orphans, paths, omitted, ms } = event;
         const code = different + missing + orphans === 0 ? 'VERIFY_DONE' : 'VERIFY_DIFFERENT';
-        log.say(code, { ...this.#at, files, different, missing, orphans, ms: Math.round(ms) }, this.scope);
+        log.say(code, { ...this.at, files, different, missing, orphans, ms: Math.round(ms) }, this.scope);
         this.verification.done({ files, bytes, different, missing, orphans, paths, omitted, ms });
         return this.#changed(false);
       }
@@ -258,56 +264,8 @@ export class ConnectionRun implements SourceUser {
 
   /** The connection as its table row; reads the engine's counters. */
   item(): ConnectionItem {
-    const { world, sources } = this.host;
-    const counters = this.#counters();
-    const source = sources.get(this.stored.set, this.stored.generation);
-    const facts: ConnectionFacts = {
-      id: this.id,
-      set: this.stored.set,
-      target: this.targetName,
-      targetAddress: this.stored.target.host,
-      phase: this.link.phase,
-      failures: this.link.failures,
-      source: source?.state ?? 'idle',
-      mirror: this.mirror.phase,
-      complete: this.mirror.complete,
-      replication: this.replication,
-      calculateSize: this.stored.calculateSize,
-      compressed: this.stored.compression > 0,
-      mirrorBase: this.#mirrorBase,
-      connectedSince: this.connectedSince,
-      counters,
-    };
-    const statistics = composeStatistics(facts);
-    const problem = source?.problem ?? this.problem ?? (statistics.targetDataState === 'Mirror Required' && this.mirror.phase === 'idle' ? notice('MIRROR_REQUIRED', this.#at) : null);
-    const doubtful = statistics.targetDataState !== 'OK' && statistics.targetDataState !== 'Mirroring' && statistics.targetDataState !== 'Not Ready';
-    return {
-      id: this.id,
-      key: this.stored.key,
-      set: this.stored.set,
-      generation: this.stored.generation,
-      source: world.settings['agent.name'],
-      target: this.targetName,
-      targetKey: this.stored.target.key,
-      route: this.route,
-      mappings: this.stored.mappings,
-      statistics,
-      phase: this.link.phase,
-      phaseSince: this.link.since,
-      severity: problem?.severity ?? (doubtful ? 'warning' : 'information'),
-      problem,
-      latencyMs: counters && this.link.phase === 'linked' ? Math.max(-1, counters.latencyMs) : -1,
-      // In whole seconds, so that an idle connection is not told anew each time.
-      quietMs: !counters || counters.quietMs < 0 ? -1 : counters.quietMs < 3_000 ? 0 : Math.floor(counters.quietMs / 1000) * 1000,
-      sequence: counters?.sequence ?? 0,
-      applied: counters?.applied ?? 0,
-      durable: counters?.durable ?? 0,
-      wireBytes: counters?.wireBytes ?? 0,
-      targetQueuedBytes: counters?.targetQueuedBytes ?? 0,
-      quarantined: counters?.failed ?? 0,
-      mirrorFilesDone: counters?.mirrorFilesDone ?? 0,
-      mirrorFilesTotal: this.stored.calculateSize ? (counters?.mirrorFilesTotal ?? 0) : 0,
-    };
+    const source = this.host.sources.get(this.stored.set, this.stored.generation);
+    return composeItem(this, this.#counters(), this.#mirrorBase, source?.state ?? 'idle', source?.problem ?? null);
   }
 
   #counters(): ConnectionStatistics | null {
@@ -346,15 +304,29 @@ export class ConnectionRun implements SourceUser {
         return;
       case 'tell_up':
         this.problem = null;
-        world.log.say('LINK_UP', { ...this.#at, resumed: this.#resumed }, this.scope);
+        this.#toldAt = null;
+        world.log.say('LINK_UP', { ...this.at, resumed: this.#resumed }, this.scope);
         return;
       case 'tell_down':
       case 'tell_unreachable':
       case 'tell_refused':
         this.connectedSince = null;
-        if (this.problem) world.log.write(this.problem, this.scope);
+        this.#tellProblem();
         return;
     }
+  }
+
+  #toldAt: { text: string; at: number } | null = null;
+
+  /** The same trouble at every try is told once, and again after a while. */
+  #tellProblem(): void {
+    const { clock, log } = this.host.world;
+    if (!this.problem) return;
+    const text = noticeText(this.problem);
+    const now = clock.wall();
+    if (this.#toldAt?.text === text && now - this.#toldAt.at < TELL_AGAIN_MS) return;
+    this.#toldAt = { text, at: now };
+    log.write(this.problem, this.scope);
   }
 
   #openStream(): void {
@@ -384,7 +356,7 @@ export class ConnectionRun implements SourceUser {
       this.host.opened(this.handle, this);
     } catch (error) {
       const cause = asNotice(error, 'opening the stream').cause;
-      this.problem = notice('LINK_UNREACHABLE', { ...this.#at, route: this.route }, cause);
+      this.problem = notice('LINK_UNREACHABLE', { ...this.at, route: this.route }, cause);
       // After the row that led here is finished.
       queueMicrotask(() => this.#linkFact('link_down'));
     }
@@ -470,23 +442,23 @@ export class ConnectionRun implements SourceUser {
         if (handle !== null) engine.mirrorStop(handle);
         return;
       case 'tell_started':
-        log.say('MIRROR_STARTED', { ...this.#at, kind: mirrorText(this.mirror.options) }, this.scope);
+        log.say('MIRROR_STARTED', { ...this.at, kind: mirrorText(this.mirror.options) }, this.scope);
         return;
       case 'tell_stopped':
-        log.say('MIRROR_STOPPED', { ...this.#at, why: this.#stopReason }, this.scope);
+        log.say('MIRROR_STOPPED', { ...this.at, why: this.#stopReason }, this.scope);
         this.#stopReason = 'asked by a person';
         return;
       case 'tell_paused':
-        log.say('MIRROR_PAUSED', this.#at, this.scope);
+        log.say('MIRROR_PAUSED', this.at, this.scope);
         return;
       case 'tell_resumed':
-        log.say('MIRROR_RESUMED', this.#at, this.scope);
+        log.say('MIRROR_RESUMED', this.at, this.scope);
         return;
       case 'tell_remirror':
-        log.say('AUTO_REMIRROR', { ...this.#at, kind: mirrorText(this.mirror.options) }, this.scope);
+        log.say('AUTO_REMIRROR', { ...this.at, kind: mirrorText(this.mirror.options) }, this.scope);
         return;
       case 'tell_required':
-        log.say('MIRROR_REQUIRED', this.#at, this.scope);
+        log.say('MIRROR_REQUIRED', this.at, this.scope);
         return;
       case 'complete':
       case 'incomplete':

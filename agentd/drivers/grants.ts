@@ -197,7 +197,8 @@ export class Grants {
     } catch {
       // The link ended meanwhile.
     }
-    this.world.log.say('INCOMING_REFUSED', { address: event.address, reason: noticeText(refusal.notice), advice: noticeRemedy(refusal.notice) });
+    // Without the port, which is another one each time: repeats of one caller are counted.
+    this.world.log.say('INCOMING_REFUSED', { address: event.address.replace(/:\d+$/, ''), reason: noticeText(refusal.notice), advice: noticeRemedy(refusal.notice) });
   }
 
   #closed(handle: number): void {

@@ -1,5 +1,5 @@
 /** The agent's log: memory, file and standard error; repeats collapse. */
-import { type Cause, type Code, notice, type ParamsOf } from '../../protocol/errors.js';
+import { type Cause, type Code, entryOf, notice, type ParamsOf } from '../../protocol/errors.js';
 import { LOG_LINES_MAX, LOG_REPEAT_MS } from '../../protocol/limits.js';
 import type { LogLine, Notice } from '../../protocol/messages/log.js';
 import { beginRepeat, countRepeat, endRepeats, type Repeats, repeatKey } from '../core/log/repeats.js';
@@ -41,8 +41,8 @@ export class AgentLog {
     const draft = { set: scope.set ?? null, connection: scope.connection ?? null, server: scope.server ?? null, notice: said, audit: scope.audit ?? null };
     const key = repeatKey(draft);
     const counted = countRepeat(this.#repeats, key, now);
-    // Who did what when is never summed up.
-    if (counted.running && draft.audit === null) {
+    // Only what recurs by itself is summed up: every transition, and who asked for what, stays a line of its own.
+    if (counted.running && entryOf(said.code)?.retry === 'backoff') {
       const { line, count } = counted.running;
       const again: LogLine = { ...line, ...draft, count };
       this.#repeats = counted.repeats;

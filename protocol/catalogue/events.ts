@@ -225,7 +225,7 @@ export const EVENTS = {
     message: (p) => `${p.server} (${p.address}) does not send the set "${p.set}" any more; what was received is safe.`,
   }),
   INCOMING_REFUSED: define<{ address: string; reason: string; advice: string }>({
-    id: 2312, severity: 'warning',
+    id: 2312, severity: 'warning', retry: 'backoff',
     message: (p) => `A data link from ${p.address} was refused: ${p.reason}`,
     remedy: (p) => p.advice,
   }),

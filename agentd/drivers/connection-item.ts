@@ -1,0 +1,68 @@
+/** A connection as consoles see it. */
+import { notice } from '../../protocol/errors.js';
+import type { ConnectionItem } from '../../protocol/messages/connection.js';
+import type { Notice } from '../../protocol/messages/log.js';
+import type { SetState } from '../../protocol/messages/set.js';
+import { composeStatistics, type Counters } from '../core/statistics/compose.js';
+import type { ConnectionRun } from './connection-run.js';
+
+export interface AllCounters extends Counters {
+  readonly sequence: number;
+  readonly applied: number;
+  readonly durable: number;
+  readonly wireBytes: number;
+  readonly targetQueuedBytes: number;
+}
+
+/** States that are what they should be, or on their way there. */
+const EXPECTED: readonly string[] = ['OK', 'Mirroring', 'Not Ready'];
+
+export function composeItem(run: ConnectionRun, counters: AllCounters | null, mirrorBase: number, source: SetState, sourceProblem: Notice | null): ConnectionItem {
+  const { stored } = run;
+  const statistics = composeStatistics({
+    id: run.id,
+    set: stored.set,
+    target: run.targetName,
+    targetAddress: stored.target.host,
+    phase: run.link.phase,
+    failures: run.link.failures,
+    source,
+    mirror: run.mirror.phase,
+    complete: run.mirror.complete,
+    replication: run.replication,
+    calculateSize: stored.calculateSize,
+    compressed: stored.compression > 0,
+    mirrorBase,
+    connectedSince: run.connectedSince,
+    counters,
+  });
+  const incomplete = statistics.targetDataState === 'Mirror Required' && run.mirror.phase === 'idle';
+  const problem = sourceProblem ?? run.problem ?? (incomplete ? notice('MIRROR_REQUIRED', run.at) : null);
+  return {
+    id: run.id,
+    key: stored.key,
+    set: stored.set,
+    generation: stored.generation,
+    source: run.host.world.settings['agent.name'],
+    target: run.targetName,
+    targetKey: stored.target.key,
+    route: run.route,
+    mappings: stored.mappings,
+    statistics,
+    phase: run.link.phase,
+    phaseSince: run.link.since,
+    severity: problem?.severity ?? (EXPECTED.includes(statistics.targetDataState) ? 'information' : 'warning'),
+    problem,
+    latencyMs: counters && run.link.phase === 'linked' ? Math.max(-1, counters.latencyMs) : -1,
+    // In whole seconds, so that an idle connection is not told anew each time.
+    quietMs: !counters || counters.quietMs < 0 ? -1 : counters.quietMs < 3_000 ? 0 : Math.floor(counters.quietMs / 1000) * 1000,
+    sequence: counters?.sequence ?? 0,
+    applied: counters?.applied ?? 0,
+    durable: counters?.durable ?? 0,
+    wireBytes: counters?.wireBytes ?? 0,
+    targetQueuedBytes: counters?.targetQueuedBytes ?? 0,
+    quarantined: counters?.failed ?? 0,
+    mirrorFilesDone: counters?.mirrorFilesDone ?? 0,
+    mirrorFilesTotal: stored.calculateSize ? (counters?.mirrorFilesTotal ?? 0) : 0,
+  };
+}

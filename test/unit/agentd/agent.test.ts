@@ -1,0 +1,376 @@
+/** The drivers of two agents over a fake engine and a fake network. */
+import test, { type ExecutionContext } from 'ava';
+import type { Client } from '../../../protocol/client.js';
+import { Failure } from '../../../protocol/errors.js';
+import * as m from '../../../protocol/messages/index.js';
+import { FakeAgent, until } from '../../support/fake-agent.js';
+import { FakeNetwork } from '../../support/fake-engine.js';
+import { connect } from '../../support/introduce.js';
+
+interface Pair {
+  readonly a: FakeAgent;
+  readonly b: FakeAgent;
+  readonly ca: Client;
+  readonly cb: Client;
+  item(): Promise<m.ConnectionItem>;
+}
+
+async function pair(t: ExecutionContext, file: unknown = null, mirror: m.MirrorOptions = { kind: 'full' }, connected = true): Promise<Pair> {
+  const network = new FakeNetwork();
+  const a = new FakeAgent('alpha', network, file).start();
+  const b = new FakeAgent('beta', network).start();
+  const ca = await a.client();
+  const cb = await b.client();
+  t.teardown(async () => {
+    await a.stop();
+    await b.stop();
+  });
+  const item = async (): Promise<m.ConnectionItem> => {
+    const { connections } = await (await a.client()).request(m.ConnectionList, {});
+    const [first] = connections;
+    if (!first) throw new Error('no connection');
+    return first;
+  };
+  if (connected) {
+    await connect(ca, cb, { set: 'docs', source: '/data', target: '/replica', host: '127.0.0.1', port: b.port, mirror });
+    if (mirror.kind !== 'none') await until('mirrored', () => a.log().includes('MIRROR_DONE'));
+  }
+  return { a, b, ca, cb, item };
+}
+
+async function refused(t: ExecutionContext, code: string, call: Promise<unknown>): Promise<Failure | undefined> {
+  const error = await t.throwsAsync(call, { instanceOf: Failure });
+  t.is(error.code, code, error.message);
+  return error;
+}
+
+const handleOf = (agent: FakeAgent): number => [...agent.engine.connections.keys()][0] ?? -1;
+
+test('CON-28, CON-29: connecting opens the capture, links, mirrors, and is then OK', async (t) => {
+  const { a, b, item } = await pair(t);
+  t.deepEqual(a.log().filter((code) => code !== 'AUDIT'), ['AGENT_STARTED', 'SET_SAVED', 'PEER_TRUSTED', 'CONNECTION_CREATED', 'SOURCE_OPENING', 'SOURCE_READY', 'LINK_UP', 'MIRROR_STARTED', 'MIRROR_DONE']);
+  t.deepEqual(b.log().filter((code) => code !== 'AUDIT'), ['AGENT_STARTED', 'PEER_TRUSTED', 'GRANT_CREATED', 'INCOMING_UP']);
+  t.like(await item(), { id: 1, set: 'docs', source: 'alpha', target: 'beta', phase: 'linked', statistics: { targetDataState: 'OK', transmitMode: 'Started', replicationStatus: 'Ready' } });
+  t.deepEqual(a.engine.calls.filter((call) => call.startsWith('mirrorStart')), ['mirrorStart none']);
+});
+
+test('the agents\' own folders are excluded, and the engine is told the rules with their wildcards split off', async (t) => {
+  const { a, ca, cb, b } = await pair(t, null, { kind: 'full' }, false);
+  await connect(ca, cb, { set: 'db', source: '/data', target: '/r', host: '127.0.0.1', port: b.port, mirror: { kind: 'full' }, rules: [{ path: '/data/*.db', include: true, recursive: true }, { path: '/data/old', include: false, recursive: true }] });
+  const [source] = a.engine.sources.values();
+  t.deepEqual(source?.options.roots, ['/data']);
+  t.deepEqual(source?.options.exclude, ['/state/alpha', '/log/alpha']);
+  t.deepEqual(source?.options.rules, [{ path: '/data', pattern: '*.db', include: true, recursive: true }, { path: '/data/old', pattern: null, include: false, recursive: true }]);
+});
+
+test('MIR-31, CON-01: after a restart connections come back by themselves, numbered from 1', async (t) => {
+  const { a, b, ca, cb } = await pair(t);
+  await connect(ca, cb, { set: 'more', source: '/more', target: '/replica2', host: '127.0.0.1', port: b.port, mirror: { kind: 'full' } });
+  await until('second mirror', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
+  await ca.request(m.ConnectionRemove, { id: 1 });
+  a.kill();
+  const again = new FakeAgent('alpha', a.network, null, a.documents, a.port).start();
+  t.teardown(() => again.stop());
+  await until('linked again', () => again.log().includes('LINK_UP'));
+  const { connections } = await (await again.client()).request(m.ConnectionList, {});
+  t.deepEqual(connections.map((one) => [one.id, one.set]), [[1, 'more']]);
+  t.false(again.log().includes('AUTO_REMIRROR'), 'the stream went on where it was');
+  t.deepEqual([...again.engine.sources.values()].map((source) => [source.options.rootIdentity, source.options.streams]), [[['1:2'], 1]], 'I11: the identity of the root is remembered');
+});
+
+test('MIR-34: a mirror under way when the agent dies begins again after the restart', async (t) => {
+  const { a, ca } = await pair(t);
+  a.engine.instant = false;
+  await ca.request(m.MirrorStart, { id: 1, options: { kind: 'full' } });
+  await until('mirroring', () => a.log().filter((code) => code === 'MIRROR_STARTED').length === 2);
+  a.kill();
+  const again = new FakeAgent('alpha', a.network, null, a.documents, a.port).start();
+  t.teardown(() => again.stop());
+  await until('mirrored', () => again.log().includes('MIRROR_DONE'));
+  t.deepEqual(again.engine.calls.filter((call) => call.startsWith('mirrorStart')), ['mirrorStart content'], 'MIR-32: differences with checksum');
+});
+
+test('MIR-30, MIR-32: a broken stream is mirrored again by itself', async (t) => {
+  const { a, item } = await pair(t);
+  a.engine.instant = false;
+  a.engine.breakStream(handleOf(a));
+  await until('mirroring again', () => a.engine.calls.includes('mirrorStart content'));
+  t.is((await item()).statistics.targetDataState, 'Mirroring');
+  a.engine.mirrorDone(handleOf(a));
+  t.is((await item()).statistics.targetDataState, 'OK');
+  t.true(a.log().includes('STREAM_BROKEN') && a.log().includes('AUTO_REMIRROR'));
+});
+
+test('MIR-33: without auto-remirror the connection stays pending until a person mirrors, and says the command', async (t) => {
+  const { a, ca, item } = await pair(t, { source: { remirror: 'off' } });
+  a.engine.breakStream(handleOf(a));
+  const stuck = await item();
+  t.like(stuck.statistics, { targetDataState: 'Mirror Required', replicationStatus: 'Pending', mirrorStatus: 'Idle' });
+  t.regex(stuck.problem?.remedy ?? '', /understudy mirror start 1/);
+  await refused(t, 'BARRIER_FAILED', ca.request(m.Barrier, { id: 1 }));
+  await ca.request(m.MirrorStart, { id: 1, options: { kind: 'difference', checksum: true } });
+  await until('OK again', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
+  t.is((await item()).statistics.targetDataState, 'OK');
+});
+
+test('a mirror the engine gives up is begun again after a while', async (t) => {
+  const { a } = await pair(t);
+  a.engine.instant = false;
+  a.engine.breakStream(handleOf(a));
+  await until('mirroring', () => a.log().filter((code) => code === 'MIRROR_STARTED').length === 2);
+  a.engine.tell({ kind: 'mirror_stopped', connection: handleOf(a), why: 'disk on fire' });
+  t.true(a.log().includes('MIRROR_STOPPED'));
+  await until('once more', () => a.log().filter((code) => code === 'MIRROR_STARTED').length === 3);
+});
+
+test('CON-06: a broken link is an error that is retried; the stream goes on afterwards', async (t) => {
+  const { a, b, item } = await pair(t);
+  a.network.cut = true;
+  a.engine.breakLink(handleOf(a));
+  t.like((await item()).statistics, { transmitMode: 'Error', targetDataState: 'Unknown', targetStatus: 'Unknown', connectedSince: null });
+  await until('unreachable is told', () => a.log().includes('LINK_UNREACHABLE'));
+  a.network.cut = false;
+  await until('linked again', () => a.log().filter((code) => code === 'LINK_UP').length === 2);
+  t.like(await item(), { phase: 'linked', problem: null, statistics: { targetDataState: 'OK' } });
+  t.true(b.log().includes('INCOMING_DOWN'));
+});
+
+test('a target that answers with another key gets no data, and the message says so', async (t) => {
+  const { a, b, item } = await pair(t);
+  a.network.listening.set(b.port, a.engine);
+  a.engine.breakLink(handleOf(a));
+  await until('told', () => a.log().includes('LINK_WRONG_KEY'));
+  t.is((await item()).problem?.code, 'LINK_WRONG_KEY');
+});
+
+test('a revoked grant refuses the source with a reason it can read, and a new grant is found by itself', async (t) => {
+  const { a, b, cb, item } = await pair(t);
+  const { grants } = await cb.request(m.GrantList, {});
+  await cb.request(m.GrantRemove, { connection: grants[0]?.connection ?? '' });
+  await until('refused', () => a.log().includes('LINK_REFUSED'));
+  const stuck = await item();
+  t.regex(stuck.problem?.text ?? '', /Nothing is granted here/);
+  t.is(stuck.statistics.transmitMode, 'Error');
+  t.true(b.log().includes('INCOMING_REFUSED'));
+  const { connections } = await (await a.client()).request(m.ConnectionList, {});
+  await cb.request(m.GrantCreate, { connection: connections[0]?.key ?? '', peer: a.key, server: 'alpha', set: 'docs', mappings: [{ source: '/data', target: '/replica' }], origins: [] });
+  await until('linked again', () => a.log().filter((code) => code === 'LINK_UP').length === 2);
+});
+
+test('a server that is not trusted is refused, and so is a grant for one', async (t) => {
+  const { a, cb, b } = await pair(t);
+  await refused(t, 'PEER_UNKNOWN', cb.request(m.GrantCreate, { connection: 'x', peer: 'f'.repeat(64), server: 'eve', set: 's', mappings: [{ source: '/a', target: '/z' }], origins: [] }));
+  t.like(await cb.request(m.PeerForget, { key: a.key }), { grants: 1 });
+  await until('refused', () => a.log().includes('LINK_REFUSED'));
+  t.regex(b.agent.world.log.last(undefined).lines.at(-1)?.notice.text ?? '', /not trusted here/);
+});
+
+test('TOP-08, TOP-09: loops and shared locations are refused before anything is connected', async (t) => {
+  const { ca, cb, b, a } = await pair(t);
+  const wish = (set: string, source: string, target: string, port: number) => ({ set, source, target, host: '127.0.0.1', port, mirror: { kind: 'full' as const } });
+  await refused(t, 'SAME_LOCATION', connect(ca, cb, wish('s1', '/other', '/replica/below', b.port)));
+  await refused(t, 'LOOP', connect(cb, ca, wish('s2', '/replica', '/data/x', a.port)));
+  await refused(t, 'LOOP', connect(ca, ca, wish('s3', '/data', '/data/copy', a.port)));
+  await refused(t, 'AGENT_DIRECTORY', connect(ca, cb, wish('s4', '/data', '/state/beta/in', b.port)));
+  t.is((await ca.request(m.ConnectionList, {})).connections.length, 1);
+});
+
+test('TOP-05, TOP-06: a chain and a single server are allowed', async (t) => {
+  const { a, b, ca, cb } = await pair(t);
+  await connect(cb, ca, { set: 'onward', source: '/replica', target: '/third', host: '127.0.0.1', port: a.port, mirror: { kind: 'full' } });
+  await until('chain', () => b.log().includes('MIRROR_DONE'));
+  await connect(ca, ca, { set: 'here', source: '/local', target: '/elsewhere', host: '127.0.0.1', port: a.port, mirror: { kind: 'full' } });
+  await until('single server', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
+  t.deepEqual((await ca.request(m.GrantList, {})).grants.map((grant) => [grant.server, grant.linked]), [['beta', true], ['alpha', true]]);
+});
+
+test('SET-05, P17: a missing directory is waited for and the replica left alone', async (t) => {
+  const { a, item } = await pair(t);
+  a.kinds.set('/data', 'missing');
+  a.kill();
+  const again = new FakeAgent('alpha', a.network, null, a.documents, a.port);
+  again.kinds.set('/data', 'missing');
+  again.start();
+  t.teardown(() => again.stop());
+  await until('missing', () => again.log().includes('SOURCE_MISSING'));
+  const client = await again.client();
+  t.like((await client.request(m.SetList, {})).sets[0], { state: 'missing' });
+  t.is((await client.request(m.ConnectionList, {})).connections[0]?.statistics.targetDataState, 'Unknown');
+  again.kinds.delete('/data');
+  await until('watching', () => again.log().includes('LINK_UP'));
+  t.is(typeof item, 'function');
+});
+
+test('I11: a stopped set says the exact command, and going on is a decision', async (t) => {
+  const { a, ca, item } = await pair(t);
+  const [source] = a.engine.sources.keys();
+  a.engine.tell({ kind: 'source_stopped', source: source ?? -1, why: 'mass_delete', detail: '', deleted: 900, total: 1000 });
+  const [set] = (await ca.request(m.SetList, {})).sets;
+  t.is(set?.state, 'stopped');
+  t.regex(set?.problem?.remedy ?? '', /understudy set continue alpha:docs --accept-deletes/);
+  t.like(await item(), { severity: 'error', statistics: { targetDataState: 'Unknown' } });
+  await ca.request(m.SetContinue, { name: 'docs', acceptDeletes: false });
+  t.is(a.engine.calls.at(-1), 'sourceRescan', 'without consent it only looks again');
+  await ca.request(m.SetContinue, { name: 'docs', acceptDeletes: true });
+  t.is(a.engine.calls.at(-1), 'sourceContinue once');
+  await until('goes on', () => a.log().includes('SOURCE_CONTINUES'));
+  t.is((await item()).statistics.targetDataState, 'OK');
+  await refused(t, 'SET_NOT_STOPPED', ca.request(m.SetContinue, { name: 'docs', acceptDeletes: true }));
+});
+
+test('SET-15: a save from an older generation is refused', async (t) => {
+  const { ca } = await pair(t, null, { kind: 'full' }, false);
+  const rules = [{ path: '/a', include: true, recursive: true }];
+  const { set } = await ca.request(m.SetSave, { name: 'x', rules, generation: null });
+  await ca.request(m.SetSave, { name: 'x', rules, generation: set.generation });
+  await refused(t, 'SET_GENERATION', ca.request(m.SetSave, { name: 'x', rules, generation: set.generation }));
+  await refused(t, 'SET_EXISTS', ca.request(m.SetSave, { name: 'x', rules, generation: null }));
+  await refused(t, 'SET_NAME_INVALID', ca.request(m.SetSave, { name: 'x.y', rules, generation: null }));
+  await refused(t, 'SET_EMPTY', ca.request(m.SetSave, { name: 'z', rules: [], generation: null }));
+});
+
+test('SET-16, SET-24: a connected set keeps running with its definition and cannot be deleted', async (t) => {
+  const { ca, a } = await pair(t);
+  const saved = await ca.request(m.SetSave, { name: 'docs', rules: [{ path: '/new', include: true, recursive: true }], generation: 1 });
+  t.true(saved.connected && saved.set.outdated);
+  await refused(t, 'SET_CONNECTED', ca.request(m.SetDelete, { name: 'docs' }));
+  await ca.request(m.ConnectionRemove, { id: 1 });
+  await ca.request(m.SetDelete, { name: 'docs' });
+  t.true(a.removed.some((path) => path.includes('/sets/docs@1')));
+  t.deepEqual(a.engine.calls.slice(-2), ['connectionClose forget', 'sourceClose']);
+});
+
+test('SET-17: rename copies or moves; SET-19: the size of a set that is not connected', async (t) => {
+  const { ca, a } = await pair(t, null, { kind: 'full' }, false);
+  await ca.request(m.SetSave, { name: 'x', rules: [{ path: '/a', include: true, recursive: true }], generation: null });
+  await ca.request(m.SetRename, { name: 'x', to: 'y', copy: true });
+  await ca.request(m.SetRename, { name: 'x', to: 'z' });
+  t.deepEqual((await ca.request(m.SetList, {})).sets.map((set) => set.name), ['y', 'z']);
+  t.like(await ca.request(m.SetSize, { name: 'y' }), { files: 5, directories: 1, bytes: 50 });
+  t.is(a.engine.sources.size, 0, 'the source for counting is closed');
+  t.is((await ca.request(m.SetList, {})).sets[0]?.bytes, 50);
+});
+
+test('TOP-04: one capture serves every connection of a set, and ends with the last', async (t) => {
+  const { a, ca, cb, b } = await pair(t);
+  const c = new FakeAgent('gamma', a.network).start();
+  t.teardown(() => c.stop());
+  const cc = await c.client();
+  const prepared = await ca.request(m.ConnectionPrepare, { set: 'docs', mapping: { kind: 'one_to_one' } });
+  await cc.request(m.PeerTrust, { name: 'alpha', key: a.key });
+  await cc.request(m.GrantCreate, { connection: prepared.key, peer: a.key, server: 'alpha', set: 'docs', mappings: prepared.mappings, origins: prepared.origins });
+  await ca.request(m.ConnectionCreate, { key: prepared.key, set: 'docs', generation: prepared.generation, target: { name: 'gamma', key: c.key, host: '127.0.0.1', port: c.port }, mappings: prepared.mappings, mirror: { kind: 'full' }, replication: true });
+  await until('both', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
+  t.is(a.engine.sources.size, 1);
+  await ca.request(m.ConnectionRemove, { id: 1 });
+  t.is(a.engine.sources.size, 1);
+  await ca.request(m.ConnectionRemove, { id: 2 });
+  t.is(a.engine.sources.size, 0);
+  t.is(b.port > 0 && cb.isOpen, true);
+});
+
+test('MIR-06..08: pause keeps the position, stop forgets it, and what is not possible is refused', async (t) => {
+  const { a, ca, item } = await pair(t);
+  await refused(t, 'NOT_POSSIBLE_NOW', ca.request(m.MirrorPause, { id: 1 }));
+  a.engine.instant = false;
+  await ca.request(m.MirrorStart, { id: 1, options: { kind: 'full' } });
+  await until('mirroring', () => a.log().filter((code) => code === 'MIRROR_STARTED').length === 2);
+  await refused(t, 'NOT_POSSIBLE_NOW', ca.request(m.MirrorStart, { id: 1, options: { kind: 'full' } }));
+  await ca.request(m.MirrorPause, { id: 1 });
+  t.is((await item()).statistics.mirrorStatus, 'Paused');
+  await ca.request(m.MirrorResume, { id: 1 });
+  t.is((await item()).statistics.mirrorStatus, 'Mirroring');
+  await ca.request(m.MirrorStop, { id: 1 });
+  t.like((await item()).statistics, { mirrorStatus: 'Idle', targetDataState: 'Mirror Required' });
+});
+
+test('REP-01, REP-02: stopping replication is told, starting it mirrors', async (t) => {
+  const { a, ca, item } = await pair(t);
+  await ca.request(m.ReplicationStop, { id: 1 });
+  t.like((await item()).statistics, { replicationStatus: 'Stopped', targetDataState: 'Unknown' });
+  await refused(t, 'BARRIER_FAILED', ca.request(m.Barrier, { id: 1 }));
+  await refused(t, 'NOT_POSSIBLE_NOW', ca.request(m.ReplicationStop, { id: 1 }));
+  await ca.request(m.ReplicationStart, { id: 1 });
+  await until('mirrored', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
+  t.is((await item()).statistics.targetDataState, 'OK');
+});
+
+test('I2: a barrier waits for the mirror and outlives a broken link; its time limit is kept', async (t) => {
+  const { a, ca } = await pair(t);
+  t.true((await ca.request(m.Barrier, { id: 1 })).ms >= 0);
+  a.network.cut = true;
+  a.engine.breakLink(handleOf(a));
+  await refused(t, 'TIMED_OUT', ca.request(m.Barrier, { id: 1, timeoutMs: 1_000 }));
+  const waiting = ca.request(m.Barrier, { id: 1, timeoutMs: 600_000 });
+  a.network.cut = false;
+  await waiting;
+  a.engine.instant = false;
+  a.engine.breakStream(handleOf(a));
+  let done = false;
+  const behind = ca.request(m.Barrier, { id: 1, timeoutMs: 600_000 }).then(() => (done = true));
+  await until('mirroring', () => a.engine.calls.filter((call) => call.startsWith('mirrorStart')).length === 2);
+  t.false(done);
+  a.engine.mirrorDone(handleOf(a));
+  await behind;
+});
+
+test('verify answers with what differs, one at a time; REP-11', async (t) => {
+  const { a, ca } = await pair(t);
+  t.like(await ca.request(m.Verify, { id: 1, checksum: true }), { files: 5, different: 1, paths: ['different /f'] });
+  t.true(a.log().includes('VERIFY_DIFFERENT'));
+  a.network.cut = true;
+  a.engine.breakLink(handleOf(a));
+  await refused(t, 'NOT_LINKED', ca.request(m.Verify, { id: 1 }));
+});
+
+test('CON-60, CON-61: a paused target pauses every link, later ones too, and remembers it', async (t) => {
+  const { b, cb } = await pair(t);
+  t.is((await cb.request(m.ServerPauseTarget, {})).connections, 1);
+  t.true([...b.engine.links.values()].every((link) => link.paused));
+  b.kill();
+  const again = new FakeAgent('beta', b.network, null, b.documents, b.port).start();
+  t.teardown(() => again.stop());
+  await until('linked again', () => again.engine.links.size === 1);
+  t.true([...again.engine.links.values()][0]?.paused);
+  await (await again.client()).request(m.ServerResumeTarget, {});
+  t.false([...again.engine.links.values()][0]?.paused);
+});
+
+test('a source that comes back before its old link was noticed waits for the end of the old one', async (t) => {
+  const { a, b } = await pair(t);
+  // Only the source noticed; the target still holds the old link.
+  const connection = a.engine.connections.get(handleOf(a));
+  if (connection) connection.remote = null;
+  a.engine.tell({ kind: 'link_down', connection: handleOf(a), code: 'ETIMEDOUT', call: 'read' });
+  await until('linked again', () => a.log().filter((code) => code === 'LINK_UP').length === 2);
+  t.is([...b.engine.links.values()].filter((link) => link.accepted).length, 1);
+});
+
+test('state that cannot be saved is told to whoever asked, and nothing is half done', async (t) => {
+  const { a, ca } = await pair(t, null, { kind: 'full' }, false);
+  a.documents.broken = Object.assign(new Error('no space'), { code: 'ENOSPC', syscall: 'write' });
+  const error = await refused(t, 'REFUSED_BY_SYSTEM', ca.request(m.SetSave, { name: 'x', rules: [{ path: '/a', include: true, recursive: true }], generation: null }));
+  t.deepEqual(error?.notice.cause, { call: 'write', errno: 'ENOSPC' });
+  a.documents.broken = null;
+  t.deepEqual((await ca.request(m.SetList, {})).sets, []);
+  t.true(a.log().includes('STATE_NOT_SAVED'));
+});
+
+test('state that cannot be read stops the start and is left as it is', (t) => {
+  const network = new FakeNetwork();
+  const a = new FakeAgent('alpha', network);
+  a.documents.saved.set('connect.sts', '{"schema":1,"connections":[{"key":5}]}');
+  const error = t.throws(() => a.start(), { instanceOf: Failure });
+  t.is(error.code, 'STATE_INVALID');
+  t.is(a.documents.saved.get('connect.sts'), '{"schema":1,"connections":[{"key":5}]}');
+});
+
+test('repeats of a message are counted on its line, audit lines never (STYLE 6)', async (t) => {
+  const { a, ca } = await pair(t, null, { kind: 'full' }, false);
+  for (let i = 0; i < 5; i += 1) a.agent.world.log.say('SOURCE_LOST', { set: 'x', why: 'overflow' }, { set: 'x' });
+  const { lines } = await ca.request(m.LogRead, {});
+  t.deepEqual(lines.filter((line) => line.notice.code === 'SOURCE_LOST').map((line) => line.count), [5]);
+  await ca.request(m.PeerTrust, { name: 'z', key: 'e'.repeat(64) });
+  await ca.request(m.PeerTrust, { name: 'z', key: 'e'.repeat(64) });
+  t.is((await ca.request(m.LogRead, {})).lines.filter((line) => line.notice.code === 'AUDIT').length, 2);
+});
