@@ -145,6 +145,7 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
   if (mask == 0) return true;
   const u32 mode = shadow_.mode(node);
   const std::string path = shadow_.path(node);
+  if (trace_on()) fprintf(stderr, "tell [%lu] %s mode %o\n", (unsigned long)shadow_.at(node).inode, path.c_str(), mode);
   const std::string name(shadow_.name(node));
   // In a directory with a default ACL a new object inherits one on the target: the (empty) list takes it away.
   const bool has_xattrs = shadow_.attributes(node).xattr_digest != 0 ||

@@ -471,7 +471,7 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
   const bool size_moved = !is_dir && record.size != static_cast<i64>(stat.stx_size);
   const bool racy = (record.flags & kNodeRacy) && (what & (kHintContent | kHintClosed | kHintSweep));
   const bool silent = (record.flags & kNodeSilent) && (what & kHintSweep);
-  if (trace_on()) fprintf(stderr, "update %s what %x c%d m%d s%d racy%d size %ld told %x\n", shadow_.path(node).c_str(), what, ctime_moved, mtime_moved, size_moved, racy, (long)stat.stx_size, told_mask(node));
+  if (trace_on()) fprintf(stderr, "update [%lu] %s what %x c%d m%d s%d racy%d size %ld told %x\n", (unsigned long)stat.stx_ino, shadow_.path(node).c_str(), what, ctime_moved, mtime_moved, size_moved, racy, (long)stat.stx_size, told_mask(node));
   if (!ctime_moved && !mtime_moved && !size_moved && !racy && !silent) return;
   if (before.xattr_digest != 0 || ctime_moved) {
     const std::string name(shadow_.name(node));
@@ -651,7 +651,13 @@ void Source::directory_times() {
     if (!shadow_.live(node) || !shadow_.is_directory(node)) continue;
     const int fd = directory_fd(node);
     struct statx stat;
-    if (fd < 0 || ::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) != 0) continue;
+    if (fd < 0 || ::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) != 0) {
+      // Moved and not yet found again: its times are still to be told, under its new name.
+      if (shadow_.is_root(node)) continue;
+      times_.insert(node);
+      add_dirty(shadow_.at(node).parent, shadow_.name(node), kHintName | kHintDirectory, 5'000'000);
+      continue;
+    }
     const i64 ctime_ns = shadow_.at(node).ctime_ns;
     apply_stat(node, stat);
     shadow_.at(node).ctime_ns = ctime_ns;   // Extended attributes were not looked at: that is still to come.
