@@ -34,10 +34,11 @@ struct Slot {
   u64 stream;
   u64 durable;
   u64 boot;
+  u64 replica;
   u32 reserved;
   u32 checksum;   // of the bytes before
 };
-static_assert(sizeof(Slot) == 48);
+static_assert(sizeof(Slot) == 56);
 
 u32 slot_checksum(const Slot& slot) { return checksum(&slot, offsetof(Slot, checksum)); }
 
@@ -47,6 +48,7 @@ u32 slot_checksum(const Slot& slot) { return checksum(&slot, offsetof(Slot, chec
 struct Marks::Page {
   u64 magic;
   u64 boot;
+  u64 replica;
   u64 stream;
   u64 progress;
   Evidence evidence;
@@ -66,9 +68,10 @@ u64 boot_digest() {
   return size > 0 ? XXH3_64bits(text, static_cast<std::size_t>(size)) : 0;
 }
 
-Result<std::unique_ptr<Marks>> Marks::open(const std::string& path, u64 boot) {
+Result<std::unique_ptr<Marks>> Marks::open(const std::string& path, u64 boot, u64 replica) {
   std::unique_ptr<Marks> marks(new Marks);
   marks->boot_ = boot;
+  marks->replica_ = replica;
   marks->file_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   const int fd = marks->file_.get();
   if (fd < 0) return sys_error("open(mark)");
@@ -95,11 +98,16 @@ Result<std::unique_ptr<Marks>> Marks::open(const std::string& path, u64 boot) {
     if (slot.generation > best.generation) best = slot;
   }
   marks->generation_ = best.generation;
+  if (best.stream != 0 && best.replica != replica) {
+    marks->replica_changed_ = true;
+    best = {};
+  }
   void* memory = ::mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (memory == MAP_FAILED) return sys_error("mmap(mark)");
   Page* page = marks->page_ = static_cast<Page*>(memory);
 
-  const bool alive = page->magic == kMagic && boot != 0 && page->boot == boot && page->stream != 0;
+  const bool alive = page->magic == kMagic && boot != 0 && page->boot == boot && page->replica == replica &&
+                     page->stream != 0 && !marks->replica_changed_;
   if (alive) {
     marks->in_doubt_ = (page->progress & 1) != 0;
     // The record of another stream is one that ended between the two steps of start_stream.
@@ -108,6 +116,7 @@ Result<std::unique_ptr<Marks>> Marks::open(const std::string& path, u64 boot) {
   } else {
     store(page->stream, 0);   // whatever happens from here on, no half of this is believed
     store(page->boot, boot);
+    store(page->replica, replica);
     store(page->evidence.operation, 0);
     store(page->progress, progress_of(best.durable, 0, false));
     store(page->magic, kMagic);
@@ -155,6 +164,7 @@ Status Marks::write_slot() {
   slot.stream = stream();
   slot.durable = durable_;
   slot.boot = boot_;
+  slot.replica = replica_;
   slot.checksum = slot_checksum(slot);
   const off_t at = static_cast<off_t>(kPageBytes) * (1 + static_cast<off_t>(generation_ % 2));
   if (::pwrite(file_.get(), &slot, sizeof slot, at) != static_cast<ssize_t>(sizeof slot)) return sys_error("pwrite(mark)");

@@ -19,8 +19,9 @@ u64 boot_digest();
 
 class Marks {
  public:
-  // Opens or makes the mark file; EWOULDBLOCK when another receiver holds it. `boot`: boot_digest().
-  static Result<std::unique_ptr<Marks>> open(const std::string& path, u64 boot);
+  // Opens or makes the mark file; EWOULDBLOCK when another receiver holds it. `boot`: boot_digest(). `replica` names
+  // the directories which the mark speaks of; a mark of other directories is not believed.
+  static Result<std::unique_ptr<Marks>> open(const std::string& path, u64 boot, u64 replica);
   ~Marks();
   Marks(const Marks&) = delete;
   Marks& operator=(const Marks&) = delete;
@@ -33,6 +34,8 @@ class Marks {
   void doubt_settled() { in_doubt_ = false; }
   u64 durable() const { return durable_; }
   u64 boot() const { return boot_; }
+  // There was a mark, but of other directories (wiped, not mounted, granted elsewhere): it now begins with nothing.
+  bool replica_changed() const { return replica_changed_; }
   Evidence* evidence();
 
   // A new stream: applied and durable are 0.
@@ -53,9 +56,11 @@ class Marks {
   Fd file_;
   Page* page_ = nullptr;
   u64 boot_ = 0;
+  u64 replica_ = 0;
   u64 durable_ = 0;
   u64 generation_ = 0;
   bool in_doubt_ = false;
+  bool replica_changed_ = false;
 };
 
 }  // namespace understudy

@@ -26,7 +26,10 @@ TargetReceiver::TargetReceiver(ReceiverOptions options, Send send, Report report
 
 wire::StreamPosition TargetReceiver::position(const wire::StreamPosition& hello) {
   std::unique_lock lock(mutex_);
-  if (hello.stream != 0 && hello.stream != marks_->stream()) begin_stream(lock, hello.stream);
+  // A stream which is new to us is taken up only at its beginning. When the source can no longer send that (our mark
+  // is gone, or speaks of another directory), the answer names the stream we know; the source then mirrors (I3).
+  if (hello.stream != 0 && hello.stream != marks_->stream() && hello.applied == 0) begin_stream(lock, hello.stream);
+  foreign_ = hello.stream == 0 || hello.stream != marks_->stream();
   written_base_ = written_;
   wire::StreamPosition position{};
   position.stream = marks_->stream();
@@ -77,7 +80,7 @@ Status TargetReceiver::receive(Bytes batch) {
   {
     std::lock_guard lock(mutex_);
     if (closing_) return SysError{ESHUTDOWN, "receive"};
-    if (marks_->stream() == 0) return SysError{EPROTO, "receive: batch before the stream was named"};
+    if (foreign_) return SysError{EPROTO, "receive: batch of a stream that was not taken up"};
     if (sequence <= last_received_) return ok();   // sent again after a reconnect
     if (sequence != last_received_ + 1) return SysError{EPROTO, "receive: gap in the sequence of batches"};
     last_received_ = sequence;
@@ -138,8 +141,9 @@ void TargetReceiver::close() {
 Result<std::unique_ptr<Receiver>> Receiver::open(ReceiverOptions options, Send send, Report report) {
   auto roots = Roots::open(options.roots);
   if (!roots) return roots.error();
-  auto marks = Marks::open(options.mark_path, boot_digest());
+  auto marks = Marks::open(options.mark_path, boot_digest(), roots->identity());
   if (!marks) return marks.error();
+  if ((*marks)->replica_changed()) report("replica_changed", options.roots.front().path, SysError{ESTALE, "open(mark)"});
   return std::unique_ptr<Receiver>(new TargetReceiver(std::move(options), std::move(send), std::move(report),
                                                       std::move(*roots), std::move(*marks)));
 }

@@ -48,6 +48,7 @@ class Receiver {
   //   quarantined             an operation failed and was handed back to the source; the rest goes on
   //   retrying, retry_succeeded, retry_ended   a full disk or the like stops the stream; it works again (or is refused)
   //   root_gone, root_returned                 detail: the root's path. Nothing is written meanwhile
+  //   replica_changed         the mark speaks of other directories than these (wiped, not mounted, granted elsewhere)
   //   checkpoint_failed       detail empty: syncfs lost writes, `durable` stays until a new stream begins (the control
   //                           plane must have the set mirrored). detail = mark path: the mark could not be written
   //   busy_file_replaced      a running program got a new inode; other hard links to it keep the old contents
@@ -57,7 +58,9 @@ class Receiver {
   static Result<std::unique_ptr<Receiver>> open(ReceiverOptions options, Send send, Report report);
   virtual ~Receiver() = default;
 
-  // What to say in `welcome` to a source whose `hello` named this stream. A new stream id starts at zero.
+  // What to say in `welcome` to a source whose `hello` named this stream. A new stream id starts at zero, if the source
+  // can still send its first batch (hello.applied == 0). Otherwise the answer names another stream (0: none) and
+  // batches are refused: the source must mirror under a new stream.
   virtual wire::StreamPosition position(const wire::StreamPosition& hello) = 0;
   // One received batch frame (decompressed). Validated whole before anything of it is applied; an error means the
   // peer broke the protocol and the link must be closed. Batches at or below the applied one are dropped silently;

@@ -1,6 +1,12 @@
 #include "receiver_roots.h"
 
 #include <sys/stat.h>
+#include <sys/statfs.h>
+
+#ifndef XXH_INLINE_ALL
+#define XXH_INLINE_ALL
+#endif
+#include <xxhash.h>
 
 namespace understudy {
 namespace {
@@ -54,6 +60,22 @@ const std::string* Roots::missing() const {
     }
   }
   return nullptr;
+}
+
+u64 Roots::identity() const {
+  std::string text;
+  for (const Root& root : roots_) {
+    struct statfs system{};
+    ::fstatfs(root.fd.get(), &system);
+    struct statx status{};   // the time of birth, because a new directory may get the inode of a removed one
+    ::statx(root.fd.get(), "", AT_EMPTY_PATH, STATX_BTIME, &status);
+    const i64 born[2] = {status.stx_btime.tv_sec, status.stx_btime.tv_nsec};
+    text.append(root.path.c_str(), root.path.size() + 1);
+    text.append(reinterpret_cast<const char*>(&root.inode), sizeof root.inode);
+    text.append(reinterpret_cast<const char*>(&system.f_fsid), sizeof system.f_fsid);
+    text.append(reinterpret_cast<const char*>(born), sizeof born);
+  }
+  return XXH3_64bits(text.data(), text.size());
 }
 
 Status Roots::sync() const {

@@ -17,6 +17,9 @@ class Roots {
   std::vector<int> descriptors() const;
   // The path of a root which is no longer where it was (removed, unmounted, something mounted over it), or null.
   const std::string* missing() const;
+  // Names these very directories: paths, inodes, times of birth and file systems. Stable over restarts and, where the file system has
+  // a stable id (ext4, btrfs), over reboots.
+  u64 identity() const;
   // syncfs, once per file system.
   Status sync() const;
 

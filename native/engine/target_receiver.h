@@ -89,6 +89,7 @@ class TargetReceiver final : public Receiver {
   u64 written_base_ = 0, written_synced_ = 0;
   u64 epoch_ = 0;             // counts streams
   u32 quarantined_ = 0;
+  bool foreign_ = true;       // no hello yet, or the last one named a stream that was not taken up
   bool full_ = false;
   bool applying_ = false;
   bool paused_ = false;

@@ -9,18 +9,18 @@
 namespace understudy::test {
 namespace {
 
-constexpr u64 kBoot = 111, kOtherBoot = 222;
+constexpr u64 kBoot = 111, kOtherBoot = 222, kReplica = 333;
 
 TEST("I2: a mark begins with nothing and remembers its stream") {
   Scratch scratch;
   const std::string path = scratch / "mark";
   {
-    auto marks = Marks::open(path, kBoot);
+    auto marks = Marks::open(path, kBoot, kReplica);
     CHECK_OK(marks);
     CHECK_EQUAL((*marks)->stream(), 0u);
     CHECK_EQUAL((*marks)->applied(), 0u);
     CHECK(!(*marks)->in_doubt());
-    CHECK_ERROR(Marks::open(path, kBoot), EWOULDBLOCK);   // one receiver per mark
+    CHECK_ERROR(Marks::open(path, kBoot, kReplica), EWOULDBLOCK);   // one receiver per mark
     CHECK_OK((*marks)->start_stream(77));
     (*marks)->begin_operation(1, 0);
     (*marks)->end_operation(1, 0);
@@ -28,7 +28,7 @@ TEST("I2: a mark begins with nothing and remembers its stream") {
     (*marks)->begin_operation(2, 0);
     (*marks)->end_operation(2, 0);
   }
-  auto marks = Marks::open(path, kBoot);
+  auto marks = Marks::open(path, kBoot, kReplica);
   CHECK_OK(marks);
   CHECK_EQUAL((*marks)->stream(), 77u);
   CHECK_EQUAL((*marks)->applied(), 1u);
@@ -41,7 +41,7 @@ TEST("I2: after a reboot only the durable record counts") {
   Scratch scratch;
   const std::string path = scratch / "mark";
   {
-    auto marks = Marks::open(path, kBoot);
+    auto marks = Marks::open(path, kBoot, kReplica);
     CHECK_OK(marks);
     CHECK_OK((*marks)->start_stream(5));
     for (u64 batch = 1; batch <= 9; ++batch) {
@@ -53,7 +53,7 @@ TEST("I2: after a reboot only the durable record counts") {
     (*marks)->begin_operation(10, 3);
   }
   {
-    auto same = Marks::open(path, kBoot);
+    auto same = Marks::open(path, kBoot, kReplica);
     CHECK_OK(same);
     CHECK_EQUAL((*same)->applied(), 9u);
     CHECK_EQUAL((*same)->applied_ops(), 3u);
@@ -61,7 +61,7 @@ TEST("I2: after a reboot only the durable record counts") {
     CHECK_EQUAL((*same)->durable(), 6u);
   }
   for (int again = 0; again < 2; ++again) {
-    auto other = Marks::open(path, kOtherBoot);
+    auto other = Marks::open(path, kOtherBoot, kReplica);
     CHECK_OK(other);
     CHECK_EQUAL((*other)->stream(), 5u);
     CHECK_EQUAL((*other)->applied(), 6u);
@@ -74,7 +74,7 @@ TEST("I2: a torn durable record gives way to the one before") {
   Scratch scratch;
   const std::string path = scratch / "mark";
   {
-    auto marks = Marks::open(path, kBoot);
+    auto marks = Marks::open(path, kBoot, kReplica);
     CHECK_OK(marks);
     CHECK_OK((*marks)->start_stream(5));    // generation 1
     (*marks)->end_batch(1);
@@ -85,11 +85,38 @@ TEST("I2: a torn durable record gives way to the one before") {
   const Fd fd(::open(path.c_str(), O_RDWR));
   const u8 wrong = 0xEE;
   CHECK(::pwrite(fd.get(), &wrong, 1, 8'192 + 24) == 1);
-  auto marks = Marks::open(path, kOtherBoot);
+  auto marks = Marks::open(path, kOtherBoot, kReplica);
   CHECK_OK(marks);
   CHECK_EQUAL((*marks)->durable(), 1u);
   CHECK_EQUAL((*marks)->applied(), 1u);
   CHECK_EQUAL((*marks)->stream(), 5u);
+}
+
+TEST("I3: a mark of other directories is not believed, on the same boot or another") {
+  for (const u64 boot : {kBoot, kOtherBoot}) {
+    Scratch scratch;
+    const std::string path = scratch / "mark";
+    {
+      auto marks = Marks::open(path, kBoot, kReplica);
+      CHECK_OK(marks);
+      CHECK(!(*marks)->replica_changed());
+      CHECK_OK((*marks)->start_stream(5));
+      (*marks)->end_batch(1);
+      CHECK_OK((*marks)->write_durable(1));
+    }
+    auto marks = Marks::open(path, boot, kReplica + 1);
+    CHECK_OK(marks);
+    CHECK((*marks)->replica_changed());
+    CHECK_EQUAL((*marks)->stream(), 0u);
+    CHECK_EQUAL((*marks)->applied(), 0u);
+    CHECK_EQUAL((*marks)->durable(), 0u);
+    CHECK_OK((*marks)->start_stream(6));
+    marks->reset();
+    auto again = Marks::open(path, boot, kReplica + 1);
+    CHECK_OK(again);
+    CHECK_EQUAL((*again)->stream(), 6u);
+    CHECK(!(*again)->replica_changed());
+  }
 }
 
 TEST("I2: a file of garbage is no mark") {
@@ -98,7 +125,7 @@ TEST("I2: a file of garbage is no mark") {
   Random random(4);
   for (char& c : garbage) c = static_cast<char>(random.next());
   write_file(scratch / "mark", garbage);
-  auto marks = Marks::open(scratch / "mark", kBoot);
+  auto marks = Marks::open(scratch / "mark", kBoot, kReplica);
   CHECK_OK(marks);
   CHECK_EQUAL((*marks)->stream(), 0u);
   CHECK_EQUAL((*marks)->applied(), 0u);
@@ -117,7 +144,7 @@ TEST("I2: kill -9 at any moment leaves exactly one operation in doubt, or none")
   for (int round = 0; round < 60; ++round) {
     const pid_t child = ::fork();
     if (child == 0) {
-      auto marks = Marks::open(path, kBoot);
+      auto marks = Marks::open(path, kBoot, kReplica);
       if (!marks) ::_exit(1);
       if ((*marks)->stream() == 0 && !(*marks)->start_stream(3)) ::_exit(1);
       u32 first = (*marks)->applied_ops();
@@ -138,7 +165,7 @@ TEST("I2: kill -9 at any moment leaves exactly one operation in doubt, or none")
     int status = 0;
     ::waitpid(child, &status, 0);
     CHECK(WIFSIGNALED(status));
-    auto marks = Marks::open(path, kBoot);
+    auto marks = Marks::open(path, kBoot, kReplica);
     CHECK_OK(marks);
     const u64 marked = (*marks)->applied() * kOps + (*marks)->applied_ops();
     if ((*marks)->in_doubt()) {

@@ -78,6 +78,29 @@ TEST("I2: another stream begins at zero and drops what was queued") {
   CHECK_EQUAL(link.receiver->position(hello).applied, 1u);
 }
 
+TEST("I3: a replica that was wiped is not called up to date: the stream is not taken up again") {
+  Link link;
+  link.open(7);
+  link.must({file_op("f", "x")});
+  link.must({file_op("g", "y")});
+  link.wait_durable(2);
+  link.receiver.reset();
+  CHECK(shell("rm -r '" + link.options.roots[0].path + "'"));
+  link.open(0);
+  link.wait_report("replica_changed " + link.options.roots[0].path);
+  wire::StreamPosition hello{};
+  hello.stream = 7;
+  hello.applied = 2;   // the source has dropped what it knew to be applied
+  CHECK(link.receiver->position(hello).stream != 7);
+  CHECK_ERROR(link.receiver->receive(batch_of(3, {file_op("h", "z")})), EPROTO);
+  CHECK_ERROR(link.receiver->receive(batch_of(1, {file_op("h", "z")})), EPROTO);
+  hello.stream = 8;
+  hello.applied = 0;   // mirrored from the beginning
+  CHECK_EQUAL(link.receiver->position(hello).stream, 8u);
+  link.sequence = 0;
+  link.must({file_op("h", "z")});
+}
+
 TEST("P6: a bad path goes back to the source, is counted, and the rest goes on") {
   Link link;
   link.open();
