@@ -36,7 +36,11 @@ export interface CockpitOptions {
   readonly onQuit: () => void;
   readonly onSuspend: () => void;
   /** Makes the link to one server; a test gives its own. */
-  readonly session?: (entry: ServerEntry, onFacts: (name: string, facts: readonly LinkFact[]) => void, prompts: Prompts) => Session;
+  readonly session?: (
+    entry: ServerEntry,
+    onFacts: (name: string, facts: readonly LinkFact[]) => void,
+    prompts: Prompts,
+  ) => Session;
   readonly now?: () => number;
   readonly writeRaw: (text: string) => void;
 }
@@ -102,7 +106,8 @@ export class Cockpit {
     const before = this.#app;
     const [next, commands] = update(before, msg);
     this.#app = next;
-    if (next.ascii !== before.ascii) this.#options.screen.setTheme(loadTheme(next.theme, this.#options.colours), next.ascii);
+    if (next.ascii !== before.ascii)
+      this.#options.screen.setTheme(loadTheme(next.theme, this.#options.colours), next.ascii);
     if (next !== before) this.#options.screen.request(() => view(this.#app));
     for (const command of commands) this.#perform(command);
   }
@@ -110,8 +115,13 @@ export class Cockpit {
   input(event: InputEvent): void {
     if (event.kind === 'mouse') {
       const now = this.#now();
-      const double = event.action === 'down' && now - this.#lastClick.at < DOUBLE_CLICK_MS && event.x === this.#lastClick.x && event.y === this.#lastClick.y;
-      if (event.action === 'down') this.#lastClick = double ? { at: 0, x: -1, y: -1 } : { at: now, x: event.x, y: event.y };
+      const double =
+        event.action === 'down' &&
+        now - this.#lastClick.at < DOUBLE_CLICK_MS &&
+        event.x === this.#lastClick.x &&
+        event.y === this.#lastClick.y;
+      if (event.action === 'down')
+        this.#lastClick = double ? { at: 0, x: -1, y: -1 } : { at: now, x: event.x, y: event.y };
       this.#clock();
       this.send({ ...event, double });
       return;
@@ -168,9 +178,12 @@ export class Cockpit {
     this.send({ kind: 'servers', servers: entries });
     for (const entry of entries) {
       if (this.#sessions.has(entry.name)) continue;
-      const onFacts = (name: string, facts: readonly LinkFact[]): void => this.send({ kind: 'facts', server: name, facts, now: this.#now() });
+      const onFacts = (name: string, facts: readonly LinkFact[]): void =>
+        this.send({ kind: 'facts', server: name, facts, now: this.#now() });
       const prompts = this.#prompts(entry.name);
-      const session = this.#options.session?.(entry, onFacts, prompts) ?? new Session({ name: entry.name, address: entry.address, onFacts, prompts });
+      const session =
+        this.#options.session?.(entry, onFacts, prompts) ??
+        new Session({ name: entry.name, address: entry.address, onFacts, prompts });
       this.#sessions.set(entry.name, session);
     }
   }
@@ -199,7 +212,11 @@ export class Cockpit {
       case 'act': {
         const abort = new AbortController();
         this.#cancels.set(command.command, () => abort.abort());
-        const servers = [...this.#sessions.values()].map((session) => ({ name: session.name, address: session.address, client: session.client }));
+        const servers = [...this.#sessions.values()].map((session) => ({
+          name: session.name,
+          address: session.address,
+          client: session.client,
+        }));
         carryOut(command.action, command.server, servers, abort.signal).then(
           ({ text, lines }) => this.#finish(command.command, `${text}\u0000${command.cli}`, null, lines),
           (error: unknown) => this.#finish(command.command, `\u0000${command.cli}`, error, null),
@@ -207,7 +224,8 @@ export class Cockpit {
         return;
       }
       case 'cli':
-        return this.#runCli(command.command, command.argv);
+        this.#runCli(command.command, command.argv);
+        return;
       case 'log_on':
         this.#sessions.get(command.server)?.start();
         return;
@@ -222,7 +240,12 @@ export class Cockpit {
       }
       case 'copy':
         copy(command.text, this.#options.writeRaw).then(
-          (done) => this.send({ kind: 'copied', how: done.ok ? `Copied ${command.what} (${done.how}).` : `Select and copy (${command.what})`, text: done.ok ? null : command.text }),
+          (done) =>
+            this.send({
+              kind: 'copied',
+              how: done.ok ? `Copied ${command.what} (${done.how}).` : `Select and copy (${command.what})`,
+              text: done.ok ? null : command.text,
+            }),
           (error: unknown) => this.send({ kind: 'copied', how: troubleOf(error).text, text: command.text }),
         );
         return;
@@ -232,12 +255,18 @@ export class Cockpit {
         writeFile(path, command.text, { flag: 'wx', mode: 0o600 }).then(
           () => this.#finish(command.command, `Written to ${path}.`, null, null),
           (error: NodeJS.ErrnoException) =>
-            this.#finish(command.command, '', error.code === 'EEXIST' ? new Error(`${path} exists already; rename it first.`) : error, null),
+            this.#finish(
+              command.command,
+              '',
+              error.code === 'EEXIST' ? new Error(`${path} exists already; rename it first.`) : error,
+              null,
+            ),
         );
         return;
       }
       case 'theme':
-        return this.#setTheme(command.name);
+        this.#setTheme(command.name);
+        return;
       case 'mouse':
         this.#options.screen.setMouse(command.on);
         return;
@@ -249,9 +278,11 @@ export class Cockpit {
         this.redraw();
         return;
       case 'suspend':
-        return this.#options.onSuspend();
+        this.#options.onSuspend();
+        return;
       case 'quit':
-        return this.#options.onQuit();
+        this.#options.onQuit();
+        return;
     }
   }
 
@@ -273,7 +304,10 @@ export class Cockpit {
   /** The command line in a process of its own: what it prints cannot reach this screen, and ^C ends only it. */
   #runCli(command: number, argv: readonly string[]): void {
     const main = fileURLToPath(new URL('./main.js', import.meta.url));
-    const child = spawn(process.execPath, [main, ...argv], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } });
+    const child = spawn(process.execPath, [main, ...argv], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NO_COLOR: '1' },
+    });
     this.#cancels.set(command, () => child.kill('SIGTERM'));
     let output = '';
     const add = (chunk: Buffer): void => {
@@ -283,18 +317,34 @@ export class Cockpit {
     child.stderr.on('data', add);
     child.once('error', (error) => this.#finish(command, '', error, null));
     child.once('close', (code, signal) => {
-      const lines = output.trimEnd().split('\n').filter((line, index, all) => line !== '' || all.length > 1 || index > 0);
+      const lines = output
+        .trimEnd()
+        .split('\n')
+        .filter((line, index, all) => line !== '' || all.length > 1 || index > 0);
       const short = lines.length <= 1;
       if (argv[0] === 'server') this.#reloadServers();
-      if (code === 0) this.#finish(command, `${short ? (lines[0] ?? '') : ''}\u0000understudy ${argv.join(' ')}`, null, short ? null : lines);
-      else this.#finish(command, '', new Error(signal ? `ended by ${signal}` : (lines[0] ?? `exit code ${code}`)), short ? null : lines);
+      if (code === 0)
+        this.#finish(
+          command,
+          `${short ? (lines[0] ?? '') : ''}\u0000understudy ${argv.join(' ')}`,
+          null,
+          short ? null : lines,
+        );
+      else
+        this.#finish(
+          command,
+          '',
+          new Error(signal ? `ended by ${signal}` : (lines[0] ?? `exit code ${code}`)),
+          short ? null : lines,
+        );
     });
   }
 
   #reloadServers(): void {
     try {
       this.#setServers(this.#options.reload());
-      for (const session of this.#sessions.values()) if (this.#app.fleet.servers.find((one) => one.name === session.name)?.link.kind === 'off') session.start();
+      for (const session of this.#sessions.values())
+        if (this.#app.fleet.servers.find((one) => one.name === session.name)?.link.kind === 'off') session.start();
     } catch (error) {
       this.send({ kind: 'copied', how: troubleOf(error).text, text: null });
     }

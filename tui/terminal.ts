@@ -30,14 +30,20 @@ export function escapeHoldMs(env: NodeJS.ProcessEnv): number {
 /** Terminals that say they have few colours get their own palette; all others understand 256. */
 export function coloursOf(env: NodeJS.ProcessEnv): 16 | 256 {
   const term = env['TERM'] ?? '';
-  if (/256|direct|kitty|ghostty|alacritty|foot|wezterm|truecolor/i.test(`${term} ${env['COLORTERM'] ?? ''}`)) return 256;
+  if (/256|direct|kitty|ghostty|alacritty|foot|wezterm|truecolor/i.test(`${term} ${env['COLORTERM'] ?? ''}`))
+    return 256;
   return env['COLORTERM'] ? 256 : 16;
 }
 
 /** Why the cockpit cannot run here; null when it can. */
-export function terminalProblem(env: NodeJS.ProcessEnv, input: { isTTY?: boolean }, output: { isTTY?: boolean }): string | null {
+export function terminalProblem(
+  env: NodeJS.ProcessEnv,
+  input: { isTTY?: boolean },
+  output: { isTTY?: boolean },
+): string | null {
   if (!input.isTTY || !output.isTTY) return 'The cockpit needs a terminal; input or output is none.';
-  if (!env['TERM'] || env['TERM'] === 'dumb') return `The cockpit needs a terminal that can move its cursor; TERM is ${env['TERM'] || 'not set'}.`;
+  if (!env['TERM'] || env['TERM'] === 'dumb')
+    return `The cockpit needs a terminal that can move its cursor; TERM is ${env['TERM'] || 'not set'}.`;
   return null;
 }
 

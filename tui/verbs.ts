@@ -9,7 +9,12 @@ export function readVerbs(): Verb[] {
     for (const one of command.commands) {
       const name = prefix === '' ? one.name() : `${prefix} ${one.name()}`;
       if (one.commands.length > 0) walk(one, name);
-      else if (name !== 'demo' && name !== 'help') verbs.push({ name, args: one.registeredArguments.map((arg) => (arg.required ? `<${arg.name()}>` : `[${arg.name()}]`)).join(' '), why: one.description() });
+      else if (name !== 'demo' && name !== 'help')
+        verbs.push({
+          name,
+          args: one.registeredArguments.map((arg) => (arg.required ? `<${arg.name()}>` : `[${arg.name()}]`)).join(' '),
+          why: one.description(),
+        });
     }
   };
   walk(buildProgram(), '');

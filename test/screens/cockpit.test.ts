@@ -15,7 +15,10 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 /** Compares with test/golden; `UPDATE_GOLDEN=1` writes what is seen instead. */
 function golden(t: ExecutionContext, name: string, text: string): void {
   const file = join(ROOT, 'test/golden', `${name}.txt`);
-  const seen = `${text.split('\n').map((line) => line.trimEnd()).join('\n')}\n`;
+  const seen = `${text
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n')}\n`;
   if (process.env['UPDATE_GOLDEN'] === '1') {
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, seen);
@@ -24,13 +27,25 @@ function golden(t: ExecutionContext, name: string, text: string): void {
   t.is(seen, readFileSync(file, 'utf8'));
 }
 
-async function staged(t: ExecutionContext, options: StageOptions = {}): Promise<{ stage: Stage; alpha: FakeAgent; beta: FakeAgent }> {
+async function staged(
+  t: ExecutionContext,
+  options: StageOptions = {},
+): Promise<{ stage: Stage; alpha: FakeAgent; beta: FakeAgent }> {
   const { alpha, beta } = twoServers();
   const stage = new Stage({ agents: [alpha, beta], ...options });
   t.teardown(() => stage.end());
   stage.start();
-  await stage.until(() => stage.cockpit.app.fleet.servers.every((server) => server.link.kind === 'online' && server.log.entries.length > 0), 'both servers');
-  await stage.until(() => (stage.cockpit.app.fleet.servers[1]?.grants.size ?? 0) > 0 && (stage.cockpit.app.fleet.servers[0]?.connections.size ?? 0) === 3, 'their connections');
+  await stage.until(
+    () =>
+      stage.cockpit.app.fleet.servers.every((server) => server.link.kind === 'online' && server.log.entries.length > 0),
+    'both servers',
+  );
+  await stage.until(
+    () =>
+      (stage.cockpit.app.fleet.servers[1]?.grants.size ?? 0) > 0 &&
+      (stage.cockpit.app.fleet.servers[0]?.connections.size ?? 0) === 3,
+    'their connections',
+  );
   await stage.settle();
   return { stage, alpha, beta };
 }
@@ -78,7 +93,8 @@ test('RCN-23 RCN-34: a lost server turns grey with its age, keeps its figures, a
   const { stage, alpha } = await staged(t);
   const open = alpha.open.bind(alpha);
   let refuse = true;
-  alpha.open = () => (refuse ? Promise.reject(failure('UNREACHABLE', { address: 'alpha', reason: 'nobody answers' })) : open());
+  alpha.open = () =>
+    refuse ? Promise.reject(failure('UNREACHABLE', { address: 'alpha', reason: 'nobody answers' })) : open();
   alpha.cut();
   await stage.until(() => stage.cockpit.app.fleet.servers[0]?.link.kind !== 'online', 'the loss');
   stage.clock += 12_000;
@@ -116,7 +132,9 @@ test('MIR-05: s asks, names connection and consequence, shows the command, and s
   t.regex(stage.text(), /\$ understudy mirror start alpha:1 --checksum/);
   await stage.press('\r');
   await stage.until(() => stage.cockpit.idle, 'the answer');
-  t.deepEqual(alpha.asked, [{ method: 'mirror.start', params: { id: 1, options: { kind: 'difference', checksum: true } } }]);
+  t.deepEqual(alpha.asked, [
+    { method: 'mirror.start', params: { id: 1, options: { kind: 'difference', checksum: true } } },
+  ]);
   await stage.shows('Mirror started on connection alpha:1.');
   await stage.shows('$ understudy mirror start');
 });
@@ -134,7 +152,10 @@ for (const [key, method, ready] of [
     const { stage, alpha } = await staged(t);
     const item = makeConnection(1, 'documents', 'beta', {}, ready);
     alpha.put('connections', item);
-    await stage.until(() => stage.cockpit.app.fleet.servers[0]?.connections.get(item.key)?.statistics.lastFileTouched !== '', 'the state');
+    await stage.until(
+      () => stage.cockpit.app.fleet.servers[0]?.connections.get(item.key)?.statistics.lastFileTouched !== '',
+      'the state',
+    );
     await stage.settle();
     await stage.press(key, '\u001b');
     t.deepEqual(alpha.asked, []);
@@ -168,9 +189,19 @@ test('--read-only: every changing key is refused', async (t) => {
 
 test('CON-70: disconnecting begins at Cancel, ends the connection and takes the permission back', async (t) => {
   const { stage, alpha, beta } = await staged(t);
-  alpha.answers.set('connection.remove', () => ({ key: 'key-1-documents', targetKey: 'cd'.repeat(32), target: 'beta' }));
+  alpha.answers.set('connection.remove', () => ({
+    key: 'key-1-documents',
+    targetKey: 'cd'.repeat(32),
+    target: 'beta',
+  }));
   const show = (agent: FakeAgent, key: string): void => {
-    agent.answers.set('peer.show', () => ({ name: agent.name, key, listen: { host: '0.0.0.0', port: 1500 }, addresses: ['10.0.0.2'], peers: [] }));
+    agent.answers.set('peer.show', () => ({
+      name: agent.name,
+      key,
+      listen: { host: '0.0.0.0', port: 1500 },
+      addresses: ['10.0.0.2'],
+      peers: [],
+    }));
   };
   show(alpha, 'ab'.repeat(32));
   show(beta, 'cd'.repeat(32));
@@ -179,7 +210,10 @@ test('CON-70: disconnecting begins at Cancel, ends the connection and takes the 
   t.deepEqual(alpha.asked, []);
   await stage.press('D', '\t', '\r');
   await stage.shows('Connection alpha:1 ended.');
-  t.deepEqual(alpha.asked.map((one) => one.method), ['connection.remove', 'peer.show']);
+  t.deepEqual(
+    alpha.asked.map((one) => one.method),
+    ['connection.remove', 'peer.show'],
+  );
   t.deepEqual(beta.asked, [
     { method: 'peer.show', params: {} },
     { method: 'grant.remove', params: { connection: 'key-1-documents' } },
@@ -193,6 +227,7 @@ test('a failed action says what and what to do', async (t) => {
   });
   await stage.press('I', 'y');
   await stage.shows(/✗ Stop replication \(alpha\):/);
+  t.regex(stage.text(), /There is no connection/);
 });
 
 test('RCN-33: scrolling up pauses the messages, reaching the bottom resumes them', async (t) => {
@@ -227,7 +262,16 @@ test('RCN-32: clear empties the window only, Space pauses and resumes, o chooses
 test('RCN-31: lines that never came are a red entry', async (t) => {
   const { stage, alpha } = await staged(t);
   const last = alpha.log.at(-1)?.sequence ?? 0;
-  alpha.log.push({ sequence: last + 7, at: 0, set: null, connection: null, server: null, notice: notice('SET_DELETED', { set: 'x' }), count: 1, audit: null });
+  alpha.log.push({
+    sequence: last + 7,
+    at: 0,
+    set: null,
+    connection: null,
+    server: null,
+    notice: notice('SET_DELETED', { set: 'x' }),
+    count: 1,
+    audit: null,
+  });
   alpha.cut();
   await stage.shows('6 lines are missing here');
   t.regex(stage.text(), /✗ +6 lines are missing here/);
@@ -331,7 +375,17 @@ test('T7: nothing changed is nothing written; 20 changing rows stay below 2 kB p
   before = stage.output.bytes;
   for (let second = 1; second <= 5; second++) {
     stage.clock += 1_000;
-    for (let i = 1; i <= 20; i++) agent.put('connections', makeConnection(i, `set${i}`, 'beta', {}, { sentBytes: 73_400_320 + second * 1_000_000 * i, queuedReplicationBytes: second * 1000 * i }));
+    for (let i = 1; i <= 20; i++)
+      agent.put(
+        'connections',
+        makeConnection(
+          i,
+          `set${i}`,
+          'beta',
+          {},
+          { sentBytes: 73_400_320 + second * 1_000_000 * i, queuedReplicationBytes: second * 1000 * i },
+        ),
+      );
     stage.cockpit.send({ kind: 'tick', now: stage.clock });
     await stage.settle();
   }
@@ -376,7 +430,18 @@ test('elements of blessed do not pile up, whatever is opened and closed', async 
 
 test('T20: names full of escapes, directions, marks and markup reach no terminal', async (t) => {
   const { stage, alpha } = await staged(t);
-  const evil = ['\u001b[2J\u001b]0;owned\u0007', '{red-fg}{/}', '\u009b31m', 'a\u202egnp.exe', '👩‍👩‍👧', 'e' + '\u0301'.repeat(200), 'line\nbreak\rback', '\ud800', '文件夹', '\u0000'];
+  const evil = [
+    '\u001b[2J\u001b]0;owned\u0007',
+    '{red-fg}{/}',
+    '\u009b31m',
+    'a\u202egnp.exe',
+    '👩‍👩‍👧',
+    'e' + '\u0301'.repeat(200),
+    'line\nbreak\rback',
+    '\ud800',
+    '文件夹',
+    '\u0000',
+  ];
   evil.forEach((name, i) => {
     const item = makeConnection(10 + i, `x${i}`, 'beta', {}, { replicationSet: name, lastFileTouched: name });
     alpha.put('connections', item);
@@ -388,6 +453,10 @@ test('T20: names full of escapes, directions, marks and markup reach no terminal
   t.false(sent.includes('owned\u0007'));
   t.false(/\u009b|\u202e|\u200d/.test(sent));
   // Each row keeps its columns: the table's edge is straight.
-  const edge = stage.text().split('\n').slice(2, 11).map((line) => [...line].findIndex((char) => char === '│'));
+  const edge = stage
+    .text()
+    .split('\n')
+    .slice(2, 11)
+    .map((line) => [...line].findIndex((char) => char === '│'));
   t.deepEqual(new Set(edge), new Set([22]));
 });

@@ -4,7 +4,16 @@ import { decode, encode } from '../../protocol/codec.js';
 import { type Code, failure, notice, type ParamsOf } from '../../protocol/errors.js';
 import { encodeFrame, FrameDecoder } from '../../protocol/frame.js';
 import type { Access } from '../../protocol/schema.js';
-import { type ConnectionItem, type Grant, type LogLine, METHODS, type Notice, type ServerStatus, type SetItem, TOPICS } from '../../protocol/messages/index.js';
+import {
+  type ConnectionItem,
+  type Grant,
+  type LogLine,
+  METHODS,
+  type Notice,
+  type ServerStatus,
+  type SetItem,
+  TOPICS,
+} from '../../protocol/messages/index.js';
 import { MAGIC, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN } from '../../protocol/version.js';
 
 /** Two ends of one stream in memory. */
@@ -101,7 +110,10 @@ export class FakeAgent {
     this.#subscribers.clear();
   }
 
-  put(topic: 'connections' | 'sets' | 'server' | 'grants', item: ConnectionItem | SetItem | ServerStatus | Grant): void {
+  put(
+    topic: 'connections' | 'sets' | 'server' | 'grants',
+    item: ConnectionItem | SetItem | ServerStatus | Grant,
+  ): void {
     if (topic === 'connections') this.connections.set((item as ConnectionItem).key, item as ConnectionItem);
     if (topic === 'sets') this.sets.set((item as SetItem).name, item as SetItem);
     if (topic === 'grants') this.grants.set((item as Grant).connection, item as Grant);
@@ -115,14 +127,25 @@ export class FakeAgent {
   }
 
   write<C extends Code>(code: C, params: ParamsOf<C>, more: Partial<LogLine> = {}): LogLine {
-    const line: LogLine = { sequence: (this.log.at(-1)?.sequence ?? 0) + 1, at: AT + this.log.length * 1000, set: null, connection: null, server: null, notice: notice(code, params), count: 1, audit: null, ...more };
+    const line: LogLine = {
+      sequence: (this.log.at(-1)?.sequence ?? 0) + 1,
+      at: AT + this.log.length * 1000,
+      set: null,
+      connection: null,
+      server: null,
+      notice: notice(code, params),
+      count: 1,
+      audit: null,
+      ...more,
+    };
     this.log.push(line);
     this.#tell('log', { put: line });
     return line;
   }
 
   #tell(topic: string, what: { put: unknown } | { remove: string }): void {
-    for (const one of this.#subscribers) if (one.topic === topic) one.send({ kind: 'delta', id: one.id, number: ++one.number, ...what });
+    for (const one of this.#subscribers)
+      if (one.topic === topic) one.send({ kind: 'delta', id: one.id, number: ++one.number, ...what });
   }
 
   #serve(end: Duplex): void {
@@ -131,7 +154,11 @@ export class FakeAgent {
       if (!end.destroyed) end.write(encodeFrame(encode(value)));
     };
     end.write(MAGIC);
-    send({ versions: { min: PROTOCOL_VERSION_MIN, max: PROTOCOL_VERSION }, capabilities: ['cancel', 'subscribe'], software: '0.1.0' });
+    send({
+      versions: { min: PROTOCOL_VERSION_MIN, max: PROTOCOL_VERSION },
+      capabilities: ['cancel', 'subscribe'],
+      software: '0.1.0',
+    });
     let first = true;
     end.on('data', (bytes: Buffer) => {
       for (const payload of decoder.push(bytes)) {
@@ -142,7 +169,9 @@ export class FakeAgent {
         }
         if (message.kind === 'request') this.#answer(message, send);
         else if (message.kind === 'subscribe') this.#subscribe(message, send);
-        else if (message.kind === 'cancel') for (const one of this.#subscribers) if (one.id === message.id && one.send === send) this.#subscribers.delete(one);
+        else if (message.kind === 'cancel')
+          for (const one of this.#subscribers)
+            if (one.id === message.id && one.send === send) this.#subscribers.delete(one);
       }
     });
   }
@@ -150,7 +179,18 @@ export class FakeAgent {
   #answer(message: { id: number; method: string; params: unknown }, send: (value: unknown) => void): void {
     const { id, method, params } = message;
     if (method === 'server.hello') {
-      send({ kind: 'response', id, result: { name: this.name, version: '0.1.0', protocol: 1, access: this.access, user: 'operator', capabilities: [] } });
+      send({
+        kind: 'response',
+        id,
+        result: {
+          name: this.name,
+          version: '0.1.0',
+          protocol: 1,
+          access: this.access,
+          user: 'operator',
+          capabilities: [],
+        },
+      });
       return;
     }
     this.asked.push({ method, params });
@@ -161,7 +201,8 @@ export class FakeAgent {
       METHODS.get(method)?.result.parse(result);
       send({ kind: 'response', id, result });
     } catch (error) {
-      const said: Notice = (error as { notice?: Notice }).notice ?? failure('INTERNAL', { detail: String(error) }).notice;
+      const said: Notice =
+        (error as { notice?: Notice }).notice ?? failure('INTERNAL', { detail: String(error) }).notice;
       send({ kind: 'response', id, error: said });
     }
   }
@@ -169,7 +210,15 @@ export class FakeAgent {
   #subscribe(message: { id: number; topic: string }, send: (value: unknown) => void): void {
     const { id, topic } = message;
     const items: Iterable<unknown> =
-      topic === 'sets' ? this.sets.values() : topic === 'connections' ? this.connections.values() : topic === 'grants' ? this.grants.values() : topic === 'log' ? this.log.slice(-1000) : [this.status];
+      topic === 'sets'
+        ? this.sets.values()
+        : topic === 'connections'
+          ? this.connections.values()
+          : topic === 'grants'
+            ? this.grants.values()
+            : topic === 'log'
+              ? this.log.slice(-1000)
+              : [this.status];
     for (const item of items) {
       TOPICS.get(topic)?.item.parse(item);
       send({ kind: 'snapshot', id, item });
@@ -199,7 +248,13 @@ export function makeSet(name: string, more: Partial<SetItem> = {}): SetItem {
   };
 }
 
-export function makeConnection(id: number, set: string, target: string, more: Partial<ConnectionItem> = {}, statistics: Partial<ConnectionItem['statistics']> = {}): ConnectionItem {
+export function makeConnection(
+  id: number,
+  set: string,
+  target: string,
+  more: Partial<ConnectionItem> = {},
+  statistics: Partial<ConnectionItem['statistics']> = {},
+): ConnectionItem {
   return {
     id,
     key: `key-${id}-${set}`,

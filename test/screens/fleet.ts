@@ -10,14 +10,42 @@ export function twoServers(): { alpha: FakeAgent; beta: FakeAgent } {
     alpha.connections.set(item.key, item);
   };
   add(makeConnection(1, 'documents', 'beta'));
-  add(makeConnection(2, 'mail', 'beta', { latencyMs: 1_840, mirrorFilesDone: 421, mirrorFilesTotal: 1_200 }, { targetDataState: 'Mirroring', mirrorStatus: 'Mirroring', mirrorPercent: 35, remainingMirrorBytes: 33_000_000, sentBytes: 19_000_000, sentMirrorBytes: 19_000_000, queuedOps: 211 }));
+  add(
+    makeConnection(
+      2,
+      'mail',
+      'beta',
+      { latencyMs: 1_840, mirrorFilesDone: 421, mirrorFilesTotal: 1_200 },
+      {
+        targetDataState: 'Mirroring',
+        mirrorStatus: 'Mirroring',
+        mirrorPercent: 35,
+        remainingMirrorBytes: 33_000_000,
+        sentBytes: 19_000_000,
+        sentMirrorBytes: 19_000_000,
+        queuedOps: 211,
+      },
+    ),
+  );
   add(
     makeConnection(
       3,
       'postgres',
       'beta',
-      { severity: 'warning', problem: notice('SOURCE_LOST', { set: 'postgres', why: 'the queue of the kernel was full' }), latencyMs: -1, quietMs: -1, phase: 'waiting' },
-      { targetDataState: 'Mirror Required', targetStatus: 'Unknown', transmitMode: 'Error', replicationStatus: 'Pending', connectedSince: null },
+      {
+        severity: 'warning',
+        problem: notice('SOURCE_LOST', { set: 'postgres', why: 'the queue of the kernel was full' }),
+        latencyMs: -1,
+        quietMs: -1,
+        phase: 'waiting',
+      },
+      {
+        targetDataState: 'Mirror Required',
+        targetStatus: 'Unknown',
+        transmitMode: 'Error',
+        replicationStatus: 'Pending',
+        connectedSince: null,
+      },
     ),
   );
   beta.grants.set('key-1-documents', {
@@ -40,9 +68,21 @@ export function twoServers(): { alpha: FakeAgent; beta: FakeAgent } {
     lastFileTouched: '/replica/documents/reports/2026/november.ods',
   });
   alpha.write('AGENT_STARTED', { version: '0.1.0', sets: 3, connections: 3, listen: '0.0.0.0:1500' });
-  alpha.write('SOURCE_READY', { set: 'documents', capture: 'fanotify', files: 1200, bytes: 52_000_000, ms: 14 }, { set: 'documents' });
-  alpha.write('SOURCE_READY', { set: 'mail', capture: 'fanotify', files: 1200, bytes: 52_000_000, ms: 17 }, { set: 'mail' });
-  alpha.write('SOURCE_LOST', { set: 'postgres', why: 'the queue of the kernel was full' }, { set: 'postgres', connection: 3 });
+  alpha.write(
+    'SOURCE_READY',
+    { set: 'documents', capture: 'fanotify', files: 1200, bytes: 52_000_000, ms: 14 },
+    { set: 'documents' },
+  );
+  alpha.write(
+    'SOURCE_READY',
+    { set: 'mail', capture: 'fanotify', files: 1200, bytes: 52_000_000, ms: 17 },
+    { set: 'mail' },
+  );
+  alpha.write(
+    'SOURCE_LOST',
+    { set: 'postgres', why: 'the queue of the kernel was full' },
+    { set: 'postgres', connection: 3 },
+  );
   beta.write('AGENT_STARTED', { version: '0.1.0', sets: 0, connections: 0, listen: '0.0.0.0:1500' });
   return { alpha, beta };
 }

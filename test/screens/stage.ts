@@ -57,7 +57,10 @@ export class Stage {
     this.output = new Output(this.term, width, height);
     const theme = loadTheme(options.theme ?? 'dark', 256);
     this.screen = new Screen({ output: this.output, theme, ascii, mouse: true });
-    const entries: ServerEntry[] = agents.map((agent) => ({ name: agent.name, address: `unix:/run/${agent.name}.sock` }));
+    const entries: ServerEntry[] = agents.map((agent) => ({
+      name: agent.name,
+      address: `unix:/run/${agent.name}.sock`,
+    }));
     this.cockpit = new Cockpit({
       screen: this.screen,
       theme,
@@ -119,7 +122,10 @@ export class Stage {
   }
 
   async shows(text: string | RegExp): Promise<void> {
-    await this.until(() => (typeof text === 'string' ? this.text().includes(text) : text.test(this.text())), `"${text}" on the screen`);
+    await this.until(
+      () => (typeof text === 'string' ? this.text().includes(text) : text.test(this.text())),
+      `"${text}" on the screen`,
+    );
   }
 
   async press(...keys: string[]): Promise<void> {

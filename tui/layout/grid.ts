@@ -95,23 +95,16 @@ export class Grid {
     const spot = this.#spots[y * this.width + x];
     if (!spot) return;
     // Overwriting half of a wide character leaves no half behind.
+    const next = x + 1 < this.width ? this.#spots[y * this.width + x + 1] : undefined;
+    if (spot.text !== '' && next?.text === '') next.text = ' ';
     if (spot.text === '' && text !== '') {
       const left = x > 0 ? this.#spots[y * this.width + x - 1] : undefined;
-      if (left && left.text !== '' && this.#wide(x - 1, y)) left.text = ' ';
-    }
-    if (text !== '' && x + 1 < this.width) {
-      const right = this.#spots[y * this.width + x + 1];
-      if (right && right.text === '' && spot.text !== text) right.text = ' ';
+      if (left) left.text = ' ';
     }
     spot.text = text;
     spot.role = part.role;
     spot.bold = part.bold ?? false;
     spot.underline = part.underline ?? false;
-  }
-
-  #wide(x: number, y: number): boolean {
-    const next = x + 1 < this.width ? this.#spots[y * this.width + x + 1] : undefined;
-    return next?.text === '';
   }
 }
 

@@ -36,8 +36,21 @@ export function arrange(width: number, height: number, zoomed: Pane | null): Lay
     panes: {
       // The tree runs down beside table and charts, so that many servers find room.
       tree: narrow ? null : { x: 0, y: body.y, width: treeWidth, height: topHeight + chartHeight },
-      table: { x: narrow ? 0 : treeWidth + 1, y: body.y, width: narrow ? width : width - treeWidth - 1, height: topHeight },
-      charts: chartHeight === 0 ? null : { x: narrow ? 0 : treeWidth + 1, y: body.y + topHeight, width: narrow ? width : width - treeWidth - 1, height: chartHeight },
+      table: {
+        x: narrow ? 0 : treeWidth + 1,
+        y: body.y,
+        width: narrow ? width : width - treeWidth - 1,
+        height: topHeight,
+      },
+      charts:
+        chartHeight === 0
+          ? null
+          : {
+              x: narrow ? 0 : treeWidth + 1,
+              y: body.y + topHeight,
+              width: narrow ? width : width - treeWidth - 1,
+              height: chartHeight,
+            },
       log: logHeight === 0 ? null : { x: 0, y: body.y + topHeight + chartHeight, width, height: logHeight },
     },
     action,

@@ -91,7 +91,7 @@ export function cut(text: string, columns: number, keep: 'start' | 'end' = 'star
 }
 
 /** Exactly `columns` columns, cut or padded. */
-export function fit(
+export function fitTo(
   text: string,
   columns: number,
   align: 'left' | 'right' = 'left',

@@ -51,10 +51,16 @@ const SIMPLE = {
   transmit_resume: [TransmitResume, 'Transmission resumed'],
 } as const;
 
-export async function carryOut(action: Action, serverName: string, servers: readonly Reachable[], signal: AbortSignal): Promise<Outcome> {
+export async function carryOut(
+  action: Action,
+  serverName: string,
+  servers: readonly Reachable[],
+  signal: AbortSignal,
+): Promise<Outcome> {
   const clientOf = (name: string): Client => {
     const found = servers.find((server) => server.name === name)?.client;
-    if (!found) throw new LinkError('LINK_LOST', `${name} is not connected.`, 'Log on to it, then try again.', 'after_fix');
+    if (!found)
+      throw new LinkError('LINK_LOST', `${name} is not connected.`, 'Log on to it, then try again.', 'after_fix');
     return found;
   };
   const client = clientOf(serverName);
@@ -63,7 +69,11 @@ export async function carryOut(action: Action, serverName: string, servers: read
   switch (action.kind) {
     case 'mirror_start': {
       const { id, mirror, checksum, newer } = action;
-      await client.request(MirrorStart, { id, options: { kind: mirror, ...(checksum ? { checksum } : {}), ...(newer ? { newer } : {}) } }, options);
+      await client.request(
+        MirrorStart,
+        { id, options: { kind: mirror, ...(checksum ? { checksum } : {}), ...(newer ? { newer } : {}) } },
+        options,
+      );
       return said(`Mirror started on connection ${serverName}:${id}.`);
     }
     case 'mirror_stop':
@@ -78,7 +88,11 @@ export async function carryOut(action: Action, serverName: string, servers: read
       return said(`${done} on connection ${serverName}:${action.id}.`);
     }
     case 'verify': {
-      const found = await client.request(Verify, { id: action.id, checksum: action.checksum, remirror: action.remirror }, { signal, timeoutMs: VERIFY_MS });
+      const found = await client.request(
+        Verify,
+        { id: action.id, checksum: action.checksum, remirror: action.remirror },
+        { signal, timeoutMs: VERIFY_MS },
+      );
       const differing = found.different + found.missing + found.orphans;
       const lines = [
         `Connection ${serverName}:${action.id}`,
@@ -90,7 +104,12 @@ export async function carryOut(action: Action, serverName: string, servers: read
         ...(found.paths.length > 0 ? ['', ...found.paths] : []),
         ...(found.omitted > 0 ? [`... and ${found.omitted} more`] : []),
       ];
-      return said(differing === 0 ? `Verified: ${found.files} files, no difference.` : `Verified: ${found.different} different, ${found.missing} missing, ${found.orphans} orphans.`, lines);
+      return said(
+        differing === 0
+          ? `Verified: ${found.files} files, no difference.`
+          : `Verified: ${found.different} different, ${found.missing} missing, ${found.orphans} orphans.`,
+        lines,
+      );
     }
     case 'disconnect': {
       const removed = await client.request(ConnectionRemove, { id: action.id }, options);
@@ -100,7 +119,9 @@ export async function carryOut(action: Action, serverName: string, servers: read
     }
     case 'set_continue': {
       await client.request(SetContinue, { name: action.set, acceptDeletes: action.acceptDeletes }, options);
-      return said(`Set ${action.set} goes on; ${action.acceptDeletes ? 'what is gone here is deleted on the targets' : 'the targets keep what is gone here'}.`);
+      return said(
+        `Set ${action.set} goes on; ${action.acceptDeletes ? 'what is gone here is deleted on the targets' : 'the targets keep what is gone here'}.`,
+      );
     }
     case 'target_pause': {
       const { connections } = await client.request(ServerPauseTarget, {}, options);
@@ -113,7 +134,11 @@ export async function carryOut(action: Action, serverName: string, servers: read
     case 'connect': {
       const source = servers.find((server) => server.name === serverName);
       const target = servers.find((server) => server.name === action.target);
-      if (!source || !target) throw failure('SERVER_UNKNOWN', { name: action.target, known: servers.map((server) => server.name).join(', ') });
+      if (!source || !target)
+        throw failure('SERVER_UNKNOWN', {
+          name: action.target,
+          known: servers.map((server) => server.name).join(', '),
+        });
       const mapping: MappingWish =
         action.mapping === 'one_to_one'
           ? { kind: 'one_to_one' }
@@ -131,13 +156,20 @@ export async function carryOut(action: Action, serverName: string, servers: read
         mirror: { kind: action.mirror },
         replication: action.replication,
       });
-      return said(`Connected ${serverName}:${action.set} to ${action.target} as connection ${made.id}, through ${made.route}.`);
+      return said(
+        `Connected ${serverName}:${action.set} to ${action.target} as connection ${made.id}, through ${made.route}.`,
+      );
     }
   }
 }
 
 /** Takes the permission back on the target, where this console reaches it. */
-async function takeBack(key: string, targetKey: string, servers: readonly Reachable[], signal: AbortSignal): Promise<boolean> {
+async function takeBack(
+  key: string,
+  targetKey: string,
+  servers: readonly Reachable[],
+  signal: AbortSignal,
+): Promise<boolean> {
   for (const { client } of servers) {
     if (client?.hello.access !== 'administrator') continue;
     try {

@@ -41,7 +41,8 @@ const BATCH_MAX = 2_000;
 
 export function troubleOf(error: unknown): Trouble {
   if (error instanceof LinkError) return { code: error.code, text: error.message, remedy: error.remedy };
-  if (error instanceof Failure) return { code: error.code, text: noticeText(error.notice), remedy: noticeRemedy(error.notice) };
+  if (error instanceof Failure)
+    return { code: error.code, text: noticeText(error.notice), remedy: noticeRemedy(error.notice) };
   return { code: 'INTERNAL', text: error instanceof Error ? error.message : String(error), remedy: '' };
 }
 
@@ -110,7 +111,10 @@ export class Session {
     this.#fact({ kind: 'link', state: { kind: 'connecting', attempt: this.#attempt } });
     this.#flush();
     try {
-      const transport: TransportOptions = { signal: abort.signal, ...(this.#options.prompts ? { prompts: this.#options.prompts } : {}) };
+      const transport: TransportOptions = {
+        signal: abort.signal,
+        ...(this.#options.prompts ? { prompts: this.#options.prompts } : {}),
+      };
       const open = this.#options.open ?? ((given) => openTransport(parseAddress(this.#options.address), given));
       const stream = await open(transport);
       if (abort.signal.aborted) {
@@ -134,7 +138,12 @@ export class Session {
         if (this.#client !== client) return;
         this.#client = null;
         this.#endPulse();
-        if (this.#wanted) this.#lost(roadError ?? error ?? new LinkError('LINK_LOST', 'The link ended.', 'It is tried again by itself.', 'backoff'));
+        if (this.#wanted)
+          this.#lost(
+            roadError ??
+              error ??
+              new LinkError('LINK_LOST', 'The link ended.', 'It is tried again by itself.', 'backoff'),
+          );
       });
       this.#online(client);
     } catch (error) {
@@ -154,37 +163,58 @@ export class Session {
   }
 
   #subscribe(client: Client): void {
-    client.subscribe(ServerTopic, {}, {
-      synced: (items) => {
-        for (const status of items.values()) this.#fact({ kind: 'status', status });
+    client.subscribe(
+      ServerTopic,
+      {},
+      {
+        synced: (items) => {
+          for (const status of items.values()) this.#fact({ kind: 'status', status });
+        },
+        put: (status) => this.#fact({ kind: 'status', status }),
       },
-      put: (status) => this.#fact({ kind: 'status', status }),
-    });
-    client.subscribe(SetTopic, {}, {
-      synced: (items) => this.#fact({ kind: 'sets', all: [...items.values()] }),
-      put: (item) => this.#fact({ kind: 'set', item }),
-      remove: (key) => this.#fact({ kind: 'set_gone', key }),
-    });
-    client.subscribe(ConnectionTopic, {}, {
-      synced: (items) => this.#fact({ kind: 'connections', all: [...items.values()] }),
-      put: (item) => this.#fact({ kind: 'connection', item }),
-      remove: (key) => this.#fact({ kind: 'connection_gone', key }),
-    });
-    client.subscribe(GrantTopic, {}, {
-      synced: (items) => this.#fact({ kind: 'grants', all: [...items.values()] }),
-      put: (item) => this.#fact({ kind: 'grant', item }),
-      remove: (key) => this.#fact({ kind: 'grant_gone', key }),
-    });
-    client.subscribe(LogTopic, {}, {
-      synced: (items) => this.#fact({ kind: 'log', lines: [...items.values()], snapshot: true }),
-      put: (line) => this.#line(line),
-    });
+    );
+    client.subscribe(
+      SetTopic,
+      {},
+      {
+        synced: (items) => this.#fact({ kind: 'sets', all: [...items.values()] }),
+        put: (item) => this.#fact({ kind: 'set', item }),
+        remove: (key) => this.#fact({ kind: 'set_gone', key }),
+      },
+    );
+    client.subscribe(
+      ConnectionTopic,
+      {},
+      {
+        synced: (items) => this.#fact({ kind: 'connections', all: [...items.values()] }),
+        put: (item) => this.#fact({ kind: 'connection', item }),
+        remove: (key) => this.#fact({ kind: 'connection_gone', key }),
+      },
+    );
+    client.subscribe(
+      GrantTopic,
+      {},
+      {
+        synced: (items) => this.#fact({ kind: 'grants', all: [...items.values()] }),
+        put: (item) => this.#fact({ kind: 'grant', item }),
+        remove: (key) => this.#fact({ kind: 'grant_gone', key }),
+      },
+    );
+    client.subscribe(
+      LogTopic,
+      {},
+      {
+        synced: (items) => this.#fact({ kind: 'log', lines: [...items.values()], snapshot: true }),
+        put: (line) => this.#line(line),
+      },
+    );
   }
 
   /** Lines of a storm join the batch's last fact instead of being one each. */
   #line(line: LogLine): void {
     const last = this.#batch.at(-1);
-    if (last?.kind === 'log' && !last.snapshot && last.lines.length < BATCH_MAX) this.#batch[this.#batch.length - 1] = { ...last, lines: [...last.lines, line] };
+    if (last?.kind === 'log' && !last.snapshot && last.lines.length < BATCH_MAX)
+      this.#batch[this.#batch.length - 1] = { ...last, lines: [...last.lines, line] };
     else this.#fact({ kind: 'log', lines: [line], snapshot: false });
   }
 
@@ -225,7 +255,15 @@ export class Session {
               this.#client = null;
               client.close();
               this.#endPulse();
-              if (this.#wanted) this.#lost(new LinkError('LINK_LOST', `${this.#options.name} stopped answering.`, 'It is tried again by itself.', 'backoff'));
+              if (this.#wanted)
+                this.#lost(
+                  new LinkError(
+                    'LINK_LOST',
+                    `${this.#options.name} stopped answering.`,
+                    'It is tried again by itself.',
+                    'backoff',
+                  ),
+                );
             }
           },
         );

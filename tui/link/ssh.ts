@@ -32,7 +32,9 @@ const JUMPS_MAX = 8;
 const BEYOND = /no matching|unsupported|not support/i;
 
 export function ownKnownHostsDefault(): string {
-  const base = process.env['UNDERSTUDY_CONFIG_DIR'] || join(process.env['XDG_CONFIG_HOME'] || join(homedir(), '.config'), 'understudy');
+  const base =
+    process.env['UNDERSTUDY_CONFIG_DIR'] ||
+    join(process.env['XDG_CONFIG_HOME'] || join(homedir(), '.config'), 'understudy');
   return join(base, 'known_hosts');
 }
 

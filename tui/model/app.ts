@@ -18,7 +18,13 @@ export interface Note {
 
 /** Everything a person can have done to a server; `tui/link/actions.ts` does it. */
 export type Action =
-  | { readonly kind: 'mirror_start'; readonly id: number; readonly mirror: 'full' | 'difference'; readonly checksum: boolean; readonly newer: boolean }
+  | {
+      readonly kind: 'mirror_start';
+      readonly id: number;
+      readonly mirror: 'full' | 'difference';
+      readonly checksum: boolean;
+      readonly newer: boolean;
+    }
   | { readonly kind: 'mirror_stop' | 'mirror_pause' | 'mirror_resume'; readonly id: number }
   | { readonly kind: 'replication_start' | 'replication_stop'; readonly id: number }
   | { readonly kind: 'transmit_pause' | 'transmit_resume'; readonly id: number }
@@ -75,7 +81,13 @@ export type Overlay =
   | Dialog
   | { readonly kind: 'help'; readonly top: number; readonly filter: LineEdit; readonly typing: boolean }
   | { readonly kind: 'detail'; readonly server: string; readonly key: string; readonly top: number }
-  | { readonly kind: 'text'; readonly title: string; readonly lines: readonly string[]; readonly top: number; readonly running: boolean }
+  | {
+      readonly kind: 'text';
+      readonly title: string;
+      readonly lines: readonly string[];
+      readonly top: number;
+      readonly running: boolean;
+    }
   | { readonly kind: 'menu'; readonly selected: number }
   | { readonly kind: 'copy'; readonly selected: number }
   | { readonly kind: 'palette'; readonly edit: LineEdit; readonly history: number; readonly chosen: number };
@@ -90,7 +102,13 @@ export type Question =
       readonly fingerprint: string;
       readonly otherTypes: readonly string[];
     }
-  | { readonly kind: 'secret'; readonly server: string; readonly prompt: string; readonly echo: boolean; readonly attempt: number };
+  | {
+      readonly kind: 'secret';
+      readonly server: string;
+      readonly prompt: string;
+      readonly echo: boolean;
+      readonly attempt: number;
+    };
 
 /** A question of a link to the person; the oldest is shown, on top of everything. */
 export interface Asked {
@@ -155,13 +173,26 @@ export type Msg =
   | { readonly kind: 'servers'; readonly servers: readonly { readonly name: string; readonly address: string }[] }
   | { readonly kind: 'question'; readonly id: number; readonly question: Question }
   | { readonly kind: 'question_withdrawn'; readonly id: number }
-  | { readonly kind: 'finished'; readonly command: number; readonly text: string; readonly trouble: Trouble | null; readonly lines: readonly string[] | null }
+  | {
+      readonly kind: 'finished';
+      readonly command: number;
+      readonly text: string;
+      readonly trouble: Trouble | null;
+      readonly lines: readonly string[] | null;
+    }
   | { readonly kind: 'copied'; readonly how: string; readonly text: string | null }
   | { readonly kind: 'verbs'; readonly verbs: readonly Verb[] }
   | { readonly kind: 'themed'; readonly theme: string; readonly error: string | null };
 
 export type Command =
-  | { readonly kind: 'act'; readonly command: number; readonly server: string; readonly action: Action; readonly label: string; readonly cli: string }
+  | {
+      readonly kind: 'act';
+      readonly command: number;
+      readonly server: string;
+      readonly action: Action;
+      readonly label: string;
+      readonly cli: string;
+    }
   | { readonly kind: 'cli'; readonly command: number; readonly argv: readonly string[]; readonly label: string }
   | { readonly kind: 'log_on'; readonly server: string }
   | { readonly kind: 'log_off'; readonly server: string }

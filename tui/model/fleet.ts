@@ -146,7 +146,10 @@ export function applyFacts(fleet: Fleet, name: string, facts: readonly LinkFact[
           grants.delete(fact.key);
           break;
         case 'log':
-          server = { ...server, log: addLines(restarted(server.log, fact) ? startAgain(server.log) : server.log, fact.lines) };
+          server = {
+            ...server,
+            log: addLines(restarted(server.log, fact) ? startAgain(server.log) : server.log, fact.lines),
+          };
           break;
       }
     }
@@ -170,29 +173,64 @@ export function isStale(server: Server): boolean {
   return server.link.kind !== 'online';
 }
 
-/** How a server is, its sets and connections included (RCN-23). */
-export function serverSeverity(server: Server): Severity {
-  if (server.link.kind === 'lost' || server.link.kind === 'refused') return 'alert';
-  if (server.link.kind === 'off') return 'ok';
-  if (server.link.kind === 'connecting') return server.link.attempt > 1 ? 'alert' : 'notice';
+interface RollUp {
+  readonly severity: Severity;
+  readonly problems: number;
+  /** Worst of each set's connections, by name of the set. */
+  readonly ofSets: ReadonlyMap<string, Severity>;
+}
+
+/** A server never changes, it is replaced: what follows from it is worked out once, however many connections it has. */
+const rolledUp = new WeakMap<Server, RollUp>();
+
+function rollUp(server: Server): RollUp {
+  const known = rolledUp.get(server);
+  if (known) return known;
+  const made = workOut(server);
+  rolledUp.set(server, made);
+  return made;
+}
+
+function workOut(server: Server): RollUp {
   const parts: Severity[] = [];
+  const ofSets = new Map<string, Severity>();
+  let problems = 0;
   if (server.hello?.access === 'none') parts.push('warn');
   if (server.status) parts.push(ofNotice(server.status.severity));
-  for (const set of server.sets.values()) parts.push(ofSet(set));
-  for (const connection of server.connections.values()) parts.push(ofConnection(connection));
-  return worst(parts);
+  for (const set of server.sets.values()) {
+    const own = ofSet(set);
+    parts.push(own);
+    if (rank(own) >= rank('warn')) problems++;
+  }
+  for (const connection of server.connections.values()) {
+    const own = ofConnection(connection);
+    parts.push(own);
+    if (rank(own) >= rank('warn')) problems++;
+    ofSets.set(connection.set, worst([own, ofSets.get(connection.set) ?? 'ok']));
+  }
+  return { severity: worst(parts), problems, ofSets };
+}
+
+/** How a server is, its sets and connections included (RCN-23). */
+export function serverSeverity(server: Server): Severity {
+  switch (server.link.kind) {
+    case 'lost':
+    case 'refused':
+      return 'alert';
+    case 'off':
+      return 'ok';
+    case 'connecting':
+      return server.link.attempt > 1 ? 'alert' : 'notice';
+    case 'online':
+      return rollUp(server).severity;
+  }
 }
 
 export function setSeverity(server: Server, set: SetItem): Severity {
-  const parts = [ofSet(set)];
-  for (const connection of server.connections.values()) if (connection.set === set.name) parts.push(ofConnection(connection));
-  return worst(parts);
+  return worst([ofSet(set), rollUp(server).ofSets.get(set.name) ?? 'ok']);
 }
 
-/** How many things below need a person, for "2 problems". */
+/** How many things need a person, for "2 problems": the link itself, sets, connections. */
 export function problemCount(server: Server): number {
-  let count = rank(serverSeverity(server)) >= rank('warn') && isStale(server) ? 1 : 0;
-  for (const set of server.sets.values()) if (rank(ofSet(set)) >= rank('warn')) count++;
-  for (const connection of server.connections.values()) if (rank(ofConnection(connection)) >= rank('warn')) count++;
-  return count;
+  return rollUp(server).problems + (isStale(server) && serverSeverity(server) === 'alert' ? 1 : 0);
 }

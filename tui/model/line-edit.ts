@@ -18,7 +18,6 @@ export const lineText = (edit: LineEdit): string => edit.parts.join('');
 
 export function insert(edit: LineEdit, text: string): LineEdit {
   // A paste is text: what would move to another line or worse is dropped.
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is removed
   const safe = text.replace(/[\0-\x1f\x7f-\x9f]/g, ' ');
   const room = LINE_LENGTH_MAX - edit.parts.length;
   const added = graphemes(safe).slice(0, Math.max(0, room));

@@ -35,7 +35,8 @@ export function addLines(ring: LogRing, lines: readonly LogLine[]): LogRing {
       continue;
     }
     // The first line ever seen may have any number: older ones are in the file, none is missing from the window.
-    if (last > 0 && line.sequence > last + 1) entries.push({ kind: 'missing', count: line.sequence - last - 1, before: line.sequence });
+    if (last > 0 && line.sequence > last + 1)
+      entries.push({ kind: 'missing', count: line.sequence - last - 1, before: line.sequence });
     entries.push({ kind: 'line', line });
     last = line.sequence;
   }

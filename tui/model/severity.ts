@@ -29,7 +29,8 @@ export function ofConnection(item: ConnectionItem): Severity {
   const told = ofNotice(item.severity);
   if (told !== 'ok') return told;
   const s = item.statistics;
-  if (s.transmitMode === 'Error' || s.targetDataState === 'Mirror Required' || s.targetDataState === 'Restore required') return 'warn';
+  if (s.transmitMode === 'Error' || s.targetDataState === 'Mirror Required' || s.targetDataState === 'Restore required')
+    return 'warn';
   if (item.quarantined > 0) return 'warn';
   return s.targetDataState === 'OK' ? 'ok' : 'notice';
 }

@@ -67,7 +67,10 @@ const squeeze = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]/
 
 function columnFor<R>(columns: readonly Column<R>[], name: string): Column<R> | undefined {
   const wanted = squeeze(name);
-  return columns.find((column) => squeeze(column.label) === wanted) ?? columns.find((column) => squeeze(column.label).includes(wanted));
+  return (
+    columns.find((column) => squeeze(column.label) === wanted) ??
+    columns.find((column) => squeeze(column.label).includes(wanted))
+  );
 }
 
 function wordHolds<R>(def: TableDef<R>, row: R, word: FilterWord): boolean {
@@ -82,7 +85,13 @@ function wordHolds<R>(def: TableDef<R>, row: R, word: FilterWord): boolean {
   return def.columns.some((one) => one.show(row).toLowerCase().includes(text));
 }
 
-export function choose<R>(def: TableDef<R>, rows: readonly R[], filter: string, problemsOnly: boolean, order: Order | null): R[] {
+export function choose<R>(
+  def: TableDef<R>,
+  rows: readonly R[],
+  filter: string,
+  problemsOnly: boolean,
+  order: Order | null,
+): R[] {
   const words = parseFilter(filter);
   let out = rows.filter(
     (row) =>

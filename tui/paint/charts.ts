@@ -8,7 +8,9 @@ import type { Look } from '../theme/theme.js';
 const require = createRequire(import.meta.url);
 
 interface LineWidget extends Widgets.BoxElement {
-  setData(data: { title: string; x: readonly string[]; y: readonly number[]; style: { line: number | string } }[]): void;
+  setData(
+    data: { title: string; x: readonly string[]; y: readonly number[]; style: { line: number | string } }[],
+  ): void;
   calcSize(): void;
   options: Record<string, unknown> & { style: Record<string, unknown> };
   emit(event: string): boolean;

@@ -9,7 +9,13 @@ export type InputEvent =
   /** `key` is a name such as `up`, `C-c`, `M-x` or the character itself; `text` is what it types. */
   | { readonly kind: 'key'; readonly key: string; readonly text: string }
   | { readonly kind: 'paste'; readonly text: string }
-  | { readonly kind: 'mouse'; readonly action: 'down' | 'up' | 'drag' | 'wheel_up' | 'wheel_down'; readonly button: number; readonly x: number; readonly y: number };
+  | {
+      readonly kind: 'mouse';
+      readonly action: 'down' | 'up' | 'drag' | 'wheel_up' | 'wheel_down';
+      readonly button: number;
+      readonly x: number;
+      readonly y: number;
+    };
 
 export interface InputOptions {
   /** How long an unfinished sequence may take to be finished. */
@@ -26,13 +32,9 @@ export const PASTE_LENGTH_MAX = 1 << 20;
 /** No sequence is longer; what goes on beyond is not one. */
 const SEQUENCE_LENGTH_MAX = 64;
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are made of these
 const CSI = /^\u001b\[[\x30-\x3f]*[\x20-\x2f]*[\x40-\x7e]/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: as above
 const CSI_PART = /^\u001b\[[\x30-\x3f]*[\x20-\x2f]*$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: as above
 const STRING_PART = /^\u001b[\]PX^_]/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: as above
 const STRING_END = /\u0007|\u001b\\|\u009c/;
 
 export class Input {
@@ -173,7 +175,10 @@ export class Input {
   #csi(sequence: string): void {
     const final = sequence.at(-1) ?? '';
     const params = sequence.slice(2, -1);
-    if (params.startsWith('<') && (final === 'M' || final === 'm')) return this.#mouse(params.slice(1), final === 'm');
+    if (params.startsWith('<') && (final === 'M' || final === 'm')) {
+      this.#mouse(params.slice(1), final === 'm');
+      return;
+    }
     // Answers of the terminal to questions nobody asked (device attributes, focus) are not keys.
     if (/^[?>=]/.test(params)) return;
     if (final === 'M' && params === '') {
@@ -185,7 +190,7 @@ export class Input {
     const name = final === '~' ? TILDE[numbers[0] ?? 0] : final === 'Z' ? 'S-tab' : FINALS[final];
     if (!name) return;
     const modifier = (numbers[1] ?? 1) - 1;
-    this.#key(withModifier(name, modifier > 0 ? modifier : 0), '');
+    this.#key(withModifier(name, Math.max(0, modifier)), '');
   }
 
   #ss3(final: string): void {
@@ -207,10 +212,40 @@ export class Input {
   }
 }
 
-const FINALS: Readonly<Record<string, string>> = { A: 'up', B: 'down', C: 'right', D: 'left', H: 'home', F: 'end', P: 'f1', Q: 'f2', R: 'f3', S: 'f4', E: 'clear' };
+const FINALS: Readonly<Record<string, string>> = {
+  A: 'up',
+  B: 'down',
+  C: 'right',
+  D: 'left',
+  H: 'home',
+  F: 'end',
+  P: 'f1',
+  Q: 'f2',
+  R: 'f3',
+  S: 'f4',
+  E: 'clear',
+};
 const TILDE: Readonly<Record<number, string>> = {
-  1: 'home', 2: 'insert', 3: 'delete', 4: 'end', 5: 'pageup', 6: 'pagedown', 7: 'home', 8: 'end',
-  11: 'f1', 12: 'f2', 13: 'f3', 14: 'f4', 15: 'f5', 17: 'f6', 18: 'f7', 19: 'f8', 20: 'f9', 21: 'f10', 23: 'f11', 24: 'f12',
+  1: 'home',
+  2: 'insert',
+  3: 'delete',
+  4: 'end',
+  5: 'pageup',
+  6: 'pagedown',
+  7: 'home',
+  8: 'end',
+  11: 'f1',
+  12: 'f2',
+  13: 'f3',
+  14: 'f4',
+  15: 'f5',
+  17: 'f6',
+  18: 'f7',
+  19: 'f8',
+  20: 'f9',
+  21: 'f10',
+  23: 'f11',
+  24: 'f12',
 };
 
 function withModifier(name: string, bits: number): string {
@@ -234,6 +269,7 @@ function keyOfControl(char: string): string | null {
       break;
   }
   const code = char.charCodeAt(0);
-  if (char.length === 1 && code < 32) return code <= 26 ? `C-${String.fromCharCode(code + 96)}` : `C-${String.fromCharCode(code + 64)}`;
+  if (char.length === 1 && code < 32)
+    return code <= 26 ? `C-${String.fromCharCode(code + 96)}` : `C-${String.fromCharCode(code + 64)}`;
   return null;
 }

@@ -37,7 +37,14 @@ interface Insides {
   keyable: unknown[];
   alloc(): void;
   realloc(): void;
-  program: { cols: number; rows: number; cursorHidden: boolean; _write(text: string): boolean; flush(): void; input: NodeJS.ReadableStream };
+  program: {
+    cols: number;
+    rows: number;
+    cursorHidden: boolean;
+    _write(text: string): boolean;
+    flush(): void;
+    input: NodeJS.ReadableStream;
+  };
 }
 interface Element {
   render(): unknown;
@@ -155,7 +162,8 @@ export class Screen {
     this.#charts.place(scene.charts, (role) => this.#theme.looks[role]);
     this.#screen.render();
     const drawn = this.#takeCollected();
-    const cursor = scene.cursor === null ? '\u001b[?25l' : `\u001b[${scene.cursor.y + 1};${scene.cursor.x + 1}H\u001b[?25h`;
+    const cursor =
+      scene.cursor === null ? '\u001b[?25l' : `\u001b[${scene.cursor.y + 1};${scene.cursor.x + 1}H\u001b[?25h`;
     if (drawn === '' && cursor === this.#cursor) return;
     // Blessed saves and restores the cursor around its output; ours goes last.
     const hide = this.#cursor.endsWith('h') && drawn !== '' ? '\u001b[?25l' : '';
@@ -182,8 +190,8 @@ export class Screen {
 
   setMouse(on: boolean): void {
     if (on === this.#mouse) return;
-    this.#send(on ? ((this.#mouse = true), this.#mouseModes()) : '\u001b[?1006l\u001b[?1002l\u001b[?1000l');
     this.#mouse = on;
+    this.#send(on ? this.#mouseModes() : '\u001b[?1006l\u001b[?1002l\u001b[?1000l');
   }
 
   /** Forgets what the terminal shows and draws everything. */
@@ -257,7 +265,9 @@ export class Screen {
         const spot = grid.at(x, y);
         const cell = line[x];
         if (!cell) continue;
-        const attribute = spot ? this.#attribute(spot.role, spot.bold, spot.underline) : this.#attribute('text', false, false);
+        const attribute = spot
+          ? this.#attribute(spot.role, spot.bold, spot.underline)
+          : this.#attribute('text', false, false);
         const text = spot ? safe(spot.text) : ' ';
         if (cell[0] === attribute && cell[1] === text) continue;
         cell[0] = attribute;
@@ -290,7 +300,5 @@ export function attributeOf(look: Look, bold: boolean, underline: boolean): numb
 
 /** Last line of defence: no control character reaches the terminal through a cell. */
 function safe(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is kept out
   return /[\0-\x1f\x7f-\x9f]/.test(text) ? '\ufffd' : text;
 }
-

@@ -14,7 +14,9 @@ const Look = z.strictObject({
   underline: z.boolean().optional(),
   inverse: z.boolean().optional(),
 });
-const Roles = z.strictObject(Object.fromEntries(ROLES.map((role) => [role, Look.optional()])) as Record<Role, z.ZodOptional<typeof Look>>);
+const Roles = z.strictObject(
+  Object.fromEntries(ROLES.map((role) => [role, Look.optional()])) as Record<Role, z.ZodOptional<typeof Look>>,
+);
 const ThemeFile = z.strictObject({
   $schema: z.string().optional(),
   name: z.string().regex(/^[a-z][a-z0-9-]*$/),
@@ -56,7 +58,9 @@ function shippedFolder(): string {
 }
 
 export function ownThemesFolder(): string {
-  const base = process.env['UNDERSTUDY_CONFIG_DIR'] || join(process.env['XDG_CONFIG_HOME'] || join(homedir(), '.config'), 'understudy');
+  const base =
+    process.env['UNDERSTUDY_CONFIG_DIR'] ||
+    join(process.env['XDG_CONFIG_HOME'] || join(homedir(), '.config'), 'understudy');
   return join(base, 'themes');
 }
 
@@ -66,7 +70,8 @@ export function themeNames(): string[] {
   const names = new Set(order);
   for (const folder of [shippedFolder(), ownThemesFolder()]) {
     try {
-      for (const file of readdirSync(folder)) if (file.endsWith('.json') && file !== 'theme.schema.json') names.add(basename(file, '.json'));
+      for (const file of readdirSync(folder))
+        if (file.endsWith('.json') && file !== 'theme.schema.json') names.add(basename(file, '.json'));
     } catch {
       // No folder of their own: most people.
     }
@@ -76,7 +81,8 @@ export function themeNames(): string[] {
 
 /** @throws Error that says what is wrong with which file. */
 export function loadTheme(name: string, colours: 16 | 256): Theme {
-  if (!/^[a-z][a-z0-9-]*$/.test(name)) throw new Error(`"${name}" is not the name of a theme. There are: ${themeNames().join(', ')}.`);
+  if (!/^[a-z][a-z0-9-]*$/.test(name))
+    throw new Error(`"${name}" is not the name of a theme. There are: ${themeNames().join(', ')}.`);
   const places = [join(ownThemesFolder(), `${name}.json`), join(shippedFolder(), `${name}.json`)];
   for (const place of places) {
     let text: string;
@@ -108,7 +114,8 @@ export function resolve(file: ThemeFile, colours: 16 | 256): Theme {
   const looks = {} as Record<Role, Look>;
   for (const role of ROLES) {
     const chain: (z.infer<typeof Look> | undefined)[] = [source[role]];
-    for (let at = role.lastIndexOf('.'); at > 0; at = role.lastIndexOf('.', at - 1)) chain.push(source[role.slice(0, at) as Role]);
+    for (let at = role.lastIndexOf('.'); at > 0; at = role.lastIndexOf('.', at - 1))
+      chain.push(source[role.slice(0, at) as Role]);
     chain.push(source.text);
     const found = chain.find((look) => look !== undefined) ?? {};
     const base = source.text ?? {};
@@ -134,7 +141,11 @@ const STEPS = [0, 95, 135, 175, 215, 255];
 export function nearest(hex: string): number {
   const rgb = [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16));
   const [r = 0, g = 0, b = 0] = rgb;
-  const step = (value: number): number => STEPS.reduce((best, one, index) => (Math.abs(one - value) < Math.abs((STEPS[best] ?? 0) - value) ? index : best), 0);
+  const step = (value: number): number =>
+    STEPS.reduce(
+      (best, one, index) => (Math.abs(one - value) < Math.abs((STEPS[best] ?? 0) - value) ? index : best),
+      0,
+    );
   const [cr, cg, cb] = [step(r), step(g), step(b)];
   const grey = Math.max(0, Math.min(23, Math.round(((r + g + b) / 3 - 8) / 10)));
   const level = 8 + grey * 10;

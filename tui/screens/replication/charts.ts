@@ -7,7 +7,7 @@ import type { ChartSpot, Grid, Rect, Run } from '../../layout/grid.js';
 import { run } from '../../layout/grid.js';
 import { glyphsFor } from '../../layout/glyphs.js';
 import type { Role } from '../../layout/roles.js';
-import { cut } from '../../layout/text.js';
+import { cut, width } from '../../layout/text.js';
 import { selectedConnection, shown } from './tables.js';
 
 /** Below this a line chart with axes says less than plain bars. */
@@ -53,7 +53,13 @@ function data(app: App, count: number): Data {
   return { title: '', rates: any ? rates : [], latencies: [], rateNow, latencyNow: -1, stale: false };
 }
 
-export function drawCharts(app: App, grid: Grid, rect: Rect, covered: boolean, head: (title: string, more: readonly Run[]) => void): ChartSpot[] {
+export function drawCharts(
+  app: App,
+  grid: Grid,
+  rect: Rect,
+  covered: boolean,
+  head: (title: string, more: readonly Run[]) => void,
+): ChartSpot[] {
   const glyphs = glyphsFor(app.ascii);
   const gap = 2;
   const left = Math.floor((rect.width - gap) / 2);
@@ -65,15 +71,30 @@ export function drawCharts(app: App, grid: Grid, rect: Rect, covered: boolean, h
   const top = rect.y + 1;
   const height = rect.height - 1;
   const spots: ChartSpot[] = [];
-  const chart = (id: string, x: number, wide: number, label: string, values: readonly number[], role: Role, format: (value: number) => string): void => {
+  const chart = (
+    id: string,
+    x: number,
+    wide: number,
+    label: string,
+    values: readonly number[],
+    role: Role,
+    format: (value: number) => string,
+  ): void => {
     const area = { x, y: top, width: wide, height };
     const recent = values.slice(-wide);
     const most = Math.max(0, ...recent);
-    const widget = !covered && !app.ascii && height >= WIDGET_HEIGHT_MIN && wide >= WIDGET_WIDTH_MIN && values.length > 0;
-    const title = cut(`${label}${most > 0 ? `  max ${format(most)}` : ''}`, wide, 'start', glyphs.ellipsis);
+    const widget = !covered && !app.ascii && height >= WIDGET_HEIGHT_MIN && wide >= WIDGET_WIDTH_MIN && most > 0;
+    // Half a number says something wrong: the maximum is shown whole or not at all.
+    const withMost = most > 0 ? `${label}  max ${format(most)}` : label;
+    const title = cut(width(withMost) <= wide ? withMost : label, wide, 'start', glyphs.ellipsis);
     grid.put(x, top, [run(title, known.stale ? 'stale' : 'title')], wide);
     if (values.length === 0) {
-      grid.put(x, top + 1, [run(known.title === '' && id === 'latency' ? 'select a connection' : 'no data yet', 'dim')], wide);
+      grid.put(
+        x,
+        top + 1,
+        [run(known.title === '' && id === 'latency' ? 'select a connection' : 'no data yet', 'dim')],
+        wide,
+      );
       return;
     }
     const plot = { ...area, y: top + 1, height: height - 1 };
@@ -83,13 +104,28 @@ export function drawCharts(app: App, grid: Grid, rect: Rect, covered: boolean, h
       spots.push({ id, rect: plot, title, role: known.stale ? 'stale' : role, labels, values: recent });
     }
   };
-  chart('throughput', rect.x, left, `Throughput ${rateText}`, known.rates, 'chart.1', (value) => `${formatBytes(value)}/s`);
+  chart(
+    'throughput',
+    rect.x,
+    left,
+    `Throughput ${rateText}`,
+    known.rates,
+    'chart.1',
+    (value) => `${formatBytes(value)}/s`,
+  );
   chart('latency', rect.x + left + gap, right, `Latency ${latencyText}`, known.latencies, 'chart.2', formatMillis);
   return spots;
 }
 
 /** One column per second, newest at the right, in eighths of a cell. */
-export function bars(grid: Grid, rect: Rect, values: readonly number[], most: number, role: Role, signs: readonly string[]): void {
+export function bars(
+  grid: Grid,
+  rect: Rect,
+  values: readonly number[],
+  most: number,
+  role: Role,
+  signs: readonly string[],
+): void {
   const { height } = rect;
   const full = signs.at(-1) ?? '#';
   const offset = rect.width - values.length;
@@ -108,4 +144,3 @@ export function bars(grid: Grid, rect: Rect, values: readonly number[], most: nu
     }
   });
 }
-

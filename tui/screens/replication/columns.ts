@@ -1,4 +1,4 @@
-/** Which columns of the table fit, and how wide they are. */
+/** Which columns of the table fitTo, and how wide they are. */
 import type { Column, TableDef } from '../../model/table.js';
 import { width, wrap } from '../../layout/text.js';
 import type { Row } from './tables.js';
@@ -71,5 +71,10 @@ export function placeColumns(def: TableDef<Row>, visible: readonly Row[], offset
     room -= wanted + GAP;
     lastOffset--;
   }
-  return { placed, hiddenLeft: offset, hiddenRight: rest.length - index, lastOffset: Math.min(lastOffset, Math.max(0, rest.length - 1)) };
+  return {
+    placed,
+    hiddenLeft: offset,
+    hiddenRight: rest.length - index,
+    lastOffset: Math.min(lastOffset, Math.max(0, rest.length - 1)),
+  };
 }

@@ -27,7 +27,8 @@ export interface Description {
   readonly missing: string | null;
 }
 
-const num = (values: Dialog['values'], name: string): number => (typeof values[name] === 'number' ? (values[name] as number) : 0);
+const num = (values: Dialog['values'], name: string): number =>
+  typeof values[name] === 'number' ? (values[name] as number) : 0;
 const flag = (values: Dialog['values'], name: string): boolean => values[name] === true;
 const txt = (values: Dialog['values'], name: string): string => {
   const value = values[name];
@@ -40,7 +41,14 @@ const MAPPINGS = ['All to one', 'One to one', 'Custom'] as const;
 
 /** Opens a dialog for what is selected; null when there is nothing it could be about. */
 export function openDialog(app: App, dialog: DialogKind): Dialog | null {
-  const base = (server: string, subject: string, values: Record<string, DialogValue>, focus: number): Dialog => ({ kind: 'dialog', dialog, server, subject, values, focus });
+  const base = (server: string, subject: string, values: Record<string, DialogValue>, focus: number): Dialog => ({
+    kind: 'dialog',
+    dialog,
+    server,
+    subject,
+    values,
+    focus,
+  });
   const ready = (opened: Dialog): Dialog => {
     // Dangerous ones begin at Cancel, harmless ones at the action; forms at their first field (T15).
     const told = describe(app, opened);
@@ -70,11 +78,22 @@ export function openDialog(app: App, dialog: DialogKind): Dialog | null {
       const names = [...server.sets.keys()].sort();
       const place = selectedNode(app)?.place;
       const set = place?.kind === 'set' ? Math.max(0, names.indexOf(place.set)) : 0;
-      return ready(base(server.name, '', { set, target: 0, mapping: 0, path: lineEdit('/'), mirror: 0, replication: true }, 0));
+      return ready(
+        base(server.name, '', { set, target: 0, mapping: 0, path: lineEdit('/'), mirror: 0, replication: true }, 0),
+      );
     }
     default: {
       const row = selectedConnection(app);
-      return row ? ready(base(row.server.name, row.item.key, { mirror: 0, checksum: dialog === 'verify', newer: false, remirror: false }, 0)) : null;
+      return row
+        ? ready(
+            base(
+              row.server.name,
+              row.item.key,
+              { mirror: 0, checksum: dialog === 'verify', newer: false, remirror: false },
+              0,
+            ),
+          )
+        : null;
     }
   }
 }
@@ -93,7 +112,14 @@ export function describe(app: App, dialog: Dialog): Description | null {
   });
   switch (dialog.dialog) {
     case 'quit':
-      return plain({ title: 'Leave the cockpit', lines: ['Something asked for from here is still under way.', 'The servers go on with it; its outcome will be in their log.'], confirm: 'Leave' });
+      return plain({
+        title: 'Leave the cockpit',
+        lines: [
+          'Something asked for from here is still under way.',
+          'The servers go on with it; its outcome will be in their log.',
+        ],
+        confirm: 'Leave',
+      });
     case 'server_add': {
       const name = txt(values, 'name');
       const address = txt(values, 'address');
@@ -122,7 +148,10 @@ export function describe(app: App, dialog: Dialog): Description | null {
     case 'server_remove':
       return plain({
         title: `Remove ${server.name}`,
-        lines: [`${server.name} (${server.address}) is taken out of this console.`, 'Nothing changes on the server; its connections go on.'],
+        lines: [
+          `${server.name} (${server.address}) is taken out of this console.`,
+          'Nothing changes on the server; its connections go on.',
+        ],
         confirm: 'Remove',
         danger: true,
         argv: ['server', 'remove', server.name],
@@ -130,14 +159,23 @@ export function describe(app: App, dialog: Dialog): Description | null {
     case 'target_pause':
       return plain({
         title: `Pause target ${server.name}`,
-        lines: [`${server.name} stops writing what ${server.grants.size} incoming connection${server.grants.size === 1 ? '' : 's'} bring${server.grants.size === 1 ? 's' : ''}.`, 'The sources queue meanwhile; the replicas fall behind.'],
+        lines: [
+          `${server.name} stops writing what ${server.grants.size} incoming connection${server.grants.size === 1 ? '' : 's'} bring${server.grants.size === 1 ? 's' : ''}.`,
+          'The sources queue meanwhile; the replicas fall behind.',
+        ],
         confirm: 'Pause',
         danger: true,
         argv: cli.target(server.name, 'pause'),
         action: { kind: 'target_pause' },
       });
     case 'target_resume':
-      return plain({ title: `Resume target ${server.name}`, lines: [`${server.name} writes again what it receives.`], confirm: 'Resume', argv: cli.target(server.name, 'resume'), action: { kind: 'target_resume' } });
+      return plain({
+        title: `Resume target ${server.name}`,
+        lines: [`${server.name} writes again what it receives.`],
+        confirm: 'Resume',
+        argv: cli.target(server.name, 'resume'),
+        action: { kind: 'target_resume' },
+      });
     case 'set_continue': {
       const deletes = num(values, 'deletes') === 1;
       const set = server.sets.get(dialog.subject);
@@ -169,8 +207,28 @@ function aboutConnection(dialog: Dialog, item: ConnectionItem, plain: Plain): De
   const { values, server } = dialog;
   const { id } = item;
   const who = `Connection ${id}: ${item.set} on ${server} to ${item.statistics.targetName} (${item.statistics.targetIp})`;
-  const simple = (kind: 'mirror_stop' | 'mirror_pause' | 'mirror_resume' | 'replication_start' | 'replication_stop' | 'transmit_pause' | 'transmit_resume', title: string, confirm: string, danger: boolean, ...lines: string[]): Description =>
-    plain({ title, lines: [who, ...lines], confirm, danger, argv: cli.connection(kind, server, id), action: { kind, id } });
+  const simple = (
+    kind:
+      | 'mirror_stop'
+      | 'mirror_pause'
+      | 'mirror_resume'
+      | 'replication_start'
+      | 'replication_stop'
+      | 'transmit_pause'
+      | 'transmit_resume',
+    title: string,
+    confirm: string,
+    danger: boolean,
+    ...lines: string[]
+  ): Description =>
+    plain({
+      title,
+      lines: [who, ...lines],
+      confirm,
+      danger,
+      argv: cli.connection(kind, server, id),
+      action: { kind, id },
+    });
   switch (dialog.dialog) {
     case 'mirror_start': {
       const full = num(values, 'mirror') === 1;
@@ -180,7 +238,11 @@ function aboutConnection(dialog: Dialog, item: ConnectionItem, plain: Plain): De
         title: 'Start mirror',
         lines: [
           who,
-          full ? 'Every file is sent whole, whatever the target holds.' : checksum ? 'Blocks that differ are sent.' : 'Files whose date, size or attributes differ are sent.',
+          full
+            ? 'Every file is sent whole, whatever the target holds.'
+            : checksum
+              ? 'Blocks that differ are sent.'
+              : 'Files whose date, size or attributes differ are sent.',
           ...(newer ? ['Only files newer on the source: risky for databases.'] : []),
         ],
         fields: [
@@ -198,17 +260,50 @@ function aboutConnection(dialog: Dialog, item: ConnectionItem, plain: Plain): De
       });
     }
     case 'mirror_stop':
-      return simple('mirror_stop', 'Stop mirror', 'Stop mirror', true, 'Its position is forgotten and the replica stays incomplete:', 'the target data state becomes Mirror Required.');
+      return simple(
+        'mirror_stop',
+        'Stop mirror',
+        'Stop mirror',
+        true,
+        'Its position is forgotten and the replica stays incomplete:',
+        'the target data state becomes Mirror Required.',
+      );
     case 'mirror_pause':
-      return simple('mirror_pause', 'Pause mirror', 'Pause', false, 'The mirror stands still and keeps its position; replication goes on.');
+      return simple(
+        'mirror_pause',
+        'Pause mirror',
+        'Pause',
+        false,
+        'The mirror stands still and keeps its position; replication goes on.',
+      );
     case 'mirror_resume':
       return simple('mirror_resume', 'Resume mirror', 'Resume', false, 'The mirror goes on where it stood.');
     case 'replication_start':
-      return simple('replication_start', 'Start replication', 'Start', false, 'Changes are queued from now on; a mirror follows,', 'because changes made meanwhile were not.');
+      return simple(
+        'replication_start',
+        'Start replication',
+        'Start',
+        false,
+        'Changes are queued from now on; a mirror follows,',
+        'because changes made meanwhile were not.',
+      );
     case 'replication_stop':
-      return simple('replication_stop', 'Stop replication', 'Stop', true, 'Changes are no longer queued: the replica grows old,', 'and starting again needs a mirror.');
+      return simple(
+        'replication_stop',
+        'Stop replication',
+        'Stop',
+        true,
+        'Changes are no longer queued: the replica grows old,',
+        'and starting again needs a mirror.',
+      );
     case 'transmit_pause':
-      return simple('transmit_pause', 'Pause transmission', 'Pause', false, 'Data is held in the queue of the source; the link stays.');
+      return simple(
+        'transmit_pause',
+        'Pause transmission',
+        'Pause',
+        false,
+        'Data is held in the queue of the source; the link stays.',
+      );
     case 'transmit_resume':
       return simple('transmit_resume', 'Resume transmission', 'Resume', false, 'Queued data is sent.');
     case 'verify': {
@@ -216,7 +311,10 @@ function aboutConnection(dialog: Dialog, item: ConnectionItem, plain: Plain): De
       const remirror = flag(values, 'remirror');
       return plain({
         title: 'Verify',
-        lines: [who, remirror ? 'What differs is sent to the target.' : 'Nothing is changed; the answer lists what differs.'],
+        lines: [
+          who,
+          remirror ? 'What differs is sent to the target.' : 'Nothing is changed; the answer lists what differs.',
+        ],
         fields: [
           { kind: 'check', name: 'checksum', label: 'Compare contents by checksum' },
           { kind: 'check', name: 'remirror', label: 'Send what differs' },
@@ -229,7 +327,11 @@ function aboutConnection(dialog: Dialog, item: ConnectionItem, plain: Plain): De
     case 'disconnect':
       return plain({
         title: 'Disconnect',
-        lines: [who, `${item.set} is no longer protected on ${item.statistics.targetName}. The replica stays as it is.`, 'What is queued and not yet sent is dropped.'],
+        lines: [
+          who,
+          `${item.set} is no longer protected on ${item.statistics.targetName}. The replica stays as it is.`,
+          'What is queued and not yet sent is dropped.',
+        ],
         confirm: 'Disconnect',
         danger: true,
         argv: cli.disconnect(server, id),
@@ -242,7 +344,10 @@ function aboutConnection(dialog: Dialog, item: ConnectionItem, plain: Plain): De
 
 /** Names of servers that can be targets: every other one, and the source itself for a single server. */
 export function targetNames(app: App, source: string): string[] {
-  return [...app.fleet.servers.filter((one) => one.name !== source), ...app.fleet.servers.filter((one) => one.name === source)].map((one) => one.name);
+  return [
+    ...app.fleet.servers.filter((one) => one.name !== source),
+    ...app.fleet.servers.filter((one) => one.name === source),
+  ].map((one) => one.name);
 }
 
 function connectForm(app: App, dialog: Dialog, plain: Plain): Description | null {
@@ -259,15 +364,32 @@ function connectForm(app: App, dialog: Dialog, plain: Plain): Description | null
   const mirror = CONNECT_MIRRORS[num(values, 'mirror')] ?? 'Difference';
   const replication = flag(values, 'replication');
   const link = findServer(app.fleet, target)?.link.kind === 'online';
-  const where = mapping === 1 ? 'the same directories' : mapping === 0 ? `${path === '/' ? '' : path}/${server.hello?.name ?? source}/${set}/...` : path;
+  const where =
+    mapping === 1
+      ? 'the same directories'
+      : mapping === 0
+        ? `${path === '/' ? '' : path}/${server.hello?.name ?? source}/${set}/`
+        : path;
   return plain({
     title: 'Connect',
-    lines: [`${set} on ${source} is replicated to ${target}, into ${where}.`, 'Files there that have the same names are overwritten.'],
+    lines: [
+      `${set} on ${source} is replicated to ${target}, into ${where}`,
+      'Files there that have the same names are overwritten.',
+    ],
     fields: [
       { kind: 'choice', name: 'set', label: 'Replication set', options: sets },
       { kind: 'choice', name: 'target', label: 'Target', options: targets },
       { kind: 'choice', name: 'mapping', label: 'Directories', options: MAPPINGS },
-      ...(mapping === 1 ? [] : [{ kind: 'text' as const, name: 'path', label: mapping === 0 ? 'Below' : 'Into', hint: 'a directory on the target' }]),
+      ...(mapping === 1
+        ? []
+        : [
+            {
+              kind: 'text' as const,
+              name: 'path',
+              label: mapping === 0 ? 'Below' : 'Into',
+              hint: 'a directory on the target',
+            },
+          ]),
       { kind: 'choice', name: 'mirror', label: 'Mirror', options: CONNECT_MIRRORS },
       { kind: 'check', name: 'replication', label: 'Start replication' },
     ],

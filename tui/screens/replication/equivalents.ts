@@ -3,7 +3,13 @@ import type { Action } from '../../model/app.js';
 
 const at = (server: string, id: number): string => `${server}:${id}`;
 
-export const mirrorStart = (server: string, id: number, kind: 'full' | 'difference', checksum: boolean, newer: boolean): string[] => [
+export const mirrorStart = (
+  server: string,
+  id: number,
+  kind: 'full' | 'difference',
+  checksum: boolean,
+  newer: boolean,
+): string[] => [
   'mirror',
   'start',
   at(server, id),
@@ -27,15 +33,43 @@ export const disconnect = (server: string, id: number): string[] => ['disconnect
 
 export const target = (server: string, verb: 'pause' | 'resume'): string[] => ['target', verb, server];
 
-export const setContinue = (server: string, set: string, deletes: boolean): string[] => ['set', 'continue', `${server}:${set}`, ...(deletes ? ['--accept-deletes'] : [])];
+export const setContinue = (server: string, set: string, deletes: boolean): string[] => [
+  'set',
+  'continue',
+  `${server}:${set}`,
+  ...(deletes ? ['--accept-deletes'] : []),
+];
 
-export function connect(source: string, set: string, targetServer: string, mapping: number, path: string, sourcePath: string, mirror: string, replication: boolean): string[] {
+export function connect(
+  source: string,
+  set: string,
+  targetServer: string,
+  mapping: number,
+  path: string,
+  sourcePath: string,
+  mirror: string,
+  replication: boolean,
+): string[] {
   const map =
-    mapping === 1 ? ['--one-to-one'] : mapping === 0 ? ['--all-to-one', ...(path === '/' ? [] : ['--base', path])] : ['--map', `${sourcePath}=${path}`];
-  return ['connect', `${source}:${set}`, targetServer, ...map, '--mirror', mirror, ...(replication ? [] : ['--no-replication'])];
+    mapping === 1
+      ? ['--one-to-one']
+      : mapping === 0
+        ? ['--all-to-one', ...(path === '/' ? [] : ['--base', path])]
+        : ['--map', `${sourcePath}=${path}`];
+  return [
+    'connect',
+    `${source}:${set}`,
+    targetServer,
+    ...map,
+    '--mirror',
+    mirror,
+    ...(replication ? [] : ['--no-replication']),
+  ];
 }
 
 /** Quoted for a shell, so that what is shown can be pasted. */
 export function commandLine(argv: readonly string[]): string {
-  return ['understudy', ...argv].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
+  return ['understudy', ...argv]
+    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`))
+    .join(' ');
 }

@@ -4,7 +4,17 @@ import { isStale, type Server } from '../../model/fleet.js';
 import type { Pane } from '../../layout/panes.js';
 import { actingServer, type ConnectionRow, selectedConnection, selectedRow } from './tables.js';
 
-export type Move = 'up' | 'down' | 'page_up' | 'page_down' | 'half_up' | 'half_down' | 'first' | 'last' | 'left' | 'right';
+export type Move =
+  | 'up'
+  | 'down'
+  | 'page_up'
+  | 'page_down'
+  | 'half_up'
+  | 'half_down'
+  | 'first'
+  | 'last'
+  | 'left'
+  | 'right';
 
 export type Intent =
   | { readonly do: 'move'; readonly by: Move }
@@ -87,38 +97,168 @@ const needsServer =
     return mayChange(app, server) ?? (server && more ? more(server) : null);
   };
 
-const mirrorRuns = (row: ConnectionRow): boolean => ['Mirroring', 'Waiting', 'Paused', 'Restoring'].includes(row.item.statistics.mirrorStatus);
+const mirrorRuns = (row: ConnectionRow): boolean =>
+  ['Mirroring', 'Waiting', 'Paused', 'Restoring'].includes(row.item.statistics.mirrorStatus);
 
 export const KEYS: readonly Key[] = [
   { keys: ['up', 'k'], label: 'Up', help: 'One line up', group: 'Move', intent: { do: 'move', by: 'up' } },
   { keys: ['down', 'j'], label: 'Down', help: 'One line down', group: 'Move', intent: { do: 'move', by: 'down' } },
-  { keys: ['left', 'h'], label: 'Left', help: 'Columns to the left; in the tree: close or go to the parent', group: 'Move', intent: { do: 'move', by: 'left' } },
-  { keys: ['right', 'l'], label: 'Right', help: 'Columns to the right; in the tree: open', group: 'Move', intent: { do: 'move', by: 'right' } },
-  { keys: ['pageup', 'C-b'], label: 'Page up', help: 'One page up', group: 'Move', intent: { do: 'move', by: 'page_up' } },
-  { keys: ['pagedown', 'C-f'], label: 'Page down', help: 'One page down', group: 'Move', intent: { do: 'move', by: 'page_down' } },
+  {
+    keys: ['left', 'h'],
+    label: 'Left',
+    help: 'Columns to the left; in the tree: close or go to the parent',
+    group: 'Move',
+    intent: { do: 'move', by: 'left' },
+  },
+  {
+    keys: ['right', 'l'],
+    label: 'Right',
+    help: 'Columns to the right; in the tree: open',
+    group: 'Move',
+    intent: { do: 'move', by: 'right' },
+  },
+  {
+    keys: ['pageup', 'C-b'],
+    label: 'Page up',
+    help: 'One page up',
+    group: 'Move',
+    intent: { do: 'move', by: 'page_up' },
+  },
+  {
+    keys: ['pagedown', 'C-f'],
+    label: 'Page down',
+    help: 'One page down',
+    group: 'Move',
+    intent: { do: 'move', by: 'page_down' },
+  },
   { keys: ['C-u'], label: 'Half up', help: 'Half a page up', group: 'Move', intent: { do: 'move', by: 'half_up' } },
-  { keys: ['C-d'], label: 'Half down', help: 'Half a page down', group: 'Move', intent: { do: 'move', by: 'half_down' } },
-  { keys: ['home', 'g g'], label: 'First', help: 'To the first line', group: 'Move', intent: { do: 'move', by: 'first' } },
-  { keys: ['end', 'G'], label: 'Last', help: 'To the last line; messages follow again', group: 'Move', intent: { do: 'move', by: 'last' } },
-  { keys: ['tab'], label: 'Next pane', help: 'To the next pane', group: 'Move', intent: { do: 'focus', pane: 'next' }, footer: 7 },
-  { keys: ['S-tab'], label: 'Previous pane', help: 'To the previous pane', group: 'Move', intent: { do: 'focus', pane: 'previous' } },
+  {
+    keys: ['C-d'],
+    label: 'Half down',
+    help: 'Half a page down',
+    group: 'Move',
+    intent: { do: 'move', by: 'half_down' },
+  },
+  {
+    keys: ['home', 'g g'],
+    label: 'First',
+    help: 'To the first line',
+    group: 'Move',
+    intent: { do: 'move', by: 'first' },
+  },
+  {
+    keys: ['end', 'G'],
+    label: 'Last',
+    help: 'To the last line; messages follow again',
+    group: 'Move',
+    intent: { do: 'move', by: 'last' },
+  },
+  {
+    keys: ['tab'],
+    label: 'Next pane',
+    help: 'To the next pane',
+    group: 'Move',
+    intent: { do: 'focus', pane: 'next' },
+    footer: 7,
+  },
+  {
+    keys: ['S-tab'],
+    label: 'Previous pane',
+    help: 'To the previous pane',
+    group: 'Move',
+    intent: { do: 'focus', pane: 'previous' },
+  },
   { keys: ['1'], label: 'Servers', help: 'To servers and sets', group: 'Move', intent: { do: 'focus', pane: 'tree' } },
   { keys: ['2'], label: 'Connections', help: 'To the table', group: 'Move', intent: { do: 'focus', pane: 'table' } },
   { keys: ['3'], label: 'Charts', help: 'To the charts', group: 'Move', intent: { do: 'focus', pane: 'charts' } },
   { keys: ['4'], label: 'Messages', help: 'To the messages', group: 'Move', intent: { do: 'focus', pane: 'log' } },
 
-  { keys: ['enter'], label: 'Open', help: 'Tree: open or close. Table: all 26 statistics. Messages: the whole message and its remedy', group: 'Look', intent: { do: 'open' }, footer: 2 },
-  { keys: ['escape', 'backspace'], label: 'Back', help: 'Close, clear the filter, or leave the zoom', group: 'Look', intent: { do: 'back' } },
-  { keys: ['/'], label: 'Filter', help: 'Filter the table while typing: word, !word, column:text, column>5m; Esc clears', group: 'Look', intent: { do: 'filter' }, footer: 5 },
-  { keys: ['p', '!'], label: 'Problems', help: 'Show only what needs a person', group: 'Look', intent: { do: 'problems' }, footer: 8 },
-  { keys: ['<'], label: 'Sort left', help: 'Sort by the column to the left', group: 'Look', intent: { do: 'sort_previous' }, where: ['table'] },
-  { keys: ['>'], label: 'Sort right', help: 'Sort by the column to the right', group: 'Look', intent: { do: 'sort_next' }, where: ['table'] },
-  { keys: ['r', 'R'], label: 'Reverse', help: 'Reverse the order', group: 'Look', intent: { do: 'sort_reverse' }, where: ['table'] },
-  { keys: ['z'], label: 'Zoom', help: 'The pane alone on the screen, and back', group: 'Look', intent: { do: 'zoom' }, footer: 9 },
-  { keys: ['y'], label: 'Copy', help: 'Copy the ID, the row, the message or the command', group: 'Look', intent: { do: 'copy_menu' } },
-  { keys: ['Y'], label: 'Copy JSON', help: 'Copy the selected row as JSON', group: 'Look', intent: { do: 'copy_json' } },
+  {
+    keys: ['enter'],
+    label: 'Open',
+    help: 'Tree: open or close. Table: all 26 statistics. Messages: the whole message and its remedy',
+    group: 'Look',
+    intent: { do: 'open' },
+    footer: 2,
+  },
+  {
+    keys: ['escape', 'backspace'],
+    label: 'Back',
+    help: 'Close, clear the filter, or leave the zoom',
+    group: 'Look',
+    intent: { do: 'back' },
+  },
+  {
+    keys: ['/'],
+    label: 'Filter',
+    help: 'Filter the table while typing: word, !word, column:text, column>5m; Esc clears',
+    group: 'Look',
+    intent: { do: 'filter' },
+    footer: 5,
+  },
+  {
+    keys: ['p', '!'],
+    label: 'Problems',
+    help: 'Show only what needs a person',
+    group: 'Look',
+    intent: { do: 'problems' },
+    footer: 8,
+  },
+  {
+    keys: ['<'],
+    label: 'Sort left',
+    help: 'Sort by the column to the left',
+    group: 'Look',
+    intent: { do: 'sort_previous' },
+    where: ['table'],
+  },
+  {
+    keys: ['>'],
+    label: 'Sort right',
+    help: 'Sort by the column to the right',
+    group: 'Look',
+    intent: { do: 'sort_next' },
+    where: ['table'],
+  },
+  {
+    keys: ['r', 'R'],
+    label: 'Reverse',
+    help: 'Reverse the order',
+    group: 'Look',
+    intent: { do: 'sort_reverse' },
+    where: ['table'],
+  },
+  {
+    keys: ['z'],
+    label: 'Zoom',
+    help: 'The pane alone on the screen, and back',
+    group: 'Look',
+    intent: { do: 'zoom' },
+    footer: 9,
+  },
+  {
+    keys: ['y'],
+    label: 'Copy',
+    help: 'Copy the ID, the row, the message or the command',
+    group: 'Look',
+    intent: { do: 'copy_menu' },
+  },
+  {
+    keys: ['Y'],
+    label: 'Copy JSON',
+    help: 'Copy the selected row as JSON',
+    group: 'Look',
+    intent: { do: 'copy_json' },
+  },
 
-  { keys: ['a'], label: 'Actions', help: 'Everything that can be done with the selection, with the reason where it cannot', group: 'Connection', intent: { do: 'menu' }, footer: 3 },
+  {
+    keys: ['a'],
+    label: 'Actions',
+    help: 'Everything that can be done with the selection, with the reason where it cannot',
+    group: 'Connection',
+    intent: { do: 'menu' },
+    footer: 3,
+  },
   {
     keys: ['s'],
     label: 'Mirror',
@@ -146,7 +286,9 @@ export const KEYS: readonly Key[] = [
     group: 'Connection',
     changes: true,
     intent: { do: 'dialog', dialog: 'mirror_pause' },
-    blocked: needsConnection((row) => (mirrorRuns(row) && row.item.statistics.mirrorStatus !== 'Paused' ? null : 'no mirror is under way')),
+    blocked: needsConnection((row) =>
+      mirrorRuns(row) && row.item.statistics.mirrorStatus !== 'Paused' ? null : 'no mirror is under way',
+    ),
   },
   {
     keys: ['U'],
@@ -155,7 +297,9 @@ export const KEYS: readonly Key[] = [
     group: 'Connection',
     changes: true,
     intent: { do: 'dialog', dialog: 'mirror_resume' },
-    blocked: needsConnection((row) => (row.item.statistics.mirrorStatus === 'Paused' ? null : 'the mirror is not paused')),
+    blocked: needsConnection((row) =>
+      row.item.statistics.mirrorStatus === 'Paused' ? null : 'the mirror is not paused',
+    ),
   },
   {
     keys: ['i'],
@@ -164,7 +308,9 @@ export const KEYS: readonly Key[] = [
     group: 'Connection',
     changes: true,
     intent: { do: 'dialog', dialog: 'replication_start' },
-    blocked: needsConnection((row) => (row.item.statistics.replicationStatus === 'Replicating' ? 'replication is running' : null)),
+    blocked: needsConnection((row) =>
+      row.item.statistics.replicationStatus === 'Replicating' ? 'replication is running' : null,
+    ),
   },
   {
     keys: ['I'],
@@ -174,7 +320,9 @@ export const KEYS: readonly Key[] = [
     changes: true,
     danger: true,
     intent: { do: 'dialog', dialog: 'replication_stop' },
-    blocked: needsConnection((row) => (row.item.statistics.replicationStatus === 'Stopped' ? 'replication is stopped' : null)),
+    blocked: needsConnection((row) =>
+      row.item.statistics.replicationStatus === 'Stopped' ? 'replication is stopped' : null,
+    ),
   },
   {
     keys: ['t'],
@@ -183,7 +331,9 @@ export const KEYS: readonly Key[] = [
     group: 'Connection',
     changes: true,
     intent: { do: 'dialog', dialog: 'transmit_pause' },
-    blocked: needsConnection((row) => (row.item.statistics.transmitMode === 'Paused' ? 'transmission is paused' : null)),
+    blocked: needsConnection((row) =>
+      row.item.statistics.transmitMode === 'Paused' ? 'transmission is paused' : null,
+    ),
   },
   {
     keys: ['T'],
@@ -192,7 +342,9 @@ export const KEYS: readonly Key[] = [
     group: 'Connection',
     changes: true,
     intent: { do: 'dialog', dialog: 'transmit_resume' },
-    blocked: needsConnection((row) => (row.item.statistics.transmitMode === 'Paused' ? null : 'transmission is not paused')),
+    blocked: needsConnection((row) =>
+      row.item.statistics.transmitMode === 'Paused' ? null : 'transmission is not paused',
+    ),
   },
   {
     keys: ['v'],
@@ -201,7 +353,9 @@ export const KEYS: readonly Key[] = [
     group: 'Connection',
     changes: true,
     intent: { do: 'dialog', dialog: 'verify' },
-    blocked: needsConnection((row) => (row.item.statistics.mirrorStatus !== 'Idle' ? 'wait until the mirror is done' : null)),
+    blocked: needsConnection((row) =>
+      row.item.statistics.mirrorStatus !== 'Idle' ? 'wait until the mirror is done' : null,
+    ),
   },
   {
     keys: ['c'],
@@ -211,7 +365,9 @@ export const KEYS: readonly Key[] = [
     changes: true,
     footer: 6,
     intent: { do: 'dialog', dialog: 'connect' },
-    blocked: needsServer((server) => (server.sets.size === 0 ? `${server.name} has no replication set; make one with :set create` : null)),
+    blocked: needsServer((server) =>
+      server.sets.size === 0 ? `${server.name} has no replication set; make one with :set create` : null,
+    ),
   },
   {
     keys: ['D'],
@@ -232,7 +388,13 @@ export const KEYS: readonly Key[] = [
     intent: { do: 'log_on_off' },
     blocked: (app) => (actingServer(app) ? null : 'there is no server yet'),
   },
-  { keys: ['N'], label: 'Add server', help: 'Add a server to this console', group: 'Server', intent: { do: 'dialog', dialog: 'server_add' } },
+  {
+    keys: ['N'],
+    label: 'Add server',
+    help: 'Add a server to this console',
+    group: 'Server',
+    intent: { do: 'dialog', dialog: 'server_add' },
+  },
   {
     keys: ['delete'],
     label: 'Remove server',
@@ -250,7 +412,9 @@ export const KEYS: readonly Key[] = [
     changes: true,
     danger: true,
     intent: { do: 'dialog', dialog: 'target_pause' },
-    blocked: needsServer((server) => (server.status?.targetPaused ? 'it is paused' : server.grants.size === 0 ? 'nothing is replicated to it' : null)),
+    blocked: needsServer((server) =>
+      server.status?.targetPaused ? 'it is paused' : server.grants.size === 0 ? 'nothing is replicated to it' : null,
+    ),
   },
   {
     keys: ['J'],
@@ -269,24 +433,102 @@ export const KEYS: readonly Key[] = [
     changes: true,
     danger: true,
     intent: { do: 'dialog', dialog: 'set_continue' },
-    blocked: needsServer((server) => ([...server.sets.values()].some((set) => set.state === 'stopped') ? null : 'no set is stopped')),
+    blocked: needsServer((server) =>
+      [...server.sets.values()].some((set) => set.state === 'stopped') ? null : 'no set is stopped',
+    ),
   },
 
-  { keys: ['space', 'f'], label: 'Pause/follow', help: 'Hold new messages, or follow again', group: 'Messages', where: ['log'], intent: { do: 'log_hold' }, footer: 1 },
-  { keys: ['x'], label: 'Clear', help: 'Clear the window; the log file stays complete', group: 'Messages', where: ['log'], intent: { do: 'log_clear' }, footer: 1 },
-  { keys: ['w'], label: 'Wrap', help: 'Long messages on several lines, or cut', group: 'Messages', where: ['log'], intent: { do: 'log_wrap' } },
-  { keys: ['W'], label: 'Write file', help: 'Write the messages of this window to a file', group: 'Messages', where: ['log'], intent: { do: 'log_write' } },
-  { keys: ['o'], label: 'Server', help: 'Choose whose messages are shown', group: 'Messages', where: ['log'], intent: { do: 'log_server' }, footer: 1 },
+  {
+    keys: ['space', 'f'],
+    label: 'Pause/follow',
+    help: 'Hold new messages, or follow again',
+    group: 'Messages',
+    where: ['log'],
+    intent: { do: 'log_hold' },
+    footer: 1,
+  },
+  {
+    keys: ['x'],
+    label: 'Clear',
+    help: 'Clear the window; the log file stays complete',
+    group: 'Messages',
+    where: ['log'],
+    intent: { do: 'log_clear' },
+    footer: 1,
+  },
+  {
+    keys: ['w'],
+    label: 'Wrap',
+    help: 'Long messages on several lines, or cut',
+    group: 'Messages',
+    where: ['log'],
+    intent: { do: 'log_wrap' },
+  },
+  {
+    keys: ['W'],
+    label: 'Write file',
+    help: 'Write the messages of this window to a file',
+    group: 'Messages',
+    where: ['log'],
+    intent: { do: 'log_write' },
+  },
+  {
+    keys: ['o'],
+    label: 'Server',
+    help: 'Choose whose messages are shown',
+    group: 'Messages',
+    where: ['log'],
+    intent: { do: 'log_server' },
+    footer: 1,
+  },
 
   { keys: ['?', 'f1'], label: 'Help', help: 'This help', group: 'Program', intent: { do: 'help' }, footer: 0 },
-  { keys: [':', 'C-p'], label: 'Command', help: 'Any command of the command line, with completion (Tab) and history (Up)', group: 'Program', intent: { do: 'palette' }, footer: 10 },
-  { keys: ['d'], label: 'Done', help: 'What was done from here, with the equivalent commands', group: 'Program', intent: { do: 'done' } },
+  {
+    keys: [':', 'C-p'],
+    label: 'Command',
+    help: 'Any command of the command line, with completion (Tab) and history (Up)',
+    group: 'Program',
+    intent: { do: 'palette' },
+    footer: 10,
+  },
+  {
+    keys: ['d'],
+    label: 'Done',
+    help: 'What was done from here, with the equivalent commands',
+    group: 'Program',
+    intent: { do: 'done' },
+  },
   { keys: ['C'], label: 'Theme', help: 'Next theme', group: 'Program', intent: { do: 'theme' } },
-  { keys: ['m'], label: 'Mouse', help: 'Mouse on or off; off lets the terminal select text', group: 'Program', intent: { do: 'mouse' } },
+  {
+    keys: ['m'],
+    label: 'Mouse',
+    help: 'Mouse on or off; off lets the terminal select text',
+    group: 'Program',
+    intent: { do: 'mouse' },
+  },
   { keys: ['C-l', 'f5'], label: 'Redraw', help: 'Draw everything anew', group: 'Program', intent: { do: 'redraw' } },
-  { keys: ['C-z'], label: 'Suspend', help: 'Back to the shell for a while; fg returns', group: 'Program', intent: { do: 'suspend' } },
-  { keys: ['C-c'], label: 'Cancel', help: 'Cancel what runs; twice within two seconds leaves', group: 'Program', intent: { do: 'interrupt' } },
-  { keys: ['q', 'f10'], label: 'Quit', help: 'Back; at the top: leave the cockpit', group: 'Program', intent: { do: 'leave' }, footer: 11 },
+  {
+    keys: ['C-z'],
+    label: 'Suspend',
+    help: 'Back to the shell for a while; fg returns',
+    group: 'Program',
+    intent: { do: 'suspend' },
+  },
+  {
+    keys: ['C-c'],
+    label: 'Cancel',
+    help: 'Cancel what runs; twice within two seconds leaves',
+    group: 'Program',
+    intent: { do: 'interrupt' },
+  },
+  {
+    keys: ['q', 'f10'],
+    label: 'Quit',
+    help: 'Back; at the top: leave the cockpit',
+    group: 'Program',
+    intent: { do: 'leave' },
+    footer: 11,
+  },
 ];
 
 export interface Available {
@@ -302,7 +544,13 @@ export function blockedReason(app: App, key: Key): string | null {
 export function actionsFor(app: App): Available[] {
   const row = selectedRow(app);
   return KEYS.filter((key) => (key.group === 'Connection' || key.group === 'Server') && key.intent.do !== 'menu')
-    .filter((key) => row?.kind === 'connection' || key.group === 'Server' || key.intent.do !== 'dialog' || key.intent.dialog === 'connect')
+    .filter(
+      (key) =>
+        row?.kind === 'connection' ||
+        key.group === 'Server' ||
+        key.intent.do !== 'dialog' ||
+        key.intent.dialog === 'connect',
+    )
     .map((key) => ({ key, reason: blockedReason(app, key) }));
 }
 

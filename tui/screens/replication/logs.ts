@@ -83,4 +83,3 @@ export function entryDetail(entry: Entry): string[] {
     ...(line.count > 1 ? [`Happened         ${line.count} times`] : []),
   ];
 }
-

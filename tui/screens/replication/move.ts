@@ -65,7 +65,10 @@ export function selectNode(app: App, index: number): App {
 
 function moveTree(app: App, by: Move): App {
   const all = nodes(app);
-  const at = Math.max(0, all.findIndex((node) => node.id === app.screen.tree.selected));
+  const at = Math.max(
+    0,
+    all.findIndex((node) => node.id === app.screen.tree.selected),
+  );
   const node = all[at];
   if (by === 'left' && node) {
     if (node.open === true) return toggleNode(app, node.id);
@@ -133,12 +136,18 @@ export function showLine(app: App, position: number, downwards: boolean): App {
   const end = view.first + view.entries.length + view.fresh;
   const at = Math.max(view.first, Math.min(position, end - 1));
   const atBottom = at >= view.first + view.entries.length - 1;
-  if (atBottom && (downwards || view.following)) return withScreen(app, { log: { ...app.screen.log, heldAt: null, selected: end - 1, top: end } });
+  if (atBottom && (downwards || view.following))
+    return withScreen(app, { log: { ...app.screen.log, heldAt: null, selected: end - 1, top: end } });
   const rows = paneRows(app, 'log');
   const heldAt = app.screen.log.heldAt ?? end;
   const top = view.following ? Math.max(view.first, end - rows) : app.screen.log.top;
   return withScreen(app, {
-    log: { ...app.screen.log, heldAt, selected: at, top: Math.max(view.first, Math.min(Math.max(top, at - rows + 1), at)) },
+    log: {
+      ...app.screen.log,
+      heldAt,
+      selected: at,
+      top: Math.max(view.first, Math.min(Math.max(top, at - rows + 1), at)),
+    },
   });
 }
 

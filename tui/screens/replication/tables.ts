@@ -1,5 +1,11 @@
 /** Tables on the right for each place of the tree (RCN-01): their columns, rows, and what is selected. */
-import { type ConnectionItem, type Grant, mirrorStatusText, STATISTIC_COLUMNS, type StatisticColumn } from '../../../protocol/messages/index.js';
+import {
+  type ConnectionItem,
+  type Grant,
+  mirrorStatusText,
+  STATISTIC_COLUMNS,
+  type StatisticColumn,
+} from '../../../protocol/messages/index.js';
 import { formatBytes, formatCount, formatWallTime } from '../../../protocol/units.js';
 import type { App } from '../../model/app.js';
 import { findServer, isStale, type Server, serverSeverity } from '../../model/fleet.js';
@@ -45,7 +51,15 @@ export function statisticText(item: ConnectionItem, column: StatisticColumn): st
 }
 
 const GOOD = new Set(['OK', 'Started', 'Idle', 'Replicating', 'Ready']);
-const BAD = new Set(['Error', 'Mirror Required', 'Restore required', 'Out of Memory', 'Failed', 'Not Loaded', 'Unknown']);
+const BAD = new Set([
+  'Error',
+  'Mirror Required',
+  'Restore required',
+  'Out of Memory',
+  'Failed',
+  'Not Loaded',
+  'Unknown',
+]);
 const WAITING = new Set(['Paused', 'Pause Pending', 'Stopped', 'Retrying', 'Pending', 'Not Ready', 'Busy']);
 
 /** Colour of a state word; the word itself says the same. */
@@ -83,11 +97,20 @@ function statisticColumn(column: StatisticColumn): Column<Row> {
       const item = connectionRow(row);
       return item ? statisticText(item, column) : '';
     },
-    ...(STATES.has(column.id) ? { role: (row: Row) => (row.kind === 'connection' ? stateRole(statisticText(row.item, column)) : null) } : {}),
+    ...(STATES.has(column.id)
+      ? { role: (row: Row) => (row.kind === 'connection' ? stateRole(statisticText(row.item, column)) : null) }
+      : {}),
   };
 }
 
-const text = (id: string, label: string, show: (row: Row) => string, widthMin: number, widthMax: number, more: Partial<Column<Row>> = {}): Column<Row> => ({
+const text = (
+  id: string,
+  label: string,
+  show: (row: Row) => string,
+  widthMin: number,
+  widthMax: number,
+  more: Partial<Column<Row>> = {},
+): Column<Row> => ({
   id,
   label,
   align: 'left',
@@ -101,7 +124,7 @@ const text = (id: string, label: string, show: (row: Row) => string, widthMin: n
 const SERVER_COLUMN = text('server', 'Source', (row) => row.server.name, 8, 20);
 const DEFAULTS = STATISTIC_COLUMNS.filter((column) => column.shown).map(statisticColumn);
 
-/** Where not all columns fit, those that tell the state come first; the others follow in the specification's order. */
+/** Where not all columns fitTo, those that tell the state come first; the others follow in the specification's order. */
 const NARROW_FIRST = ['STA-01', 'STA-05', 'STA-09', 'STA-10', 'STA-08', 'STA-03', 'STA-16'];
 export const NARROW_WIDTH = 110;
 
@@ -139,12 +162,19 @@ const SERVERS: TableDef<Row> = {
     number('connections', 'Connections', (row) => row.server.connections.size, String),
     number('incoming', 'Incoming', (row) => row.server.grants.size, String),
     text('version', 'Version', (row) => row.server.hello?.version ?? '', 7, 12),
-    text('heard', 'Heard', (row) => (row.server.heardAt === 0 ? 'never' : `${age((row.kind === 'server' ? row.now : 0) - row.server.heardAt)} ago`), 9, 10),
+    text(
+      'heard',
+      'Heard',
+      (row) =>
+        row.server.heardAt === 0 ? 'never' : `${age((row.kind === 'server' ? row.now : 0) - row.server.heardAt)} ago`,
+      9,
+      10,
+    ),
   ],
   key: (row) => row.server.name,
   severity: (row) => serverSeverity(row.server),
   stale: (row) => isStale(row.server),
-  empty: 'No servers yet. Press N to add one.',
+  empty: 'No servers yet. Press N to add one, or leave and run: understudy demo',
 };
 
 /** RCN-08: what the person may do there. */
@@ -162,7 +192,9 @@ export function accessWord(server: Server): string {
 }
 
 function serverState(server: Server, now: number): string {
-  return server.link.kind === 'online' && serverWord(server, now) === '' ? SEVERITY_WORD[serverSeverity(server)] : serverWord(server, now);
+  return server.link.kind === 'online' && serverWord(server, now) === ''
+    ? SEVERITY_WORD[serverSeverity(server)]
+    : serverWord(server, now);
 }
 
 const grantOf = (row: Row): Grant | null => (row.kind === 'grant' ? row.item : null);
@@ -172,14 +204,31 @@ const INCOMING: TableDef<Row> = {
   columns: [
     text('set', 'Replication Set', (row) => grantOf(row)?.set ?? '', 15, 28),
     text('source', 'Source', (row) => grantOf(row)?.server ?? '', 8, 20),
-    text('link', 'Link', (row) => (grantOf(row)?.paused ? 'Paused' : grantOf(row)?.linked ? 'Linked' : 'No link'), 7, 8, {
-      role: (row) => (grantOf(row)?.paused ? 'status.warn' : grantOf(row)?.linked ? 'status.ok' : 'stale'),
-    }),
+    text(
+      'link',
+      'Link',
+      (row) => (grantOf(row)?.paused ? 'Paused' : grantOf(row)?.linked ? 'Linked' : 'No link'),
+      7,
+      8,
+      {
+        role: (row) => (grantOf(row)?.paused ? 'status.warn' : grantOf(row)?.linked ? 'status.ok' : 'stale'),
+      },
+    ),
     number('written', 'Written', (row) => grantOf(row)?.writtenBytes ?? 0, formatBytes),
     number('queued', 'Queued', (row) => grantOf(row)?.queuedBytes ?? 0, formatBytes),
     number('operations', 'Operations', (row) => grantOf(row)?.operations ?? 0, formatCount),
     number('failed', 'Failed', (row) => grantOf(row)?.failed ?? 0, formatCount),
-    text('target', 'Target directory', (row) => grantOf(row)?.mappings.map((one) => one.target).join(', ') ?? '', 16, 40, { keep: 'end' }),
+    text(
+      'target',
+      'Target directory',
+      (row) =>
+        grantOf(row)
+          ?.mappings.map((one) => one.target)
+          .join(', ') ?? '',
+      16,
+      40,
+      { keep: 'end' },
+    ),
     text('last', 'Last File Touched', (row) => grantOf(row)?.lastFileTouched ?? '', 20, 48, { keep: 'end' }),
   ],
   key: (row) => grantOf(row)?.connection ?? '',
@@ -212,22 +261,30 @@ function rowsAt(app: App, at: Place): { def: TableDef<Row>; rows: Row[] } {
   const several = servers.filter((server) => server.connections.size > 0).length > 1 ? 1 : 0;
   const ofServer = (server: Server, set: string | null): Row[] => {
     const out: Row[] = [];
-    for (const item of server.connections.values()) if (set === null || item.set === set) out.push({ kind: 'connection', server, item });
+    for (const item of server.connections.values())
+      if (set === null || item.set === set) out.push({ kind: 'connection', server, item });
     return out.sort((a, b) => (a.kind === 'connection' && b.kind === 'connection' ? a.item.id - b.item.id : 0));
   };
   switch (at.kind) {
     case 'all':
+      if (servers.length === 0) return { def: { ...CONNECTION_TABLES[0][narrow], empty: SERVERS.empty }, rows: [] };
       return { def: CONNECTION_TABLES[several][narrow], rows: servers.flatMap((server) => ofServer(server, null)) };
     case 'servers':
       return { def: SERVERS, rows: servers.map((server) => ({ kind: 'server', server, now: app.now })) };
     case 'incoming': {
       const server = findServer(app.fleet, at.server);
-      return { def: INCOMING, rows: server ? [...server.grants.values()].map((item) => ({ kind: 'grant', server, item })) : [] };
+      return {
+        def: INCOMING,
+        rows: server ? [...server.grants.values()].map((item) => ({ kind: 'grant', server, item })) : [],
+      };
     }
     case 'server':
     case 'set': {
       const server = findServer(app.fleet, at.server);
-      return { def: CONNECTION_TABLES[0][narrow], rows: server ? ofServer(server, at.kind === 'set' ? at.set : null) : [] };
+      return {
+        def: CONNECTION_TABLES[0][narrow],
+        rows: server ? ofServer(server, at.kind === 'set' ? at.set : null) : [],
+      };
     }
   }
 }
@@ -241,7 +298,16 @@ export function shown(app: App): Shown {
   const filter = table.typing ? table.typing.parts.join('') : table.filter;
   const at = place(app);
   // Ages change each second; only the table of servers shows them.
-  const key = [app.fleet, tree.selected, tree.collapsed, filter, problemsOnly, table.order, at.kind === 'servers' ? app.now : 0, app.size.width < NARROW_WIDTH];
+  const key = [
+    app.fleet,
+    tree.selected,
+    tree.collapsed,
+    filter,
+    problemsOnly,
+    table.order,
+    at.kind === 'servers' ? app.now : 0,
+    app.size.width < NARROW_WIDTH,
+  ];
   if (memoValue && key.every((value, index) => value === memoKey[index])) return memoValue;
   const { def, rows } = rowsAt(app, at);
   memoValue = { def, rows: choose(def, rows, filter, problemsOnly, table.order), total: rows.length };

@@ -30,7 +30,16 @@ export function nodes(app: App): Node[] {
   const servers = app.fleet.servers;
   const total = servers.reduce((sum, server) => sum + server.connections.size, 0);
   const overall = worst(servers.map(serverSeverity));
-  out.push({ id: 'all', place: { kind: 'all' }, depth: 0, label: 'All connections', word: String(total), severity: null, stale: false, open: null });
+  out.push({
+    id: 'all',
+    place: { kind: 'all' },
+    depth: 0,
+    label: 'All connections',
+    word: String(total),
+    severity: null,
+    stale: false,
+    open: null,
+  });
   const open = !collapsed.has('servers');
   out.push({
     id: 'servers',

@@ -40,7 +40,9 @@ export function perform(app: App, intent: Intent): Step {
       return [focusPane(app, intent.pane), []];
     case 'dialog': {
       const dialog = openDialog(app, intent.dialog);
-      return dialog ? [{ ...app, overlay: dialog }, []] : [say(app, 'error', 'There is nothing selected that this could be about.'), []];
+      return dialog
+        ? [{ ...app, overlay: dialog }, []]
+        : [say(app, 'error', 'There is nothing selected that this could be about.'), []];
     }
     case 'open':
       return open(app);
@@ -53,7 +55,14 @@ export function perform(app: App, intent: Intent): Step {
       return [app, [{ kind: 'quit' }]];
     }
     case 'filter':
-      return [withScreen(app, { focus: 'table', zoomed: screen.zoomed ? 'table' : null, table: { ...screen.table, typing: lineEdit(screen.table.filter) } }), []];
+      return [
+        withScreen(app, {
+          focus: 'table',
+          zoomed: screen.zoomed ? 'table' : null,
+          table: { ...screen.table, typing: lineEdit(screen.table.filter) },
+        }),
+        [],
+      ];
     case 'palette':
       return [{ ...app, overlay: { kind: 'palette', edit: lineEdit(), history: app.typed.length, chosen: -1 } }, []];
     case 'help':
@@ -64,7 +73,11 @@ export function perform(app: App, intent: Intent): Step {
       return openDetail(app);
     case 'problems': {
       const on = !screen.problemsOnly;
-      const next = withScreen(app, { problemsOnly: on, table: { ...screen.table, top: 0 }, tree: { ...screen.tree, top: 0 } });
+      const next = withScreen(app, {
+        problemsOnly: on,
+        table: { ...screen.table, top: 0 },
+        tree: { ...screen.tree, top: 0 },
+      });
       return [say(next, 'info', on ? 'Showing problems only (p shows everything again).' : 'Showing everything.'), []];
     }
     case 'zoom':
@@ -81,11 +94,33 @@ export function perform(app: App, intent: Intent): Step {
     case 'copy_json': {
       const row = selectedRow(app);
       if (!row) return [say(app, 'error', 'There is no row to copy.'), []];
-      return [app, [{ kind: 'copy', text: JSON.stringify(row.kind === 'server' ? { name: row.server.name, address: row.server.address, status: row.server.status } : row.item, null, 2), what: 'the row as JSON' }]];
+      return [
+        app,
+        [
+          {
+            kind: 'copy',
+            text: JSON.stringify(
+              row.kind === 'server'
+                ? { name: row.server.name, address: row.server.address, status: row.server.status }
+                : row.item,
+              null,
+              2,
+            ),
+            what: 'the row as JSON',
+          },
+        ],
+      ];
     }
     case 'mouse': {
       const on = !app.mouse;
-      return [say({ ...app, mouse: on }, 'info', on ? 'Mouse on. Shift-drag selects text in most terminals.' : 'Mouse off: the terminal selects text.'), [{ kind: 'mouse', on }]];
+      return [
+        say(
+          { ...app, mouse: on },
+          'info',
+          on ? 'Mouse on. Shift-drag selects text in most terminals.' : 'Mouse off: the terminal selects text.',
+        ),
+        [{ kind: 'mouse', on }],
+      ];
     }
     case 'theme': {
       const next = app.themes[(app.themes.indexOf(app.theme) + 1) % app.themes.length];
@@ -101,13 +136,28 @@ export function perform(app: App, intent: Intent): Step {
       const view = logView(app);
       if (!view.following) return [withScreen(app, { log: { ...screen.log, heldAt: null } }), []];
       const end = view.first + view.entries.length;
-      return [withScreen(app, { log: { ...screen.log, heldAt: end, selected: view.selected, top: Math.max(view.first, end - paneRows(app, 'log')) } }), []];
+      return [
+        withScreen(app, {
+          log: {
+            ...screen.log,
+            heldAt: end,
+            selected: view.selected,
+            top: Math.max(view.first, end - paneRows(app, 'log')),
+          },
+        }),
+        [],
+      ];
     }
     case 'log_clear': {
       const server = logServer(app);
       if (!server) return [app, []];
       const cleared = { ...app, fleet: withServer(app.fleet, server.name, (one) => ({ ...one, log: clear(one.log) })) };
-      return [withScreen(say(cleared, 'info', `Window cleared; the log of ${server.name} is complete.`), { log: { ...screen.log, heldAt: null } }), []];
+      return [
+        withScreen(say(cleared, 'info', `Window cleared; the log of ${server.name} is complete.`), {
+          log: { ...screen.log, heldAt: null },
+        }),
+        [],
+      ];
     }
     case 'log_wrap':
       return [withScreen(app, { log: { ...screen.log, wrap: !screen.log.wrap } }), []];
@@ -115,7 +165,12 @@ export function perform(app: App, intent: Intent): Step {
       const view = logView(app);
       if (!view.server) return [say(app, 'error', 'There is no server whose messages could be written.'), []];
       const text = view.entries.map(entryLine).join('\n');
-      return start(app, `write the messages of ${view.server.name}`, (command) => ({ kind: 'write', command, name: `understudy-${view.server?.name ?? ''}-messages.txt`, text: `${text}\n` }));
+      return start(app, `write the messages of ${view.server.name}`, (command) => ({
+        kind: 'write',
+        command,
+        name: `understudy-${view.server?.name ?? ''}-messages.txt`,
+        text: `${text}\n`,
+      }));
     }
     case 'log_server': {
       const names = app.fleet.servers.map((server) => server.name);
@@ -128,11 +183,29 @@ export function perform(app: App, intent: Intent): Step {
       const server = actingServer(app);
       if (!server) return [app, []];
       const off = server.link.kind === 'online' || server.link.kind === 'connecting';
-      return [say(app, 'info', off ? `Logged off ${server.name}.` : `Logging on to ${server.name} ...`), [{ kind: off ? 'log_off' : 'log_on', server: server.name }]];
+      return [
+        say(app, 'info', off ? `Logged off ${server.name}.` : `Logging on to ${server.name} ...`),
+        [{ kind: off ? 'log_off' : 'log_on', server: server.name }],
+      ];
     }
     case 'done': {
-      const lines = app.done.length === 0 ? ['Nothing was done from here yet.'] : app.done.flatMap((note) => [note.text, ...(note.cli ? [`    $ ${note.cli}`] : [])]);
-      return [{ ...app, overlay: { kind: 'text', title: 'Done from here', lines, top: Math.max(0, lines.length - (app.size.height - 6)), running: false } }, []];
+      const lines =
+        app.done.length === 0
+          ? ['Nothing was done from here yet.']
+          : app.done.flatMap((note) => [note.text, ...(note.cli ? [`    $ ${note.cli}`] : [])]);
+      return [
+        {
+          ...app,
+          overlay: {
+            kind: 'text',
+            title: 'Done from here',
+            lines,
+            top: Math.max(0, lines.length - (app.size.height - 6)),
+            running: false,
+          },
+        },
+        [],
+      ];
     }
   }
 }
@@ -154,7 +227,14 @@ export function confirm(app: App, dialog: Dialog): Step {
   const line = commandLine(told.argv);
   const { action } = told;
   if (action) {
-    return start(closed, `${told.title} (${dialog.server})`, (command) => ({ kind: 'act', command, server: dialog.server, action, label: told.title, cli: line }));
+    return start(closed, `${told.title} (${dialog.server})`, (command) => ({
+      kind: 'act',
+      command,
+      server: dialog.server,
+      action,
+      label: told.title,
+      cli: line,
+    }));
   }
   return start(closed, told.title, (command) => ({ kind: 'cli', command, argv: told.argv, label: told.title }));
 }
@@ -177,7 +257,10 @@ function open(app: App): Step {
     const view = logView(app);
     const entry = view.entries[view.selected - view.first];
     if (!entry) return [app, []];
-    return [{ ...app, overlay: { kind: 'text', title: 'Message', lines: entryDetail(entry), top: 0, running: false } }, []];
+    return [
+      { ...app, overlay: { kind: 'text', title: 'Message', lines: entryDetail(entry), top: 0, running: false } },
+      [],
+    ];
   }
   return openDetail(app);
 }
@@ -185,13 +268,26 @@ function open(app: App): Step {
 function openDetail(app: App): Step {
   const row = selectedRow(app);
   if (!row) return [say(app, 'info', 'There is nothing to open here.'), []];
-  if (row.kind === 'connection') return [{ ...app, overlay: { kind: 'detail', server: row.server.name, key: row.item.key, top: 0 } }, []];
+  if (row.kind === 'connection')
+    return [{ ...app, overlay: { kind: 'detail', server: row.server.name, key: row.item.key, top: 0 } }, []];
   if (row.kind === 'server') {
     const index = nodes(app).findIndex((node) => node.id === `server:${row.server.name}`);
     return [index >= 0 ? selectNode(app, index) : app, []];
   }
   const lines = JSON.stringify(row.item, null, 2).split('\n');
-  return [{ ...app, overlay: { kind: 'text', title: `Incoming: ${row.item.set} from ${row.item.server}`, lines, top: 0, running: false } }, []];
+  return [
+    {
+      ...app,
+      overlay: {
+        kind: 'text',
+        title: `Incoming: ${row.item.set} from ${row.item.server}`,
+        lines,
+        top: 0,
+        running: false,
+      },
+    },
+    [],
+  ];
 }
 
 /** One step back; the same model when there is none. */
@@ -215,9 +311,15 @@ function sort(app: App, step: 1 | -1): App {
   const visible = rows.slice(table.top, table.top + paneRows(app, 'table'));
   if (index > 0) {
     if (index - 1 < offset) offset = index - 1;
-    while (offset < index - 1 && !placeColumns(def, visible, offset, tableWidth(app)).placed.some((one) => one.column.id === column.id)) offset++;
+    while (
+      offset < index - 1 &&
+      !placeColumns(def, visible, offset, tableWidth(app)).placed.some((one) => one.column.id === column.id)
+    )
+      offset++;
   }
-  return withScreen(app, { table: { ...table, column: offset, order: { column: column.id, descending: table.order?.descending ?? false } } });
+  return withScreen(app, {
+    table: { ...table, column: offset, order: { column: column.id, descending: table.order?.descending ?? false } },
+  });
 }
 
 const TWICE_MS = 2_000;
@@ -244,7 +346,11 @@ export function copyChoices(app: App): CopyChoice[] {
     const view = logView(app);
     const entry = view.entries[view.selected - view.first];
     if (entry) out.push({ label: 'This message', text: entryLine(entry) });
-    if (view.entries.length > 0) out.push({ label: `All ${view.entries.length} messages of the window`, text: view.entries.map(entryLine).join('\n') });
+    if (view.entries.length > 0)
+      out.push({
+        label: `All ${view.entries.length} messages of the window`,
+        text: view.entries.map(entryLine).join('\n'),
+      });
   }
   const connection = selectedConnection(app);
   if (connection) out.push({ label: 'The connection ID', text: `${connection.server.name}:${connection.item.id}` });

@@ -7,7 +7,7 @@ import { run } from '../../layout/grid.js';
 import { type Glyphs, glyphsFor } from '../../layout/glyphs.js';
 import { type Layout, PANES, scrollTo } from '../../layout/panes.js';
 import type { Role } from '../../layout/roles.js';
-import { cells, cut, fit, width, wrap } from '../../layout/text.js';
+import { cells, cut, fitTo, width, wrap } from '../../layout/text.js';
 import { lineText } from '../../model/line-edit.js';
 import { drawCharts } from './charts.js';
 import { placeColumns } from './columns.js';
@@ -16,9 +16,15 @@ import { TABLE_HEAD } from './move.js';
 import { selectedIndex, shown } from './tables.js';
 import { age, nodes, type Node } from './tree.js';
 
-const ROLE_OF: Readonly<Record<Severity, Role>> = { ok: 'status.ok', notice: 'status.notice', warn: 'status.warn', alert: 'status.alert' };
+const ROLE_OF: Readonly<Record<Severity, Role>> = {
+  ok: 'status.ok',
+  notice: 'status.notice',
+  warn: 'status.warn',
+  alert: 'status.alert',
+};
 
-export const signOf = (severity: Severity | null, glyphs: Glyphs): string => (severity === null ? ' ' : glyphs[severity]);
+export const signOf = (severity: Severity | null, glyphs: Glyphs): string =>
+  severity === null ? ' ' : glyphs[severity];
 export const roleOf = (severity: Severity | null): Role => (severity === null ? 'text' : ROLE_OF[severity]);
 
 export interface Drawn {
@@ -41,7 +47,9 @@ export function drawReplication(app: App, grid: Grid, layout: Layout, covered: b
         cursor = drawTable(app, grid, rect);
         break;
       case 'charts':
-        charts = drawCharts(app, grid, rect, covered, (title, more) => heading(app, grid, rect, '3', title, app.screen.focus === 'charts', more));
+        charts = drawCharts(app, grid, rect, covered, (title, more) =>
+          heading(app, grid, rect, '3', title, app.screen.focus === 'charts', more),
+        );
         break;
       case 'log':
         drawLog(app, grid, rect);
@@ -51,13 +59,22 @@ export function drawReplication(app: App, grid: Grid, layout: Layout, covered: b
   const { tree, table } = panes;
   if (tree && table) {
     const glyphs = glyphsFor(app.ascii);
-    for (let y = tree.y; y < tree.y + tree.height; y++) grid.put(tree.x + tree.width, y, [run(y === tree.y ? glyphs.teeDown : glyphs.vertical, 'border')], 1);
+    for (let y = tree.y; y < tree.y + tree.height; y++)
+      grid.put(tree.x + tree.width, y, [run(y === tree.y ? glyphs.teeDown : glyphs.vertical, 'border')], 1);
   }
   return { cursor, charts };
 }
 
 /** First row of a pane: its number, its name, what it says of itself. */
-export function heading(app: App, grid: Grid, rect: Rect, digit: string, title: string, focused: boolean, more: readonly Run[] = []): void {
+export function heading(
+  app: App,
+  grid: Grid,
+  rect: Rect,
+  digit: string,
+  title: string,
+  focused: boolean,
+  more: readonly Run[] = [],
+): void {
   const glyphs = glyphsFor(app.ascii);
   const border: Role = focused ? 'border.focus' : 'border';
   const line = glyphs.horizontal;
@@ -67,7 +84,8 @@ export function heading(app: App, grid: Grid, rect: Rect, digit: string, title: 
   const label = cut(`${digit} ${title}`, room - 2, 'start', glyphs.ellipsis);
   // The focused pane is marked by a sign as well as by its colour.
   grid.put(rect.x + 1, rect.y, [run(focused ? `[${label}]` : ` ${label} `, focused ? 'border.focus' : 'title')], room);
-  if (right > 0 && right < rect.width - 12) grid.put(rect.x + rect.width - right, rect.y, [run(' ', border), ...more, run(' ', border)], right);
+  if (right > 0 && right < rect.width - 12)
+    grid.put(rect.x + rect.width - right, rect.y, [run(' ', border), ...more, run(' ', border)], right);
 }
 
 // ------------------------------------------------------------------------------------------------- tree
@@ -78,13 +96,17 @@ function drawTree(app: App, grid: Grid, rect: Rect): void {
   heading(app, grid, rect, '1', 'Servers', focused);
   const all = nodes(app);
   const rows = rect.height - 1;
-  const selected = Math.max(0, all.findIndex((node) => node.id === app.screen.tree.selected));
+  const selected = Math.max(
+    0,
+    all.findIndex((node) => node.id === app.screen.tree.selected),
+  );
   const top = scrollTo(app.screen.tree.top, selected, rows, all.length);
   for (let i = 0; i < rows; i++) {
     const node = all[top + i];
     if (!node) break;
     drawNode(grid, rect, rect.y + 1 + i, node, glyphs);
-    if (top + i === selected) grid.tint({ x: rect.x, y: rect.y + 1 + i, width: rect.width, height: 1 }, focused ? 'select' : 'select.blur');
+    if (top + i === selected)
+      grid.tint({ x: rect.x, y: rect.y + 1 + i, width: rect.width, height: 1 }, focused ? 'select' : 'select.blur');
   }
   more(grid, rect, top, rows, all.length, glyphs);
 }
@@ -104,7 +126,7 @@ function drawNode(grid: Grid, rect: Rect, y: number, node: Node, glyphs: Glyphs)
       run(head, 'dim'),
       run(sign, node.stale && node.severity !== 'alert' ? 'stale' : roleOf(node.severity)),
       run(' '),
-      { text: fit(node.label, room, 'left', 'start', glyphs.ellipsis), role },
+      { text: fitTo(node.label, room, 'left', 'start', glyphs.ellipsis), role },
       run(word, node.severity === 'warn' || node.severity === 'alert' ? roleOf(node.severity) : 'dim'),
     ],
     rect.width,
@@ -135,9 +157,16 @@ function drawTable(app: App, grid: Grid, rect: Rect): Drawn['cursor'] {
   const said: Run[] = [];
   if (problemsOnly) said.push(run('problems only ', 'status.warn'));
   if (columns.hiddenLeft > 0 || columns.hiddenRight > 0) {
-    said.push(run(`${columns.hiddenLeft > 0 ? `${columns.hiddenLeft}${glyphs.left} ` : ''}${columns.hiddenRight > 0 ? `${glyphs.right}${columns.hiddenRight} ` : ''}`, 'dim'));
+    said.push(
+      run(
+        `${columns.hiddenLeft > 0 ? `${columns.hiddenLeft}${glyphs.left} ` : ''}${columns.hiddenRight > 0 ? `${glyphs.right}${columns.hiddenRight} ` : ''}`,
+        'dim',
+      ),
+    );
   }
-  said.push(run(list.length === total ? `${selected + 1}/${total}` : `${selected + 1}/${list.length} of ${total}`, 'dim'));
+  said.push(
+    run(list.length === total ? `${selected + 1}/${total}` : `${selected + 1}/${list.length} of ${total}`, 'dim'),
+  );
   const typing = table.typing !== null;
   const shownFilter = filter !== '' || typing ? ` /${filter}` : '';
   heading(app, grid, rect, '2', `${def.title}${shownFilter}`, focused, said);
@@ -155,12 +184,26 @@ function drawTable(app: App, grid: Grid, rect: Rect): Drawn['cursor'] {
     while (lines.length < 2) lines.unshift('');
     lines.forEach((line, i) => {
       const text = i === 1 && mark !== '' ? `${cut(line, wide - 1, 'start', '')}${mark}` : line;
-      grid.put(rect.x + x, rect.y + 1 + i, [{ text: fit(text, wide, column.align, 'start', glyphs.ellipsis), role: 'header', bold: ordered }], wide);
+      grid.put(
+        rect.x + x,
+        rect.y + 1 + i,
+        [{ text: fitTo(text, wide, column.align, 'start', glyphs.ellipsis), role: 'header', bold: ordered }],
+        wide,
+      );
     });
   }
   if (list.length === 0) {
-    const why = total === 0 ? def.empty : filter !== '' ? 'Nothing matches the filter (Esc clears it).' : problemsOnly ? 'No problems (p shows everything).' : def.empty;
-    wrap(why, rect.width - 4).forEach((line, i) => grid.put(rect.x + 2, rect.y + TABLE_HEAD + 1 + i, [run(line, 'dim')], rect.width - 2));
+    const why =
+      total === 0
+        ? def.empty
+        : filter !== ''
+          ? 'Nothing matches the filter (Esc clears it).'
+          : problemsOnly
+            ? 'No problems (p shows everything).'
+            : def.empty;
+    wrap(why, rect.width - 4).forEach((line, i) => {
+      grid.put(rect.x + 2, rect.y + TABLE_HEAD + 1 + i, [run(line, 'dim')], rect.width - 2);
+    });
     return cursor;
   }
   visible.forEach((row, i) => {
@@ -170,9 +213,15 @@ function drawTable(app: App, grid: Grid, rect: Rect): Drawn['cursor'] {
     grid.put(rect.x, y, [run(signOf(severity, glyphs), stale ? 'stale' : roleOf(severity))], 1);
     for (const { column, x, width: wide } of columns.placed) {
       const own = stale ? 'stale' : (column.role?.(row) ?? 'text');
-      grid.put(rect.x + x, y, [{ text: fit(column.show(row), wide, column.align, column.keep ?? 'start', glyphs.ellipsis), role: own }], wide);
+      grid.put(
+        rect.x + x,
+        y,
+        [{ text: fitTo(column.show(row), wide, column.align, column.keep ?? 'start', glyphs.ellipsis), role: own }],
+        wide,
+      );
     }
-    if (top + i === selected) grid.tint({ x: rect.x, y, width: rect.width, height: 1 }, focused ? 'select' : 'select.blur');
+    if (top + i === selected)
+      grid.tint({ x: rect.x, y, width: rect.width, height: 1 }, focused ? 'select' : 'select.blur');
   });
   more(grid, rect, top, rows, list.length, glyphs, TABLE_HEAD);
   return cursor;
@@ -188,7 +237,10 @@ function drawLog(app: App, grid: Grid, rect: Rect): void {
   const view = logView(app);
   const stale = view.server === null || isStale(view.server);
   const said: Run[] = [];
-  if (view.server && stale) said.push(run(view.server.heardAt > 0 ? `as of ${age(app.now - view.server.heardAt)} ago ` : 'not connected ', 'stale'));
+  if (view.server && stale)
+    said.push(
+      run(view.server.heardAt > 0 ? `as of ${age(app.now - view.server.heardAt)} ago ` : 'not connected ', 'stale'),
+    );
   if (!view.following) said.push(run(view.fresh > 0 ? `paused, ${view.fresh} new` : 'paused', 'status.warn'));
   else said.push(run('following', 'dim'));
   heading(app, grid, rect, '4', `Messages${view.server ? ` of ${view.server.name}` : ''}`, focused, said);
@@ -204,10 +256,14 @@ function drawLog(app: App, grid: Grid, rect: Rect): void {
     if (!entry) return;
     const text = entryText(entry);
     const parts = app.screen.log.wrap ? wrap(text, textWidth) : [cut(text, textWidth, 'start', glyphs.ellipsis)];
-    parts.forEach((part, i) => lines.push({ at: index, first: i === 0, text: part }));
+    parts.forEach((part, i) => {
+      lines.push({ at: index, first: i === 0, text: part });
+    });
   };
   const total = view.entries.length;
-  const startIndex = view.following ? Math.max(0, total - rows) : Math.max(0, Math.min(app.screen.log.top - view.first, total - 1));
+  const startIndex = view.following
+    ? Math.max(0, total - rows)
+    : Math.max(0, Math.min(app.screen.log.top - view.first, total - 1));
   for (let i = startIndex; i < total && lines.length < rows * (view.following ? 4 : 1); i++) add(i);
   // Following shows the end; wrapped lines may push the oldest out at the top.
   const shownLines = view.following ? lines.slice(-rows) : lines.slice(0, rows);
@@ -221,11 +277,16 @@ function drawLog(app: App, grid: Grid, rect: Rect): void {
       rect.x,
       y,
       first
-        ? [run(signOf(level, glyphs), stale ? 'stale' : level === 'notice' ? 'dim' : roleOf(level)), run(` ${entryTime(entry)} `, stale ? 'stale' : 'dim'), { text, role }]
+        ? [
+            run(signOf(level, glyphs), stale ? 'stale' : level === 'notice' ? 'dim' : roleOf(level)),
+            run(` ${entryTime(entry)} `, stale ? 'stale' : 'dim'),
+            { text, role },
+          ]
         : [run(' '.repeat(11)), { text, role }],
       rect.width,
     );
-    if (focused && view.first + at === view.selected) grid.tint({ x: rect.x, y, width: rect.width, height: 1 }, 'select');
+    if (focused && view.first + at === view.selected)
+      grid.tint({ x: rect.x, y, width: rect.width, height: 1 }, 'select');
   });
 }
 
@@ -235,7 +296,8 @@ export function cutRuns(runs: readonly Run[], columns: number): Run[] {
   let left = columns;
   for (const one of runs) {
     if (left <= 0) break;
-    const taken = cells(one.text).reduce((sum, cell) => sum + cell.width, 0) <= left ? one.text : cut(one.text, left, 'start', '');
+    const taken =
+      cells(one.text).reduce((sum, cell) => sum + cell.width, 0) <= left ? one.text : cut(one.text, left, 'start', '');
     out.push({ ...one, text: taken });
     left -= width(taken);
   }

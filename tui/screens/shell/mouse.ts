@@ -13,7 +13,8 @@ type PressKey = (app: App, name: string, text: string) => Step;
 
 const WHEEL_LINES = 3;
 
-const inside = (rect: Rect, x: number, y: number): boolean => x >= rect.x && x < rect.x + rect.width && y >= rect.y && y < rect.y + rect.height;
+const inside = (rect: Rect, x: number, y: number): boolean =>
+  x >= rect.x && x < rect.x + rect.width && y >= rect.y && y < rect.y + rect.height;
 
 export function mouse(app: App, msg: MouseMsg, press: PressKey): Step {
   const wheel = msg.action === 'wheel_up' ? 'up' : msg.action === 'wheel_down' ? 'down' : null;
@@ -67,7 +68,9 @@ function sortAt(app: App, x: number, width: number): App {
   const { def, rows } = shown(app);
   const { table } = app.screen;
   const visible = rows.slice(table.top, table.top + paneRows(app, 'table'));
-  const hit = placeColumns(def, visible, table.column, width).placed.find((one) => x >= one.x - 1 && x < one.x + one.width);
+  const hit = placeColumns(def, visible, table.column, width).placed.find(
+    (one) => x >= one.x - 1 && x < one.x + one.width,
+  );
   if (!hit) return app;
   const descending = table.order?.column === hit.column.id ? !table.order.descending : false;
   return { ...app, screen: { ...app.screen, table: { ...table, order: { column: hit.column.id, descending } } } };
@@ -77,8 +80,25 @@ function scroll(app: App, pane: Pane, by: number): App {
   switch (pane) {
     case 'tree': {
       const all = nodes(app);
-      const at = Math.max(0, all.findIndex((node) => node.id === app.screen.tree.selected));
-      return { ...app, screen: { ...app.screen, tree: { ...app.screen.tree, top: scrollTo(app.screen.tree.top + by, Math.max(0, Math.min(all.length - 1, at)), paneRows(app, 'tree'), all.length) } } };
+      const at = Math.max(
+        0,
+        all.findIndex((node) => node.id === app.screen.tree.selected),
+      );
+      return {
+        ...app,
+        screen: {
+          ...app.screen,
+          tree: {
+            ...app.screen.tree,
+            top: scrollTo(
+              app.screen.tree.top + by,
+              Math.max(0, Math.min(all.length - 1, at)),
+              paneRows(app, 'tree'),
+              all.length,
+            ),
+          },
+        },
+      };
     }
     case 'table':
     case 'charts':

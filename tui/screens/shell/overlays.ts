@@ -32,7 +32,8 @@ export function keyInOverlay(app: App, name: string, text: string): Step {
     case 'copy': {
       const choices = copyChoices(app);
       const chosen = choices[overlay.selected];
-      if (name === 'enter' && chosen) return [close(app), [{ kind: 'copy', text: chosen.text, what: chosen.label.toLowerCase() }]];
+      if (name === 'enter' && chosen)
+        return [close(app), [{ kind: 'copy', text: chosen.text, what: chosen.label.toLowerCase() }]];
       return pick(app, overlay, name, choices.length);
     }
     case 'text':
@@ -65,7 +66,22 @@ function scroll(app: App, overlay: Extract<Overlay, { kind: 'text' | 'detail' }>
       break;
   }
   const page = Math.max(1, app.size.height - 6);
-  const by = { up: -1, k: -1, down: 1, j: 1, pageup: -page, pagedown: page, space: page, 'C-b': -page, 'C-f': page, 'C-u': -(page >> 1), 'C-d': page >> 1, home: -1e9, end: 1e9, G: 1e9 }[name];
+  const by = {
+    up: -1,
+    k: -1,
+    down: 1,
+    j: 1,
+    pageup: -page,
+    pagedown: page,
+    space: page,
+    'C-b': -page,
+    'C-f': page,
+    'C-u': -(page >> 1),
+    'C-d': page >> 1,
+    home: -1e9,
+    end: 1e9,
+    G: 1e9,
+  }[name];
   if (by !== undefined) {
     const lines = overlay.kind === 'text' ? overlay.lines.length : 60;
     const top = Math.max(0, Math.min(Math.max(0, lines - 1), overlay.top + by));
@@ -92,7 +108,9 @@ function helpKey(app: App, overlay: Extract<Overlay, { kind: 'help' }>, name: st
   if (name === 'escape' && overlay.filter.parts.length > 0) return set({ filter: lineEdit(), top: 0 });
   if (name === 'escape' || name === 'q' || name === 'enter' || name === 'backspace') return [close(app), []];
   const page = Math.max(1, app.size.height - 6);
-  const by = { up: -1, k: -1, down: 1, j: 1, pageup: -page, pagedown: page, space: page, home: -1e9, end: 1e9, G: 1e9 }[name];
+  const by = { up: -1, k: -1, down: 1, j: 1, pageup: -page, pagedown: page, space: page, home: -1e9, end: 1e9, G: 1e9 }[
+    name
+  ];
   return by === undefined ? [app, []] : set({ top: Math.max(0, Math.min(KEYS.length + 20, overlay.top + by)) });
 }
 
@@ -131,7 +149,9 @@ function dialogKey(app: App, dialog: Dialog, name: string, text: string): Step {
       return [app, []];
     }
     case 'check':
-      return name === 'space' || name === 'left' || name === 'right' ? value(field, dialog.values[field.name] !== true) : [app, []];
+      return name === 'space' || name === 'left' || name === 'right'
+        ? value(field, dialog.values[field.name] !== true)
+        : [app, []];
     case 'text': {
       const old = dialog.values[field.name];
       const edit: LineEdit = old && typeof old === 'object' ? (old as LineEdit) : lineEdit();
@@ -195,26 +215,38 @@ function run(app: App, line: string): Step {
     if (app.themes.includes(first)) return [typed, [{ kind: 'theme', name: first }]];
     return [say(typed, 'error', `There is no theme "${first}". There are: ${app.themes.join(', ')}.`), []];
   }
-  if (verb === 'ascii' || verb === 'unicode') return [say({ ...typed, ascii: verb === 'ascii' }, 'info', `Signs: ${verb}.`), []];
+  if (verb === 'ascii' || verb === 'unicode')
+    return [say({ ...typed, ascii: verb === 'ascii' }, 'info', `Signs: ${verb}.`), []];
   if (verb === '') return [typed, []];
   if (app.readOnly && !/^(status|logs|doctor|peer|set|server|help|--help|--version)$/.test(verb)) {
     return [say(typed, 'error', 'This console was started read-only.'), []];
   }
   if (argv.some((word) => word === '-f' || word === '--watch' || word === '--follow')) {
-    return [say(typed, 'error', 'What follows for ever belongs in a terminal of its own; here the screen follows by itself.'), []];
+    return [
+      say(typed, 'error', 'What follows for ever belongs in a terminal of its own; here the screen follows by itself.'),
+      [],
+    ];
   }
   return start(typed, argv.join(' '), (command) => ({ kind: 'cli', command, argv, label: argv.join(' ') }));
 }
 
 export function pasteInOverlay(app: App, text: string): Step {
   const { overlay } = app;
-  if (overlay?.kind === 'palette') return [{ ...app, overlay: { ...overlay, edit: insert(overlay.edit, text.split('\n')[0] ?? ''), chosen: -1 } }, []];
-  if (overlay?.kind === 'help' && overlay.typing) return [{ ...app, overlay: { ...overlay, filter: insert(overlay.filter, text) } }, []];
+  if (overlay?.kind === 'palette')
+    return [{ ...app, overlay: { ...overlay, edit: insert(overlay.edit, text.split('\n')[0] ?? ''), chosen: -1 } }, []];
+  if (overlay?.kind === 'help' && overlay.typing)
+    return [{ ...app, overlay: { ...overlay, filter: insert(overlay.filter, text) } }, []];
   if (overlay?.kind === 'dialog') {
     const field = describe(app, overlay)?.fields[overlay.focus];
     const old = field ? overlay.values[field.name] : undefined;
     if (field?.kind === 'text' && old && typeof old === 'object') {
-      return [{ ...app, overlay: { ...overlay, values: { ...overlay.values, [field.name]: insert(old as LineEdit, text.trim()) } } }, []];
+      return [
+        {
+          ...app,
+          overlay: { ...overlay, values: { ...overlay.values, [field.name]: insert(old as LineEdit, text.trim()) } },
+        },
+        [],
+      ];
     }
   }
   return [app, []];

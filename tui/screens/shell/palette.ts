@@ -1,4 +1,4 @@
-/** The command palette: the command line's verbs, names that fit, and a few words of the cockpit's own. */
+/** The command palette: the command line's verbs, names that fitTo, and a few words of the cockpit's own. */
 import type { App } from '../../model/app.js';
 
 export interface Suggestion {
@@ -21,10 +21,14 @@ export function suggestions(app: App, line: string): Suggestion[] {
   const typed = line.trimStart();
   if (typed.startsWith('theme ')) {
     const part = typed.slice(6);
-    return app.themes.filter((name) => name.startsWith(part) && name !== part).map((name) => ({ insert: `theme ${name}`, shown: name, why: 'theme' }));
+    return app.themes
+      .filter((name) => name.startsWith(part) && name !== part)
+      .map((name) => ({ insert: `theme ${name}`, shown: name, why: 'theme' }));
   }
   const verbs = [...app.verbs, ...OWN];
-  const exact = verbs.filter((verb) => typed === verb.name || typed.startsWith(`${verb.name} `)).sort((a, b) => b.name.length - a.name.length)[0];
+  const exact = verbs
+    .filter((verb) => typed === verb.name || typed.startsWith(`${verb.name} `))
+    .sort((a, b) => b.name.length - a.name.length)[0];
   if (exact && typed.length > exact.name.length) {
     const words = typed.split(' ');
     const last = words.at(-1) ?? '';
@@ -44,7 +48,9 @@ export function suggestions(app: App, line: string): Suggestion[] {
 function names(app: App, args: string): string[] {
   const servers = app.fleet.servers.map((server) => server.name);
   const sets = app.fleet.servers.flatMap((server) => [...server.sets.keys()].map((set) => `${server.name}:${set}`));
-  const ids = app.fleet.servers.flatMap((server) => [...server.connections.values()].map((item) => `${server.name}:${item.id}`));
+  const ids = app.fleet.servers.flatMap((server) =>
+    [...server.connections.values()].map((item) => `${server.name}:${item.id}`),
+  );
   const out: string[] = [];
   if (/\bID\b|connection/i.test(args)) out.push(...ids);
   if (/SET\b|set\b/i.test(args)) out.push(...sets);

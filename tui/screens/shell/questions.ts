@@ -16,12 +16,17 @@ export function answerKey(app: App, name: string, text: string): Step {
   if (!asked) return [app, []];
   const rest = { ...app, asked: app.asked.slice(1) };
   if (name === 'escape' || name === 'C-c') {
-    return [say(rest, 'info', 'Not answered.'), [{ kind: 'answer', id: asked.id, answer: asked.question.kind === 'host_key' ? 'no' : null }]];
+    return [
+      say(rest, 'info', 'Not answered.'),
+      [{ kind: 'answer', id: asked.id, answer: asked.question.kind === 'host_key' ? 'no' : null }],
+    ];
   }
   if (asked.question.kind === 'host_key') {
     if (name === 'left' || name === 'S-tab') return [withFirst(app, { focus: Math.max(0, asked.focus - 1) }), []];
-    if (name === 'right' || name === 'tab') return [withFirst(app, { focus: Math.min(HOST_KEY_BUTTONS.length - 1, asked.focus + 1) }), []];
-    if (name === 'enter') return [rest, [{ kind: 'answer', id: asked.id, answer: HOST_KEY_ANSWERS[asked.focus] ?? 'no' }]];
+    if (name === 'right' || name === 'tab')
+      return [withFirst(app, { focus: Math.min(HOST_KEY_BUTTONS.length - 1, asked.focus + 1) }), []];
+    if (name === 'enter')
+      return [rest, [{ kind: 'answer', id: asked.id, answer: HOST_KEY_ANSWERS[asked.focus] ?? 'no' }]];
     return [app, []];
   }
   if (name === 'enter') return [rest, [{ kind: 'answer', id: asked.id, answer: lineText(asked.answer) }]];

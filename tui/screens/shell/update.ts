@@ -44,18 +44,30 @@ export function update(app: App, msg: Msg): Step {
       return [keepInSight({ ...app, fleet: { servers } }), []];
     }
     case 'question':
-      return [{ ...app, asked: [...app.asked, { id: msg.id, question: msg.question, answer: lineEdit(), focus: 0 }] }, []];
+      return [
+        { ...app, asked: [...app.asked, { id: msg.id, question: msg.question, answer: lineEdit(), focus: 0 }] },
+        [],
+      ];
     case 'question_withdrawn':
       return [{ ...app, asked: app.asked.filter((one) => one.id !== msg.id) }, []];
     case 'finished':
       return [finished(app, msg), []];
     case 'copied':
-      if (msg.text !== null) return [{ ...app, overlay: { kind: 'text', title: msg.how, lines: msg.text.split('\n'), top: 0, running: false } }, []];
+      if (msg.text !== null)
+        return [
+          { ...app, overlay: { kind: 'text', title: msg.how, lines: msg.text.split('\n'), top: 0, running: false } },
+          [],
+        ];
       return [say(app, 'ok', msg.how), []];
     case 'verbs':
       return [{ ...app, verbs: msg.verbs }, []];
     case 'themed':
-      return [msg.error === null ? say({ ...app, theme: msg.theme }, 'info', `Theme: ${msg.theme}.`) : say(app, 'error', msg.error), []];
+      return [
+        msg.error === null
+          ? say({ ...app, theme: msg.theme }, 'info', `Theme: ${msg.theme}.`)
+          : say(app, 'error', msg.error),
+        [],
+      ];
   }
 }
 
@@ -65,7 +77,12 @@ function finished(app: App, msg: Extract<Msg, { kind: 'finished' }>): App {
   running.delete(msg.command);
   const [text = '', cli = null] = msg.text.split('\u0000');
   const note: Note = msg.trouble
-    ? { kind: 'error', text: `${label}: ${msg.trouble.text}${msg.trouble.remedy ? ` ${msg.trouble.remedy}` : ''}`, cli, at: app.now }
+    ? {
+        kind: 'error',
+        text: `${label}: ${msg.trouble.text}${msg.trouble.remedy ? ` ${msg.trouble.remedy}` : ''}`,
+        cli,
+        at: app.now,
+      }
     : { kind: 'ok', text: text || `${label}: done.`, cli, at: app.now };
   const next = record({ ...app, running }, note);
   if (!msg.lines) return next;
@@ -89,7 +106,8 @@ function key(app: App, name: string, text: string): Step {
   const base = pending === '' ? app : withScreen(app, { pending: '' });
   const found = here.find((one) => one.where && one.keys.includes(full)) ?? here.find((one) => one.keys.includes(full));
   if (found) return press(base, found);
-  if (pending === '' && here.some((one) => one.keys.some((each) => each.startsWith(`${name} `)))) return [withScreen(app, { pending: name }), []];
+  if (pending === '' && here.some((one) => one.keys.some((each) => each.startsWith(`${name} `))))
+    return [withScreen(app, { pending: name }), []];
   return pending === '' ? [base, []] : key(base, name, text);
 }
 
@@ -106,7 +124,8 @@ function typeFilter(app: App, name: string, text: string): Step {
   const { table } = app.screen;
   const edit = table.typing ?? lineEdit();
   if (name === 'escape') return [withScreen(app, { table: { ...table, typing: null, filter: '', top: 0 } }), []];
-  if (name === 'enter') return [keepInSight(withScreen(app, { table: { ...table, typing: null, filter: lineText(edit).trim() } })), []];
+  if (name === 'enter')
+    return [keepInSight(withScreen(app, { table: { ...table, typing: null, filter: lineText(edit).trim() } })), []];
   if (name === 'up' || name === 'down') return perform(app, { do: 'move', by: name });
   const edited = editKey(edit, name) ?? (text === '' ? null : insert(edit, text));
   return edited ? [keepInSight(withScreen(app, { table: { ...table, typing: edited, top: 0 } })), []] : [app, []];
@@ -116,4 +135,3 @@ function typeFilter(app: App, name: string, text: string): Step {
 export function rememberTyped(typed: readonly string[], line: string): readonly string[] {
   return typed.at(-1) === line ? typed : [...typed, line].slice(-TYPED_MAX);
 }
-

@@ -9,7 +9,7 @@ import { ofConnection, SEVERITY_WORD } from '../../model/severity.js';
 import { type Grid, type Rect, run, type Run } from '../../layout/grid.js';
 import { glyphsFor } from '../../layout/glyphs.js';
 import { centred } from '../../layout/panes.js';
-import { cut, fit, width, wrap } from '../../layout/text.js';
+import { cut, fitTo, width, wrap } from '../../layout/text.js';
 import { describe } from '../replication/dialogs.js';
 import { commandLine } from '../replication/equivalents.js';
 import { actionsFor, KEYS, keyName } from '../replication/keys.js';
@@ -34,7 +34,18 @@ function box(app: App, grid: Grid, rect: Rect, title: string, danger = false): R
     grid.put(rect.x, y, [run(g.vertical, edge)], 1);
     grid.put(rect.x + rect.width - 1, y, [run(g.vertical, edge)], 1);
   }
-  grid.put(rect.x + 2, rect.y, [{ text: cut(` ${title} `, rect.width - 4, 'start', g.ellipsis), role: danger ? 'danger' : 'dialog.title', bold: true }], rect.width - 4);
+  grid.put(
+    rect.x + 2,
+    rect.y,
+    [
+      {
+        text: cut(` ${title} `, rect.width - 4, 'start', g.ellipsis),
+        role: danger ? 'danger' : 'dialog.title',
+        bold: true,
+      },
+    ],
+    rect.width - 4,
+  );
   return { x: rect.x + 2, y: rect.y + 1, width: rect.width - 4, height: rect.height - 2 };
 }
 
@@ -47,12 +58,26 @@ export function drawOverlay(app: App, grid: Grid, overlay: Overlay): Cursor {
     case 'help':
       return drawHelp(app, grid, overlay);
     case 'menu': {
-      const list = actionsFor(app).map(({ key, reason }) => ({ left: `${keyName(key.keys[0] ?? '').padEnd(5)} ${key.label}`, right: reason ?? key.help, off: reason !== null }));
+      const list = actionsFor(app).map(({ key, reason }) => ({
+        left: `${keyName(key.keys[0] ?? '').padEnd(5)} ${key.label}`,
+        right: reason ?? key.help,
+        off: reason !== null,
+      }));
       return drawList(app, grid, 'Actions', list, overlay.selected);
     }
     case 'copy': {
-      const list = copyChoices(app).map((choice) => ({ left: choice.label, right: cut(choice.text.replaceAll('\n', ' '), 60), off: false }));
-      return drawList(app, grid, 'Copy', list.length > 0 ? list : [{ left: 'There is nothing to copy here', right: '', off: true }], overlay.selected);
+      const list = copyChoices(app).map((choice) => ({
+        left: choice.label,
+        right: cut(choice.text.replaceAll('\n', ' '), 60),
+        off: false,
+      }));
+      return drawList(
+        app,
+        grid,
+        'Copy',
+        list.length > 0 ? list : [{ left: 'There is nothing to copy here', right: '', off: true }],
+        overlay.selected,
+      );
     }
     case 'text':
       return drawText(app, grid, overlay.title, overlay.lines, overlay.top);
@@ -61,7 +86,13 @@ export function drawOverlay(app: App, grid: Grid, overlay: Overlay): Cursor {
   }
 }
 
-function drawList(app: App, grid: Grid, title: string, list: readonly { left: string; right: string; off: boolean }[], selected: number): Cursor {
+function drawList(
+  app: App,
+  grid: Grid,
+  title: string,
+  list: readonly { left: string; right: string; off: boolean }[],
+  selected: number,
+): Cursor {
   const leftWidth = Math.min(30, Math.max(...list.map((one) => width(one.left))));
   const rightWidth = Math.max(...list.map((one) => width(one.right)));
   const rect = centred(grid.width, grid.height - 1, leftWidth + 2 + rightWidth + 4, list.length + 2);
@@ -72,7 +103,19 @@ function drawList(app: App, grid: Grid, title: string, list: readonly { left: st
     if (!one) break;
     const y = inside.y + i;
     const role = one.off ? 'key.blocked' : 'dialog';
-    grid.put(inside.x, y, [run(fit(one.left, leftWidth), role), run('  ', 'dialog'), run(fit(one.right, Math.max(0, inside.width - leftWidth - 2), 'left', 'start', glyphsFor(app.ascii).ellipsis), one.off ? 'key.blocked' : 'dim')], inside.width);
+    grid.put(
+      inside.x,
+      y,
+      [
+        run(fitTo(one.left, leftWidth), role),
+        run('  ', 'dialog'),
+        run(
+          fitTo(one.right, Math.max(0, inside.width - leftWidth - 2), 'left', 'start', glyphsFor(app.ascii).ellipsis),
+          one.off ? 'key.blocked' : 'dim',
+        ),
+      ],
+      inside.width,
+    );
     if (top + i === selected) grid.tint({ x: inside.x, y, width: inside.width, height: 1 }, 'select');
   }
   return null;
@@ -85,7 +128,8 @@ function drawText(app: App, grid: Grid, title: string, lines: readonly string[],
   const rect = centred(grid.width, grid.height - 1, wide, wrapped.length + 2);
   const inside = box(app, grid, rect, title);
   const top = Math.max(0, Math.min(wantedTop, wrapped.length - inside.height));
-  for (let i = 0; i < inside.height; i++) grid.put(inside.x, inside.y + i, [run(wrapped[top + i] ?? '', 'dialog')], inside.width);
+  for (let i = 0; i < inside.height; i++)
+    grid.put(inside.x, inside.y + i, [run(wrapped[top + i] ?? '', 'dialog')], inside.width);
   position(grid, rect, top, inside.height, wrapped.length);
   return null;
 }
@@ -105,14 +149,18 @@ function drawDialog(app: App, grid: Grid, dialog: Dialog): Cursor {
   const command = told.argv.length === 0 ? [] : wrap(`$ ${commandLine(told.argv)}`, Math.min(grid.width - 8, 70));
   const wide = Math.min(grid.width - 2, 76);
   const lines = told.lines.flatMap((line) => wrap(line, wide - 4));
-  const high = lines.length + (told.fields.length > 0 ? told.fields.length + 1 : 0) + command.length + 5 + (told.missing ? 1 : 0);
+  const high =
+    lines.length + (told.fields.length > 0 ? told.fields.length + 1 : 0) + command.length + 5 + (told.missing ? 1 : 0);
   const rect = centred(grid.width, grid.height - 1, wide, high);
   const inside = box(app, grid, rect, told.title, told.danger);
   let y = inside.y;
   let cursor: Cursor = null;
   for (const line of lines) grid.put(inside.x, y++, [run(line, 'dialog')], inside.width);
   if (told.fields.length > 0) y++;
-  const labelWidth = Math.min(26, Math.max(0, ...told.fields.map((field) => (field.kind === 'check' ? 0 : width(field.label)))));
+  const labelWidth = Math.min(
+    26,
+    Math.max(0, ...told.fields.map((field) => (field.kind === 'check' ? 0 : width(field.label)))),
+  );
   told.fields.forEach((field, index) => {
     const on = dialog.focus === index;
     const value = dialog.values[field.name];
@@ -121,16 +169,21 @@ function drawDialog(app: App, grid: Grid, dialog: Dialog): Cursor {
       if (on) grid.tint({ x: inside.x, y, width: 4 + width(field.label), height: 1 }, 'select');
     } else if (field.kind === 'choice') {
       const at = typeof value === 'number' ? value : 0;
-      const label = fit(field.label, labelWidth);
+      const label = fitTo(field.label, labelWidth);
       grid.put(inside.x, y, [run(`${label}  `, 'dialog')], inside.width);
       const text = `${g.left} ${field.options[at] ?? ''} ${g.right}`;
       const x = inside.x + labelWidth + 2;
-      grid.put(x, y, [run(cut(text, inside.width - labelWidth - 2), on ? 'select' : 'input')], inside.width - labelWidth - 2);
+      grid.put(
+        x,
+        y,
+        [run(cut(text, inside.width - labelWidth - 2), on ? 'select' : 'input')],
+        inside.width - labelWidth - 2,
+      );
       const all = field.options.length > 1 ? `  (${at + 1} of ${field.options.length})` : '';
       grid.put(x + width(text), y, [run(all, 'dim')], Math.max(0, inside.width - labelWidth - 2 - width(text)));
     } else {
       const edit = value && typeof value === 'object' ? (value as LineEdit) : null;
-      grid.put(inside.x, y, [run(`${fit(field.label, labelWidth)}  `, 'dialog')], inside.width);
+      grid.put(inside.x, y, [run(`${fitTo(field.label, labelWidth)}  `, 'dialog')], inside.width);
       const room = inside.width - labelWidth - 2;
       const found = drawEdit(grid, { x: inside.x + labelWidth + 2, y, width: room, height: 1 }, edit, field.hint);
       if (on) cursor = found;
@@ -145,11 +198,23 @@ function drawDialog(app: App, grid: Grid, dialog: Dialog): Cursor {
   return cursor;
 }
 
-function drawButtons(grid: Grid, inside: Rect, y: number, labels: readonly string[], focus: number, danger: number): void {
+function drawButtons(
+  grid: Grid,
+  inside: Rect,
+  y: number,
+  labels: readonly string[],
+  focus: number,
+  danger: number,
+): void {
   const texts = labels.map((label) => `[ ${label} ]`);
   let x = inside.x + Math.max(0, inside.width - texts.reduce((sum, text) => sum + width(text) + 2, -2));
   texts.forEach((text, index) => {
-    grid.put(x, y, [{ text, role: focus === index ? 'select' : index === danger ? 'danger' : 'dialog', bold: focus === index }], inside.x + inside.width - x);
+    grid.put(
+      x,
+      y,
+      [{ text, role: focus === index ? 'select' : index === danger ? 'danger' : 'dialog', bold: focus === index }],
+      inside.x + inside.width - x,
+    );
     x += width(text) + 2;
   });
 }
@@ -176,12 +241,16 @@ export function drawAsked(app: App, grid: Grid, asked: Asked): Cursor {
       `${question.server}: the server ${name} is not known here.`,
       `Its ${question.keyType} key has the fingerprint`,
       `  ${question.fingerprint}`,
-      ...(question.otherTypes.length > 0 ? [`Careful: it is known by another kind of key (${question.otherTypes.join(', ')}).`] : []),
+      ...(question.otherTypes.length > 0
+        ? [`Careful: it is known by another kind of key (${question.otherTypes.join(', ')}).`]
+        : []),
       'Compare it with the one on the server: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub',
     ].flatMap((line) => wrap(line, wide - 4));
     const rect = centred(grid.width, grid.height - 1, wide, lines.length + 4);
     const inside = box(app, grid, rect, 'Unknown host key', true);
-    lines.forEach((line, i) => grid.put(inside.x, inside.y + i, [run(line, 'dialog')], inside.width));
+    lines.forEach((line, i) => {
+      grid.put(inside.x, inside.y + i, [run(line, 'dialog')], inside.width);
+    });
     drawButtons(grid, inside, rect.y + rect.height - 2, HOST_KEY_BUTTONS, asked.focus, -1);
     return null;
   }
@@ -190,7 +259,8 @@ export function drawAsked(app: App, grid: Grid, asked: Asked): Cursor {
   const inside = box(app, grid, rect, `Log on to ${question.server}`);
   let y = inside.y;
   for (const line of lines) grid.put(inside.x, y++, [run(line, 'dialog')], inside.width);
-  if (question.attempt > 1) grid.put(inside.x, y++, [run('That was not accepted; once more.', 'status.warn')], inside.width);
+  if (question.attempt > 1)
+    grid.put(inside.x, y++, [run('That was not accepted; once more.', 'status.warn')], inside.width);
   return drawEdit(grid, { x: inside.x, y: y + 1, width: inside.width, height: 1 }, asked.answer, '', !question.echo);
 }
 
@@ -201,15 +271,28 @@ function drawHelp(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'help'
   const wide = Math.min(grid.width - 2, 100);
   const lines: { runs: Run[] }[] = [];
   for (const group of ['Move', 'Look', 'Connection', 'Server', 'Messages', 'Program'] as const) {
-    const keys = KEYS.filter((key) => key.group === group && `${key.label} ${key.help} ${key.keys.map(keyName).join(' ')}`.toLowerCase().includes(filter));
+    const keys = KEYS.filter(
+      (key) =>
+        key.group === group &&
+        `${key.label} ${key.help} ${key.keys.map(keyName).join(' ')}`.toLowerCase().includes(filter),
+    );
     if (keys.length === 0) continue;
     if (lines.length > 0) lines.push({ runs: [] });
     lines.push({ runs: [{ text: group, role: 'dialog.title', bold: true }] });
     for (const key of keys) {
       const names = key.keys.map(keyName).join(' ');
-      const where = key.where ? ` (in ${key.where.map((pane) => ({ tree: '1', table: '2', charts: '3', log: '4' })[pane]).join(', ')})` : '';
+      const where = key.where
+        ? ` (in ${key.where.map((pane) => ({ tree: '1', table: '2', charts: '3', log: '4' })[pane]).join(', ')})`
+        : '';
       wrap(key.help + where, Math.max(10, wide - 4 - 30)).forEach((part, i) => {
-        lines.push({ runs: [run(fit(i === 0 ? names : '', 10), 'key'), run(' ', 'dialog'), run(fit(i === 0 ? key.label : '', 19), key.danger ? 'danger' : 'dialog'), run(part, 'dialog')] });
+        lines.push({
+          runs: [
+            run(fitTo(i === 0 ? names : '', 10), 'key'),
+            run(' ', 'dialog'),
+            run(fitTo(i === 0 ? key.label : '', 19), key.danger ? 'danger' : 'dialog'),
+            run(part, 'dialog'),
+          ],
+        });
       });
     }
   }
@@ -217,9 +300,16 @@ function drawHelp(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'help'
     lines.push({ runs: [] }, { runs: [{ text: 'Signs', role: 'dialog.title', bold: true }] });
     const g = glyphsFor(app.ascii);
     for (const severity of ['ok', 'notice', 'warn', 'alert'] as const) {
-      lines.push({ runs: [run(fit(`  ${signOf(severity, g)}`, 11), roleOf(severity)), run(SEVERITY_WORD[severity], 'dialog')] });
+      lines.push({
+        runs: [run(fitTo(`  ${signOf(severity, g)}`, 11), roleOf(severity)), run(SEVERITY_WORD[severity], 'dialog')],
+      });
     }
-    lines.push({ runs: [run(fit('  grey', 11), 'stale'), run('not connected: what is shown is as old as its age says', 'dialog')] });
+    lines.push({
+      runs: [
+        run(fitTo('  grey', 11), 'stale'),
+        run('not connected: what is shown is as old as its age says', 'dialog'),
+      ],
+    });
   }
   const rect = centred(grid.width, grid.height - 1, wide, lines.length + 2);
   const title = overlay.typing || filter !== '' ? `Help /${lineText(overlay.filter)}` : 'Help';
@@ -227,7 +317,9 @@ function drawHelp(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'help'
   const top = Math.max(0, Math.min(overlay.top, lines.length - inside.height));
   for (let i = 0; i < inside.height; i++) grid.put(inside.x, inside.y + i, lines[top + i]?.runs ?? [], inside.width);
   position(grid, rect, top, inside.height, lines.length);
-  return overlay.typing ? { x: Math.min(rect.x + rect.width - 2, rect.x + 9 + width(lineText(overlay.filter))), y: rect.y } : null;
+  return overlay.typing
+    ? { x: Math.min(rect.x + rect.width - 2, rect.x + 9 + width(lineText(overlay.filter))), y: rect.y }
+    : null;
 }
 
 function drawPalette(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'palette' }>): Cursor {
@@ -240,13 +332,23 @@ function drawPalette(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'pa
     list.forEach((one, i) => {
       const at = y - high + i;
       grid.fill({ x: 0, y: at, width: grid.width, height: 1 }, 'dialog');
-      grid.put(1, at, [run(fit(one.shown, left), 'dialog'), run('  ', 'dialog'), run(one.why, 'dim')], grid.width - 1);
+      grid.put(
+        1,
+        at,
+        [run(fitTo(one.shown, left), 'dialog'), run('  ', 'dialog'), run(one.why, 'dim')],
+        grid.width - 1,
+      );
       if (i === overlay.chosen) grid.tint({ x: 0, y: at, width: grid.width, height: 1 }, 'select');
     });
   }
   grid.fill({ x: 0, y, width: grid.width, height: 1 }, 'input');
   grid.put(0, y, [{ text: ':', role: 'key', bold: true }], 1);
-  return drawEdit(grid, { x: 1, y, width: grid.width - 1, height: 1 }, overlay.edit, 'a command as on the command line, without "understudy"');
+  return drawEdit(
+    grid,
+    { x: 1, y, width: grid.width - 1, height: 1 },
+    overlay.edit,
+    'a command as on the command line, without "understudy"',
+  );
 }
 
 // ------------------------------------------------------------------------------------------------- detail
@@ -263,9 +365,15 @@ function drawDetail(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'det
   const rows: Run[][] = [];
   const pair = (label: string, value: string, role: Run['role'] = 'dialog'): void => {
     const parts = wrap(value, Math.max(8, wide - 4 - labelWidth));
-    parts.forEach((part, i) => rows.push([run(fit(i === 0 ? label : '', labelWidth), 'dim'), run(part, stale ? 'stale' : role)]));
+    parts.forEach((part, i) => {
+      rows.push([run(fitTo(i === 0 ? label : '', labelWidth), 'dim'), run(part, stale ? 'stale' : role)]);
+    });
   };
-  pair('State', `${signOf(severity, g)} ${SEVERITY_WORD[severity]}${stale ? `, as of ${age(app.now - server.heardAt)} ago` : ''}`, roleOf(severity));
+  pair(
+    'State',
+    `${signOf(severity, g)} ${SEVERITY_WORD[severity]}${stale ? `, as of ${age(app.now - server.heardAt)} ago` : ''}`,
+    roleOf(severity),
+  );
   if (item.problem) {
     pair('Problem', noticeText(item.problem), roleOf(severity));
     if (noticeRemedy(item.problem)) pair('What to do', noticeRemedy(item.problem));
@@ -282,11 +390,17 @@ function drawDetail(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'det
   pair('Received, not applied', formatBytes(item.targetQueuedBytes));
   pair('On the wire', formatBytes(item.wireBytes));
   pair('Paths in quarantine', formatCount(item.quarantined), item.quarantined > 0 ? 'status.warn' : 'dialog');
-  if (item.mirrorFilesTotal > 0) pair('Mirror files', `${formatCount(item.mirrorFilesDone)} of ${formatCount(item.mirrorFilesTotal)}`);
+  if (item.mirrorFilesTotal > 0)
+    pair('Mirror files', `${formatCount(item.mirrorFilesDone)} of ${formatCount(item.mirrorFilesTotal)}`);
   pair('Route', item.route);
   for (const mapping of item.mappings) pair('Directory', `${mapping.source} ${g.arrow} ${mapping.target}`);
   const rect = centred(grid.width, grid.height - 1, wide, rows.length + 2);
-  const inside = box(app, grid, rect, `Connection ${server.name}:${item.id}  ${item.set} ${g.arrow} ${item.statistics.targetName}`);
+  const inside = box(
+    app,
+    grid,
+    rect,
+    `Connection ${server.name}:${item.id}  ${item.set} ${g.arrow} ${item.statistics.targetName}`,
+  );
   const top = Math.max(0, Math.min(overlay.top, rows.length - inside.height));
   for (let i = 0; i < inside.height; i++) grid.put(inside.x, inside.y + i, rows[top + i] ?? [], inside.width);
   position(grid, rect, top, inside.height, rows.length);

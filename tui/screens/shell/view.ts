@@ -33,9 +33,17 @@ export function view(app: App): Scene {
 
 /** T2: says what is needed, and never breaks. */
 function tooSmall(app: App, grid: Grid): Scene {
-  const lines = ['Terminal too small:', `${app.size.width}x${app.size.height}, need ${WIDTH_MIN}x${HEIGHT_MIN}.`, 'q leaves.'];
+  const lines = [
+    'Terminal too small:',
+    `${app.size.width}x${app.size.height}, need ${WIDTH_MIN}x${HEIGHT_MIN}.`,
+    'q leaves.',
+  ];
   const top = Math.max(0, Math.floor((grid.height - lines.length) / 2));
-  lines.forEach((line, i) => grid.put(Math.max(0, Math.floor((grid.width - width(line)) / 2)), top + i, [run(line, i === 0 ? 'status.warn' : 'text')]));
+  lines.forEach((line, i) => {
+    grid.put(Math.max(0, Math.floor((grid.width - width(line)) / 2)), top + i, [
+      run(line, i === 0 ? 'status.warn' : 'text'),
+    ]);
+  });
   return { grid, cursor: null, charts: [] };
 }
 
@@ -49,13 +57,19 @@ function drawTitle(app: App, grid: Grid, rect: Rect): void {
   if (app.readOnly) right.push(run('read-only  ', 'status.warn'));
   if (app.running.size > 0) right.push(run(`${glyphs.busy} ${app.running.size} running  `, 'status.notice'));
   if (servers.length > 0) {
-    const text = problems > 0 ? `${problems} problem${problems === 1 ? '' : 's'}` : severity === 'notice' ? 'busy' : 'all OK';
+    const text =
+      problems > 0 ? `${problems} problem${problems === 1 ? '' : 's'}` : severity === 'notice' ? 'busy' : 'all OK';
     right.push(run(`${signOf(severity, glyphs)} ${text}  `, roleOf(severity)));
   }
   // Shown to the minute: a clock that ticks each second would be the only thing that never rests.
   right.push(run(formatWallTime(app.now).slice(11, 16), 'header'));
   const rightWidth = right.reduce((sum, one) => sum + width(one.text), 0);
-  const left = cut(' Understudy  Replication Console', Math.max(0, rect.width - rightWidth - 2), 'start', glyphs.ellipsis);
+  const left = cut(
+    ' Understudy  Replication Console',
+    Math.max(0, rect.width - rightWidth - 2),
+    'start',
+    glyphs.ellipsis,
+  );
   grid.put(rect.x, rect.y, [{ text: left, role: 'header', bold: true }]);
   grid.put(rect.x + rect.width - rightWidth - 1, rect.y, right, rightWidth);
 }
@@ -74,7 +88,11 @@ function drawAction(app: App, grid: Grid, rect: Rect): void {
   }
   const trouble = selectionTrouble(app);
   if (trouble) {
-    const runs = [run(`${signOf(trouble.severity, glyphs)} `, roleOf(trouble.severity)), run(trouble.text, roleOf(trouble.severity)), run(trouble.remedy === '' ? '' : `  ${trouble.remedy}`, 'dim')];
+    const runs = [
+      run(`${signOf(trouble.severity, glyphs)} `, roleOf(trouble.severity)),
+      run(trouble.text, roleOf(trouble.severity)),
+      run(trouble.remedy === '' ? '' : `  ${trouble.remedy}`, 'dim'),
+    ];
     grid.put(rect.x, rect.y, cutRuns(runs, rect.width), rect.width);
   }
 }
@@ -90,7 +108,11 @@ function selectionTrouble(app: App): { severity: 'warn' | 'alert'; text: string;
   const set = server && place?.kind === 'set' ? server.sets.get(place.set) : undefined;
   const problem = row?.item.problem ?? set?.problem ?? server?.status?.problems[0] ?? null;
   if (!problem) return null;
-  return { severity: problem.severity === 'error' ? 'alert' : 'warn', text: noticeText(problem), remedy: noticeRemedy(problem) };
+  return {
+    severity: problem.severity === 'error' ? 'alert' : 'warn',
+    text: noticeText(problem),
+    remedy: noticeRemedy(problem),
+  };
 }
 
 function drawFooter(app: App, grid: Grid, rect: Rect): void {
@@ -100,34 +122,81 @@ function drawFooter(app: App, grid: Grid, rect: Rect): void {
   const put = (key: string, label: string, blocked: boolean): boolean => {
     const need = width(key) + 1 + width(label) + 2;
     if (x + need > rect.x + rect.width + 1) return false;
-    x += grid.put(x, rect.y, [{ text: key, role: blocked ? 'key.blocked' : 'key', bold: !blocked }, run(' ', 'key.label'), run(label, blocked ? 'key.blocked' : 'key.label'), run('  ', 'key.label')]);
+    x += grid.put(x, rect.y, [
+      { text: key, role: blocked ? 'key.blocked' : 'key', bold: !blocked },
+      run(' ', 'key.label'),
+      run(label, blocked ? 'key.blocked' : 'key.label'),
+      run('  ', 'key.label'),
+    ]);
     return true;
   };
   if (hints) {
     for (const [key, label] of hints) put(key, label, false);
     return;
   }
-  const here = KEYS.filter((key) => key.footer !== undefined && (!key.where || key.where.includes(app.screen.focus))).sort((a, b) => (a.footer ?? 0) - (b.footer ?? 0));
+  const here = KEYS.filter(
+    (key) => key.footer !== undefined && (!key.where || key.where.includes(app.screen.focus)),
+  ).sort((a, b) => (a.footer ?? 0) - (b.footer ?? 0));
   for (const key of here) put(keyName(key.keys[0] ?? ''), key.label, blockedReason(app, key) !== null);
 }
 
 function overlayHints(app: App): [string, string][] | null {
-  if (app.asked.length > 0) return app.asked[0]?.question.kind === 'host_key' ? [['Left/Right', 'Choose'], ['Enter', 'Answer'], ['Esc', 'Refuse']] : [['Enter', 'Answer'], ['Esc', 'Skip']];
-  if (app.screen.table.typing && !app.overlay) return [['Enter', 'Keep filter'], ['Esc', 'Clear'], ['Up/Down', 'Move']];
+  if (app.asked.length > 0)
+    return app.asked[0]?.question.kind === 'host_key'
+      ? [
+          ['Left/Right', 'Choose'],
+          ['Enter', 'Answer'],
+          ['Esc', 'Refuse'],
+        ]
+      : [
+          ['Enter', 'Answer'],
+          ['Esc', 'Skip'],
+        ];
+  if (app.screen.table.typing && !app.overlay)
+    return [
+      ['Enter', 'Keep filter'],
+      ['Esc', 'Clear'],
+      ['Up/Down', 'Move'],
+    ];
   switch (app.overlay?.kind) {
     case 'dialog':
-      return [['Tab', 'Next'], ['Left/Right Space', 'Change'], ['Enter', 'Choose'], ['Esc', 'Cancel']];
+      return [
+        ['Tab', 'Next'],
+        ['Left/Right Space', 'Change'],
+        ['Enter', 'Choose'],
+        ['Esc', 'Cancel'],
+      ];
     case 'palette':
-      return [['Tab', 'Complete'], ['Up', 'History'], ['Enter', 'Run'], ['Esc', 'Close']];
+      return [
+        ['Tab', 'Complete'],
+        ['Up', 'History'],
+        ['Enter', 'Run'],
+        ['Esc', 'Close'],
+      ];
     case 'help':
-      return [['/', 'Search'], ['PgUp/PgDn', 'Scroll'], ['Esc', 'Close']];
+      return [
+        ['/', 'Search'],
+        ['PgUp/PgDn', 'Scroll'],
+        ['Esc', 'Close'],
+      ];
     case 'menu':
     case 'copy':
-      return [['Up/Down', 'Choose'], ['Enter', 'Do'], ['Esc', 'Close']];
+      return [
+        ['Up/Down', 'Choose'],
+        ['Enter', 'Do'],
+        ['Esc', 'Close'],
+      ];
     case 'text':
-      return [['Up/Down PgUp/PgDn', 'Scroll'], ['y', 'Copy'], ['Esc', 'Close']];
+      return [
+        ['Up/Down PgUp/PgDn', 'Scroll'],
+        ['y', 'Copy'],
+        ['Esc', 'Close'],
+      ];
     case 'detail':
-      return [['Up/Down', 'Scroll'], ['Esc', 'Close']];
+      return [
+        ['Up/Down', 'Scroll'],
+        ['Esc', 'Close'],
+      ];
     case undefined:
       return null;
   }
