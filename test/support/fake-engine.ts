@@ -79,7 +79,11 @@ export class FakeEngine implements Engine {
     if (!found) return;
     this.links.delete(link);
     this.later(() => this.tell({ kind: 'link_closed', link, code: 'ECONNRESET', call: 'close' }));
-    found.from.later(() => found.from.drop(found.connection));
+    found.from.later(() => {
+      // Only the link that ended; the source may have a newer one already.
+      const theirs = found.from.connections.get(found.connection);
+      if (theirs?.remote?.engine === this && theirs.remote.link === link) found.from.drop(found.connection);
+    });
   }
 
   receiverPause(link: number, paused: boolean): void {
