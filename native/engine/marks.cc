@@ -35,10 +35,11 @@ struct Slot {
   u64 durable;
   u64 boot;
   u64 replica;
+  u64 previous;   // the stream before this one; 0: none
   u32 reserved;
   u32 checksum;   // of the bytes before
 };
-static_assert(sizeof(Slot) == 56);
+static_assert(sizeof(Slot) == 64);
 
 u32 slot_checksum(const Slot& slot) { return checksum(&slot, offsetof(Slot, checksum)); }
 
@@ -50,6 +51,7 @@ struct Marks::Page {
   u64 boot;
   u64 replica;
   u64 stream;
+  u64 previous;
   u64 progress;
   Evidence evidence;
 };
@@ -118,6 +120,7 @@ Result<std::unique_ptr<Marks>> Marks::open(const std::string& path, u64 boot, u6
     store(page->boot, boot);
     store(page->replica, replica);
     store(page->evidence.operation, 0);
+    store(page->previous, best.previous);
     store(page->progress, progress_of(best.durable, 0, false));
     store(page->magic, kMagic);
     store(page->stream, best.stream);
@@ -133,10 +136,16 @@ Marks::~Marks() {
 u64 Marks::stream() const { return load(page_->stream); }
 u64 Marks::applied() const { return load(page_->progress) >> (kOpsBits + 1); }
 u32 Marks::applied_ops() const { return static_cast<u32>(load(page_->progress) >> 1) & ((1u << kOpsBits) - 1); }
+bool Marks::fresh() const {
+  return stream() == 0 || (load(page_->previous) == 0 && applied() == 0 && applied_ops() == 0 && !in_doubt_);
+}
 Evidence* Marks::evidence() { return &page_->evidence; }
 
 Status Marks::start_stream(u64 stream) {
+  // A stream that ended before anything of it was applied does not make a replica.
+  const u64 previous = fresh() ? 0 : this->stream();
   store(page_->stream, 0);
+  store(page_->previous, previous);
   store(page_->evidence.operation, 0);
   store(page_->progress, 0);
   in_doubt_ = false;
@@ -165,6 +174,7 @@ Status Marks::write_slot() {
   slot.durable = durable_;
   slot.boot = boot_;
   slot.replica = replica_;
+  slot.previous = load(page_->previous);
   slot.checksum = slot_checksum(slot);
   const off_t at = static_cast<off_t>(kPageBytes) * (1 + static_cast<off_t>(generation_ % 2));
   if (::pwrite(file_.get(), &slot, sizeof slot, at) != static_cast<ssize_t>(sizeof slot)) return sys_error("pwrite(mark)");

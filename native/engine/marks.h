@@ -6,6 +6,7 @@
 // storage; after a change of the boot id it is all that counts.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -36,6 +37,8 @@ class Marks {
   u64 boot() const { return boot_; }
   // There was a mark, but of other directories (wiped, not mounted, granted elsewhere): it now begins with nothing.
   bool replica_changed() const { return replica_changed_; }
+  // No stream was ever known before this one, and nothing of this one is applied.
+  bool fresh() const;
   Evidence* evidence();
 
   // A new stream: applied and durable are 0.
@@ -59,7 +62,7 @@ class Marks {
   u64 replica_ = 0;
   u64 durable_ = 0;
   u64 generation_ = 0;
-  bool in_doubt_ = false;
+  std::atomic<bool> in_doubt_{false};
   bool replica_changed_ = false;
 };
 

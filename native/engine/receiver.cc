@@ -36,6 +36,7 @@ wire::StreamPosition TargetReceiver::position(const wire::StreamPosition& hello)
   position.applied = applied_;
   position.durable = durable_;
   position.boot = marks_->boot();
+  position.flags = marks_->fresh() ? wire::kPositionFresh : 0;
   position.applied_ops = marks_->applied() == applied_ ? marks_->applied_ops() : 0;
   return position;
 }

@@ -45,7 +45,8 @@ class Receiver {
   using Send = std::function<void(wire::FrameType, Bytes payload)>;
   // Something the control plane should know: kind, mapping-relative path (or as noted), errno, call.
   //   task                    detail: the CBOR payload of a task, in stream order
-  //   quarantined             an operation failed and was handed back to the source; the rest goes on
+  //   quarantined             an operation failed and was handed back to the source; the rest goes on. At most 50 a
+  //                           second are told; ReceiverStatistics::failed counts all
   //   retrying, retry_succeeded, retry_ended   a full disk or the like stops the stream; it works again (or is refused)
   //   root_gone, root_returned                 detail: the root's path. Nothing is written meanwhile
   //   replica_changed         the mark speaks of other directories than these (wiped, not mounted, granted elsewhere)

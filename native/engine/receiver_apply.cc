@@ -16,6 +16,7 @@ constexpr i64 kAckIntervalNs = 1'000'000;
 constexpr i64 kDirectoryAgeNs = 1'000'000'000;   // how long a cached directory is trusted
 constexpr int kQuickTriesMax = 5;
 constexpr milliseconds kQuickPause{10};
+constexpr u32 kReportsPerSecondMax = 50;         // of single paths (I8); every refusal is counted and answered anyway
 constexpr u64 kRoomLeftMin = 1u << 20;           // with less free than this the disk counts as full
 
 // Conditions of the whole server, not of one path: nothing may be skipped (I2), so the stream waits.
@@ -233,7 +234,12 @@ void TargetReceiver::refuse(const OpView& op, u64 sequence, SysError error) {
     ++statistics_.failed;
   }
   send_(wire::FrameType::reply, std::move(reply));
-  report_("quarantined", std::string(op.path), std::move(error));
+  const i64 now = monotonic_ns();
+  if (now - reports_since_ns_ > 1'000'000'000) {
+    reports_since_ns_ = now;
+    reports_ = 0;
+  }
+  if (reports_++ < kReportsPerSecondMax) report_("quarantined", std::string(op.path), std::move(error));
 }
 
 void TargetReceiver::repaired(const OpView& op) {

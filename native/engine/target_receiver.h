@@ -73,6 +73,8 @@ class TargetReceiver final : public Receiver {
   Applier applier_;           // apply thread only
   Answerer answerer_;         // apply thread only
   Quarantine quarantine_;     // apply thread; cleared by begin_stream while that thread is idle
+  i64 reports_since_ns_ = 0;  // apply thread only
+  u32 reports_ = 0;           // apply thread only
   std::atomic<bool> ignore_deletes_;
   std::atomic<bool> interrupt_{false};   // paused_, closing_ or abandon_, cheap to look at before each operation
   std::atomic<i64> last_ack_ns_{0};

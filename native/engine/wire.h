@@ -53,9 +53,12 @@ struct StreamPosition {
   u64 durable;      // welcome: last batch known to be on stable storage
   u64 boot;         // welcome: digest of the target's boot id; a change means unsynced writes may be gone
   u32 applied_ops;  // welcome: operations of batch applied+1 already done (the next one is in doubt)
-  u32 reserved;
+  u32 flags;        // welcome: kPositionFresh
 };
 static_assert(sizeof(StreamPosition) == 40);
+// Nothing was ever applied to these directories as far as the target knows: a first connection, or its mark is gone, or
+// the directories are others than before. A source that counts on a replica must mirror.
+inline constexpr u32 kPositionFresh = 1;
 
 struct BatchHeader {
   u64 sequence;        // 1, 2, 3 ... within the stream

@@ -18,6 +18,7 @@ TEST("I2: batches are applied in order, acknowledged, and durable a moment later
   CHECK_EQUAL(position.stream, 9u);
   CHECK_EQUAL(position.applied, 0u);
   CHECK(position.boot != 0);
+  CHECK_EQUAL(position.flags, wire::kPositionFresh);
   for (int i = 0; i < 50; ++i) {
     CHECK_OK(link.send({mkdir_op("d" + std::to_string(i)), file_op("d" + std::to_string(i) + "/f", std::to_string(i))}));
   }
@@ -38,6 +39,7 @@ TEST("I2: batches are applied in order, acknowledged, and durable a moment later
   CHECK_EQUAL(again.applied, 50u);
   CHECK_EQUAL(again.durable, 50u);
   CHECK_EQUAL(again.applied_ops, 0u);
+  CHECK_EQUAL(again.flags, 0u);
 }
 
 TEST("I4: gaps, garbage and unnamed streams are refused, repeats are dropped") {
@@ -96,9 +98,18 @@ TEST("I3: a replica that was wiped is not called up to date: the stream is not t
   CHECK_ERROR(link.receiver->receive(batch_of(1, {file_op("h", "z")})), EPROTO);
   hello.stream = 8;
   hello.applied = 0;   // mirrored from the beginning
-  CHECK_EQUAL(link.receiver->position(hello).stream, 8u);
+  for (int again = 0; again < 2; ++again) {   // told until something is applied, should the first answer get lost
+    const auto position = link.receiver->position(hello);
+    CHECK_EQUAL(position.stream, 8u);
+    CHECK_EQUAL(position.flags, wire::kPositionFresh);
+  }
+  hello.stream = 9;
+  CHECK_EQUAL(link.receiver->position(hello).flags, wire::kPositionFresh);
   link.sequence = 0;
   link.must({file_op("h", "z")});
+  CHECK_EQUAL(link.receiver->position(hello).flags, 0u);
+  hello.stream = 10;   // a source that starts again and counts on what is here
+  CHECK_EQUAL(link.receiver->position(hello).flags, 0u);
 }
 
 TEST("P6: a bad path goes back to the source, is counted, and the rest goes on") {
