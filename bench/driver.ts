@@ -81,7 +81,7 @@ async function mirrorDone(work: () => Promise<unknown>): Promise<void> {
           put: (line) => {
             // Only news comes here; a repeat within seconds is the same line with a higher count.
             if (line.notice.code === 'MIRROR_DONE') resolve();
-            if (line.notice.severity === 'error') reject(new Error(line.notice.text));
+            if (line.notice.code === 'MIRROR_STOPPED' || line.notice.code === 'LINK_REFUSED') reject(new Error(line.notice.text));
           },
           ended: (error) => reject(error ?? new Error('the log ended')),
         },

@@ -138,7 +138,7 @@ def diff(env, st, cls, runs, name="D1", fraction=0.01):
         dst = fresh(env)
         subprocess.run(["cp", "-a", src + "/.", dst + "/"], check=True)
         for run in range(1, runs + 1):
-            changed = datasets.mutate(big, 1000 + run, fraction)
+            changed = datasets.mutate(big, time.time_ns(), fraction)
             settle()
             with running(env, cls, src, dst) as peer:
                 calm()

@@ -230,8 +230,8 @@ class Understudy(Peer):
 
     def stop(self):
         if getattr(self, "driver", None):
-            self.driver.stdin.close()
-            self.driver.wait(10)
+            self.driver.kill()
+            self.driver.wait()
             self.driver = None
         self.env.stop_all()
 
