@@ -134,6 +134,7 @@ void TargetReceiver::close() {
     room_call_ = nullptr;
   }
   wake_.notify_all();
+  sync_wake_.notify_all();
   apply_thread_.join();
   checkpoint_thread_.join();
   checkpoint();

@@ -64,6 +64,7 @@ void TargetReceiver::apply_loop() {
     lock.lock();
     applying_ = false;
     queued_bytes_ -= std::min<u64>(queued_bytes_, batch.bytes.size());
+    const bool first_undurable = whole && applied_ == durable_;
     if (whole) {
       applied_ = batch.sequence;
       applied_ns_ = reader->header().sent_ns;
@@ -80,6 +81,7 @@ void TargetReceiver::apply_loop() {
     const u64 epoch = epoch_;
     lock.unlock();
     wake_.notify_all();
+    if (first_undurable) sync_wake_.notify_one();
     if (idle) applier_.forget_directories();   // nothing of the replica stays busy while nothing happens
     if (room) room();
     if (due || sync_now) request_checkpoint();

@@ -14,7 +14,9 @@ void TargetReceiver::checkpoint_loop() {
   const milliseconds interval(std::max<u32>(1, options_.checkpoint_ms));
   std::unique_lock lock(mutex_);
   while (!closing_) {
-    wake_.wait_for(lock, interval, [&] { return closing_ || checkpoint_asked_; });
+    // Sleeps without a timer while everything is durable: an idle connection costs nothing.
+    sync_wake_.wait(lock, [&] { return closing_ || checkpoint_asked_ || applied_ != durable_; });
+    sync_wake_.wait_for(lock, interval, [&] { return closing_ || checkpoint_asked_; });
     if (closing_) return;   // close() does the last one
     checkpoint_asked_ = false;
     if (applied_ == durable_) continue;
@@ -29,7 +31,7 @@ void TargetReceiver::request_checkpoint() {
     std::lock_guard lock(mutex_);
     checkpoint_asked_ = true;
   }
-  wake_.notify_all();
+  sync_wake_.notify_one();
 }
 
 void TargetReceiver::await_durable(u64 sequence, u64 epoch) {

@@ -82,7 +82,8 @@ class TargetReceiver final : public Receiver {
 
   std::mutex marks_mutex_;    // writing the durable record, starting a stream; taken before mutex_
   mutable std::mutex mutex_;  // everything below
-  std::condition_variable wake_;
+  std::condition_variable wake_;        // the applier, and who waits for it
+  std::condition_variable sync_wake_;   // the syncing thread
   std::deque<Queued> queue_;
   u64 queued_bytes_ = 0;      // with the batch being applied
   u64 last_received_ = 0;

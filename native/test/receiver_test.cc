@@ -253,7 +253,7 @@ TEST("I2: killed at random moments, the target repeats only what is in doubt") {
   Random random(2'026);
   std::vector<std::vector<Op>> batches;
   u64 serial = 0;
-  for (int b = 0; b < 4'000; ++b) {
+  for (int b = 0; b < 1'500; ++b) {
     std::vector<Op> ops;
     for (int i = 0; i < 8; ++i) {
       auto& names = model.names;
