@@ -78,8 +78,9 @@ class Capture {
   // watched so far). `wake_fd` is an eventfd which the backend signals when something waits to be delivered.
   virtual Status start(const std::vector<CaptureRoot>& roots, int wake_fd) = 0;
   // Hands over all that was captured so far; new names of renames first, so that an object is found at its new place
-  // before it is missed at the old one; everything else in the kernel's order, repeated hints merged. Roots give the mount descriptors for this call only: no descriptor on a
-  // watched file system stays open between calls (an unmount must not fail because of us).
+  // before it is missed at the old one; everything else in the kernel's order, repeated hints merged. Roots give the
+  // mount descriptors for this call only: no descriptor on a watched file system stays open between calls (an unmount
+  // must not fail because of us).
   virtual void deliver(const std::vector<CaptureRoot>& roots, CaptureSink& sink) = 0;
   // Returns when every event which the kernel had queued before the call will be seen by the next `deliver`.
   virtual void barrier() = 0;
