@@ -41,20 +41,23 @@ wire::StreamPosition TargetReceiver::position(const wire::StreamPosition& hello)
   return position;
 }
 
-// The source lost its queue: what is still queued here belongs to a past which it no longer vouches for.
+// The source lost its queue: what is still queued here belongs to a past which it no longer vouches for. Stream 0: we
+// lost something ourselves, and forget the stream.
 void TargetReceiver::begin_stream(std::unique_lock<std::mutex>& lock, u64 stream) {
+  const u64 epoch = epoch_;
   abandon_ = true;
   interrupt_.store(true);
   stop_answer_.store(true);
   wake_.notify_all();
   wake_.wait(lock, [&] { return !applying_; });
+  if (stream == 0 && epoch != epoch_) return;   // a new stream began while we waited: nothing is left to forget
   queue_.clear();
   queued_bytes_ = 0;
   full_ = false;
   applied_ = durable_ = last_received_ = 0;
   applied_ns_ = 0;
   retrying_ = false;
-  sync_failed_ = false;
+  foreign_ = true;
   quarantine_.clear();
   quarantined_ = 0;
   ++epoch_;
@@ -81,6 +84,7 @@ Status TargetReceiver::receive(Bytes batch) {
   {
     std::lock_guard lock(mutex_);
     if (closing_) return SysError{ESHUTDOWN, "receive"};
+    // Also after writes were lost here: the closed link makes the source say hello, and learn that it has to mirror.
     if (foreign_) return SysError{EPROTO, "receive: batch of a stream that was not taken up"};
     if (sequence <= last_received_) return ok();   // sent again after a reconnect
     if (sequence != last_received_ + 1) return SysError{EPROTO, "receive: gap in the sequence of batches"};

@@ -50,8 +50,8 @@ class Receiver {
   //   retrying, retry_succeeded, retry_ended   a full disk or the like stops the stream; it works again (or is refused)
   //   root_gone, root_returned                 detail: the root's path. Nothing is written meanwhile
   //   replica_changed         the mark speaks of other directories than these (wiped, not mounted, granted elsewhere)
-  //   checkpoint_failed       detail empty: syncfs lost writes, `durable` stays until a new stream begins (the control
-  //                           plane must have the set mirrored). detail = mark path: the mark could not be written
+  //   checkpoint_failed       detail empty: syncfs lost writes. The stream is forgotten and refused from now on, so that
+  //                           the source mirrors under a new one. detail = mark path: the mark could not be written
   //   busy_file_replaced      a running program got a new inode; other hard links to it keep the old contents
   //   ownership_not_preserved, attribute_not_preserved, node_not_created   the target is not root; told once each
   using Report = std::function<void(const char* kind, std::string detail, SysError error)>;

@@ -37,7 +37,7 @@ void TargetReceiver::request_checkpoint() {
 void TargetReceiver::await_durable(u64 sequence, u64 epoch) {
   std::unique_lock lock(mutex_);
   wake_.wait(lock, [&] {
-    return durable_ >= sequence || closing_ || abandon_ || sync_failed_ || epoch != epoch_ || mark_failed_;
+    return durable_ >= sequence || closing_ || abandon_ || epoch != epoch_ || mark_failed_;
   });
   lock.unlock();
   send_ack();
@@ -47,21 +47,20 @@ void TargetReceiver::checkpoint() {
   u64 sequence, epoch, written;
   {
     std::lock_guard lock(mutex_);
-    if (sync_failed_ || applied_ == durable_) return;
+    if (applied_ == durable_) return;
     sequence = applied_;
     epoch = epoch_;
     written = written_;
   }
   auto synced = roots_.sync();
   if (!synced) {
+    // The kernel reports lost writes once and forgets them, so a later success would prove nothing. The stream ends
+    // here: the target no longer knows it, refuses its batches, and the source has to mirror (I2, I3).
     std::unique_lock lock(mutex_);
     if (epoch != epoch_) return;   // another stream began meanwhile
-    // The kernel reports lost writes once and forgets them, so a later success would prove nothing: the durable mark
-    // stays where it is until a new stream begins (I2).
-    sync_failed_ = true;
+    begin_stream(lock, 0);
     lock.unlock();
     report_("checkpoint_failed", {}, synced.error());
-    wake_.notify_all();
     return;
   }
   Status written_mark = ok();

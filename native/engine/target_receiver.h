@@ -101,7 +101,6 @@ class TargetReceiver final : public Receiver {
   bool retrying_ = false;
   bool sync_asked_ = false;   // the batch at hand holds a checkpoint operation
   bool checkpoint_asked_ = false;
-  bool sync_failed_ = false;
   bool mark_failed_ = false;
   ReceiverStatistics statistics_;
   std::function<void()> room_call_;

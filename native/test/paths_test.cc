@@ -122,7 +122,7 @@ TEST("I5: removal stops at a mount and takes nothing of what is mounted") {
 
 // The image of the file system lies on another one which is too small for it: what was written is lost afterwards, in
 // the background, as on a disk that dies.
-TEST("I2: after lost writes nothing more is called durable until a new stream begins") {
+TEST("I2: after lost writes the stream is refused, so that the source mirrors under a new one") {
   if (skip_unless_root("mounts a failing disk")) return;
   Link link;
   const std::string small = link.scratch / "small", mount = link.scratch / "mounted";
@@ -141,12 +141,22 @@ TEST("I2: after lost writes nothing more is called durable until a new stream be
   for (u64 i = 0; i < 12; ++i) CHECK_OK(link.send({write_op("big", i << 20, std::string(1 << 20, 'b'))}));
   CHECK_OK(link.send({Op(OpKind::checkpoint)}));
   link.wait_report("checkpoint_failed ");
-  CHECK_OK(link.send({remove_op("big"), Op(OpKind::checkpoint)}));
-  CHECK_OK(link.send({file_op("g", "y"), Op(OpKind::checkpoint)}));
-  ::usleep(50'000);
-  CHECK_EQUAL(link.receiver->statistics().durable, 1u);
-  link.receiver->close();
-  CHECK_EQUAL(link.receiver->statistics().durable, 1u);
+  CHECK_ERROR(link.send({file_op("g", "y")}), EPROTO);
+  for (const bool restarted : {false, true}) {
+    if (restarted) link.open(0);
+    CHECK_EQUAL(link.receiver->statistics().durable, 0u);
+    wire::StreamPosition hello{};
+    hello.stream = 1;
+    hello.applied = 12;
+    const auto position = link.receiver->position(hello);
+    CHECK_EQUAL(position.stream, 0u);
+    CHECK_EQUAL(position.applied, 0u);
+    CHECK_EQUAL(position.flags, wire::kPositionFresh);
+    CHECK_ERROR(link.send({file_op("g", "y")}), EPROTO);
+  }
+  CHECK(shell("rm -f '" + mount + "/root/big'"));
+  link.open(2);
+  CHECK_OK(link.send({file_op("g", "y")}));
   link.receiver.reset();
   shell("umount '" + mount + "'; umount '" + small + "'");
 }
