@@ -156,11 +156,21 @@ function run(what, command, args, options = {}) {
   });
   if (result.error) throw new Stop(`${command}: ${result.error.message}`, EX_UNAVAILABLE);
   if (result.status !== 0) {
-    process.stderr.write(result.stdout);
-    process.stderr.write(result.stderr);
-    throw new Stop(`${what}: ${path.basename(command)} ended with ${result.signal ?? `status ${result.status}`}.`, 1);
+    const log = path.join(STAMPS, 'failed.log');
+    fs.mkdirSync(STAMPS, { recursive: true });
+    fs.writeFileSync(log, Buffer.concat([result.stdout, result.stderr]));
+    process.stderr.write(`${explanation(`${result.stdout}\n${result.stderr}`)}\n`);
+    const how = result.signal ?? `status ${result.status}`;
+    throw new Stop(`${what}: ${path.basename(command)} ended with ${how}. All it said: ${log}`, 1);
   }
   return (Date.now() - started) / 1000;
+}
+
+/** The lines that name an error, or else the last ones; compilers say a great deal besides. */
+function explanation(text) {
+  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  const errors = lines.filter((line) => /\berror\b|\bERR!|undefined reference|EACCES|ENOSPC/i.test(line));
+  return (errors.length > 0 ? errors.slice(0, 30) : lines.slice(-30)).map((line) => line.slice(0, 400)).join('\n');
 }
 
 /** One bootstrap at a time: two builds in one folder would spoil each other. */

@@ -4,7 +4,13 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { native } from '../../native/index.js';
-import { Barrier, type ConnectionItem, ConnectionList, type MirrorOptions, type Rule } from '../../protocol/messages/index.js';
+import {
+  Barrier,
+  type ConnectionItem,
+  ConnectionList,
+  type MirrorOptions,
+  type Rule,
+} from '../../protocol/messages/index.js';
 import { AgentProcess } from './agent-process.js';
 import { connect, disconnect, type Link } from './introduce.js';
 
@@ -20,6 +26,15 @@ export interface PairOptions {
   readonly config?: string;
 }
 
+/** What matters of a connection when something is not as it should be. */
+function told({ statistics: s, ...it }: ConnectionItem): string {
+  return (
+    `${it.phase}, mirror ${s.mirrorStatus}, replication ${s.replicationStatus}, data ${s.targetDataState}, target ${s.targetStatus}, ` +
+    `queued ${s.queuedOps}, sequence ${it.sequence}, applied ${it.applied}, durable ${it.durable}, quarantined ${it.quarantined}, ` +
+    `problem ${it.problem?.text ?? 'none'}`
+  );
+}
+
 export class Pair {
   readonly root: string;
   readonly source: AgentProcess;
@@ -29,8 +44,16 @@ export class Pair {
   private constructor(root: string, options: PairOptions) {
     this.root = root;
     const { uid = null, config = '[source]\nguard_percent = 0\n' } = options;
-    this.source = new AgentProcess({ root: path.join(root, 'source-agent'), uid, config: `[agent]\nname = "source"\n${config}` });
-    this.target = new AgentProcess({ root: path.join(root, 'target-agent'), uid, config: `[agent]\nname = "target"\n${config}` });
+    this.source = new AgentProcess({
+      root: path.join(root, 'source-agent'),
+      uid,
+      config: `[agent]\nname = "source"\n${config}`,
+    });
+    this.target = new AgentProcess({
+      root: path.join(root, 'target-agent'),
+      uid,
+      config: `[agent]\nname = "target"\n${config}`,
+    });
   }
 
   static async open(options: PairOptions = {}): Promise<Pair> {
@@ -54,7 +77,15 @@ export class Pair {
   connect(source: string, target: string, mirror: MirrorOptions = { kind: 'full' }, rules?: Rule[]): Promise<Link> {
     const { host, port } = this.target;
     const set = `set ${++this.#links}`;
-    return connect(this.source.client, this.target.client, { set, source, target, host, port, mirror, ...(rules ? { rules } : {}) });
+    return connect(this.source.client, this.target.client, {
+      set,
+      source,
+      target,
+      host,
+      port,
+      mirror,
+      ...(rules ? { rules } : {}),
+    });
   }
 
   async item(link: Link): Promise<ConnectionItem> {
@@ -71,12 +102,17 @@ export class Pair {
   }
 
   /** Waits until the connection is as `wanted` says. @throws with what it was last */
-  async until(link: Link, what: string, wanted: (item: ConnectionItem) => boolean, timeoutMs = 60_000): Promise<ConnectionItem> {
+  async until(
+    link: Link,
+    what: string,
+    wanted: (item: ConnectionItem) => boolean,
+    timeoutMs = 60_000,
+  ): Promise<ConnectionItem> {
     const end = Date.now() + timeoutMs;
     for (;;) {
       const item = await this.item(link);
       if (wanted(item)) return item;
-      if (Date.now() > end) throw new Error(`not ${what} after ${timeoutMs} ms: ${JSON.stringify(item)}`);
+      if (Date.now() > end) throw new Error(`not ${what} after ${timeoutMs} ms: ${told(item)}\n${this.source.log(12)}`);
       await wait(50);
     }
   }
@@ -87,7 +123,9 @@ export class Pair {
       link,
       'mirrored',
       ({ statistics }) =>
-        statistics.mirrorStatus === 'Idle' && ['Replicating', 'Ready'].includes(statistics.replicationStatus) && statistics.targetDataState === 'OK',
+        statistics.mirrorStatus === 'Idle' &&
+        ['Replicating', 'Ready'].includes(statistics.replicationStatus) &&
+        statistics.targetDataState === 'OK',
       timeoutMs,
     );
   }
