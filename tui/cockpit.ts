@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { App, Command, Msg, Question } from './model/app.js';
 import type { LinkFact } from './model/fleet.js';
-import { carryOut } from './link/actions.js';
-import { Session, troubleOf } from './link/session.js';
+import type { Session } from './link/session.js';
+import { troubleOf } from './link/trouble.js';
 import type { Prompts } from './link/transport.js';
 import { copy } from './paint/clipboard.js';
 import type { InputEvent } from './paint/input.js';
@@ -59,9 +59,12 @@ export class Cockpit {
   #tick: NodeJS.Timeout | null = null;
   #lastClick = { at: 0, x: -1, y: -1 };
   #over = false;
+  #entries: readonly ServerEntry[] = [];
+  #makeSession: CockpitOptions['session'];
 
   constructor(options: CockpitOptions) {
     this.#options = options;
+    this.#makeSession = options.session;
     this.#app = {
       size: options.size,
       ascii: options.ascii,
@@ -97,8 +100,19 @@ export class Cockpit {
   start(): void {
     this.#setServers(this.#options.servers);
     this.#options.screen.draw(view(this.#app));
-    for (const session of this.#sessions.values()) session.start();
     this.#scheduleTick();
+    if (this.#makeSession) this.#logOnEverywhere();
+    else {
+      // Speaking the protocol takes as long to load as drawing: the first screen does not wait for it.
+      import('./link/session.js').then(
+        (module) => {
+          this.#makeSession = (entry, onFacts, prompts) =>
+            new module.Session({ name: entry.name, address: entry.address, onFacts, prompts });
+          if (!this.#over) this.#logOnEverywhere();
+        },
+        (error: unknown) => this.send({ kind: 'copied', how: troubleOf(error).text, text: null }),
+      );
+    }
   }
 
   send(msg: Msg): void {
@@ -161,6 +175,11 @@ export class Cockpit {
     this.#app = { ...this.#app, now: this.#now() };
   }
 
+  #logOnEverywhere(): void {
+    this.#setServers(this.#entries);
+    for (const session of this.#sessions.values()) session.start();
+  }
+
   #scheduleTick(): void {
     this.#tick = setTimeout(() => {
       this.send({ kind: 'tick', now: this.#now() });
@@ -175,15 +194,16 @@ export class Cockpit {
       session.stop();
       this.#sessions.delete(name);
     }
+    this.#entries = entries;
     this.send({ kind: 'servers', servers: entries });
+    const make = this.#makeSession;
+    if (!make) return;
     for (const entry of entries) {
       if (this.#sessions.has(entry.name)) continue;
       const onFacts = (name: string, facts: readonly LinkFact[]): void =>
         this.send({ kind: 'facts', server: name, facts, now: this.#now() });
       const prompts = this.#prompts(entry.name);
-      const session =
-        this.#options.session?.(entry, onFacts, prompts) ??
-        new Session({ name: entry.name, address: entry.address, onFacts, prompts });
+      const session = make(entry, onFacts, prompts);
       this.#sessions.set(entry.name, session);
     }
   }
@@ -217,10 +237,12 @@ export class Cockpit {
           address: session.address,
           client: session.client,
         }));
-        carryOut(command.action, command.server, servers, abort.signal).then(
-          ({ text, lines }) => this.#finish(command.command, `${text}\u0000${command.cli}`, null, lines),
-          (error: unknown) => this.#finish(command.command, `\u0000${command.cli}`, error, null),
-        );
+        import('./link/actions.js')
+          .then(({ carryOut }) => carryOut(command.action, command.server, servers, abort.signal))
+          .then(
+            ({ text, lines }) => this.#finish(command.command, `${text}\u0000${command.cli}`, null, lines),
+            (error: unknown) => this.#finish(command.command, `\u0000${command.cli}`, error, null),
+          );
         return;
       }
       case 'cli':

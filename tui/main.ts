@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import module from 'node:module';
+
 /** `understudy`: the cockpit when started bare on a terminal, the command line otherwise. */
 
 const USAGE = `Usage: understudy [--theme NAME] [--ascii | --unicode] [--no-color] [--read-only]
@@ -32,6 +34,9 @@ function cockpitFlags(argv: readonly string[]): Flags | string | null {
   }
   return flags;
 }
+
+// Newer Nodes keep compiled code, which makes the second start twice as fast.
+(module as { enableCompileCache?: () => unknown }).enableCompileCache?.();
 
 async function main(argv: readonly string[]): Promise<number> {
   if (argv[0] === 'reset-terminal') {

@@ -105,7 +105,7 @@ export class Stage {
 
   /** Waits until something holds; the emulator and the links work in their own time. */
   async until(holds: () => boolean, what: string): Promise<void> {
-    const end = Date.now() + 8_000;
+    const end = Date.now() + 25_000;
     while (!holds()) {
       if (Date.now() > end) throw new Error(`waited in vain for: ${what}\n${this.text()}`);
       await new Promise((resolve) => setTimeout(resolve, 5));

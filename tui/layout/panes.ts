@@ -29,7 +29,7 @@ export function arrange(width: number, height: number, zoomed: Pane | null): Lay
   const narrow = width < 64;
   const treeWidth = narrow ? 0 : Math.min(38, Math.max(22, Math.round(width * 0.24)));
   const logHeight = body.height < 12 ? 0 : clamp(Math.round(body.height * 0.26), 4, 14);
-  const chartHeight = body.height < 18 ? 0 : clamp(Math.round(body.height * 0.24), 5, 13);
+  const chartHeight = body.height < 18 ? 0 : clamp(Math.round(body.height * 0.3), 5, 18);
   const topHeight = body.height - logHeight - chartHeight;
   return {
     title,

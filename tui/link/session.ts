@@ -3,7 +3,7 @@
  * everything arrives as facts.
  */
 import { Client } from '../../protocol/client.js';
-import { Failure, noticeRemedy, noticeText } from '../../protocol/errors.js';
+import { Failure } from '../../protocol/errors.js';
 import {
   ConnectionTopic,
   GrantTopic,
@@ -13,8 +13,9 @@ import {
   ServerTopic,
   SetTopic,
 } from '../../protocol/messages/index.js';
-import type { LinkFact, Trouble } from '../model/fleet.js';
+import type { LinkFact } from '../model/fleet.js';
 import { LinkError, openTransport, parseAddress, type Prompts, type TransportOptions } from './transport.js';
+import { troubleOf } from './trouble.js';
 import type { Duplex } from 'node:stream';
 
 export interface SessionOptions {
@@ -38,13 +39,6 @@ const PULSE_MS = 10_000;
 const BATCH_MS = 40;
 /** A batch is handed over early when it holds this many. */
 const BATCH_MAX = 2_000;
-
-export function troubleOf(error: unknown): Trouble {
-  if (error instanceof LinkError) return { code: error.code, text: error.message, remedy: error.remedy };
-  if (error instanceof Failure)
-    return { code: error.code, text: noticeText(error.notice), remedy: noticeRemedy(error.notice) };
-  return { code: 'INTERNAL', text: error instanceof Error ? error.message : String(error), remedy: '' };
-}
 
 /** Does waiting help? A wrong key or password does not become right by trying again. */
 function worthRetrying(error: unknown): boolean {

@@ -86,7 +86,8 @@ export type Overlay =
       readonly title: string;
       readonly lines: readonly string[];
       readonly top: number;
-      readonly running: boolean;
+      /** Columns scrolled to the right; null: long lines are wrapped instead. */
+      readonly left: number | null;
     }
   | { readonly kind: 'menu'; readonly selected: number }
   | { readonly kind: 'copy'; readonly selected: number }

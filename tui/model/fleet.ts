@@ -87,6 +87,11 @@ export function findServer(fleet: Fleet, name: string): Server | undefined {
   return fleet.servers.find((server) => server.name === name);
 }
 
+/** STA-03: the name in the tree of the server with this key, where the console knows it; else what the source says. */
+export function targetName(fleet: Fleet, item: ConnectionItem): string {
+  return fleet.servers.find((server) => server.status?.key === item.targetKey)?.name ?? item.statistics.targetName;
+}
+
 export function withServer(fleet: Fleet, name: string, change: (server: Server) => Server): Fleet {
   return { ...fleet, servers: fleet.servers.map((server) => (server.name === name ? change(server) : server)) };
 }

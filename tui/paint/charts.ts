@@ -11,7 +11,8 @@ interface LineWidget extends Widgets.BoxElement {
   setData(
     data: { title: string; x: readonly string[]; y: readonly number[]; style: { line: number | string } }[],
   ): void;
-  calcSize(): void;
+  calcSize: () => void;
+  canvasSize: { width: number; height: number };
   options: Record<string, unknown> & { style: Record<string, unknown> };
   emit(event: string): boolean;
 }
@@ -77,6 +78,10 @@ export class ChartWidgets {
         xPadding: 5,
         style: { line: colour, text: 7, baseline: 8 },
       });
+      // Its own measure leaves a broad margin free on the right and below.
+      widget.calcSize = () => {
+        widget.canvasSize = { width: Number(widget.width) * 2, height: Number(widget.height) * 4 };
+      };
       this.#screen.append(widget);
       placed = { widget, size: '', data: '' };
       this.#placed.set(spot.id, placed);

@@ -2,7 +2,8 @@ import test from 'ava';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { KEYS, keysPage } from '../../../tui/screens/replication/keys.js';
+import { keysPage } from '../../../tui/screens/replication/key-list.js';
+import { KEYS } from '../../../tui/screens/replication/keys.js';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../../..');
 

@@ -1,6 +1,6 @@
 /** Every dialog: what it asks, what follows, and the command that does the same (T15, T16). */
 import type { Action, App, Dialog, DialogKind, DialogValue } from '../../model/app.js';
-import { findServer } from '../../model/fleet.js';
+import { findServer, targetName } from '../../model/fleet.js';
 import { lineEdit, lineText, type LineEdit } from '../../model/line-edit.js';
 import type { ConnectionItem } from '../../../protocol/messages/index.js';
 import { actingServer, selectedConnection } from './tables.js';
@@ -196,17 +196,18 @@ export function describe(app: App, dialog: Dialog): Description | null {
       return connectForm(app, dialog, plain);
     default: {
       const item = server.connections.get(dialog.subject);
-      return item ? aboutConnection(dialog, item, plain) : null;
+      return item ? aboutConnection(app, dialog, item, plain) : null;
     }
   }
 }
 
 type Plain = (more: Partial<Description> & Pick<Description, 'title' | 'lines' | 'confirm'>) => Description;
 
-function aboutConnection(dialog: Dialog, item: ConnectionItem, plain: Plain): Description | null {
+function aboutConnection(app: App, dialog: Dialog, item: ConnectionItem, plain: Plain): Description | null {
   const { values, server } = dialog;
   const { id } = item;
-  const who = `Connection ${id}: ${item.set} on ${server} to ${item.statistics.targetName} (${item.statistics.targetIp})`;
+  const target = targetName(app.fleet, item);
+  const who = `Connection ${id}: ${item.set} on ${server} to ${target} (${item.statistics.targetIp})`;
   const simple = (
     kind:
       | 'mirror_stop'
@@ -329,7 +330,7 @@ function aboutConnection(dialog: Dialog, item: ConnectionItem, plain: Plain): De
         title: 'Disconnect',
         lines: [
           who,
-          `${item.set} is no longer protected on ${item.statistics.targetName}. The replica stays as it is.`,
+          `${item.set} is no longer protected on ${target}. The replica stays as it is.`,
           'What is queued and not yet sent is dropped.',
         ],
         confirm: 'Disconnect',

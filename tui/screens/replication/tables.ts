@@ -18,6 +18,8 @@ export interface ConnectionRow {
   readonly kind: 'connection';
   readonly server: Server;
   readonly item: ConnectionItem;
+  /** STA-03, as named in the tree. */
+  readonly target: string;
 }
 export interface ServerRow {
   readonly kind: 'server';
@@ -89,13 +91,14 @@ function statisticColumn(column: StatisticColumn): Column<Row> {
     widthMax,
     ...(column.id === 'STA-25' ? { keep: 'end' as const } : {}),
     value: (row) => {
+      if (column.id === 'STA-03' && row.kind === 'connection') return row.target;
       const value = connectionRow(row)?.statistics[column.field] ?? null;
       if (column.id === 'STA-09' && row.kind === 'connection') return mirrorStatusText(row.item.statistics);
       return value === null ? '' : typeof value === 'boolean' ? Number(value) : value;
     },
     show: (row) => {
-      const item = connectionRow(row);
-      return item ? statisticText(item, column) : '';
+      if (row.kind !== 'connection') return '';
+      return column.id === 'STA-03' ? row.target : statisticText(row.item, column);
     },
     ...(STATES.has(column.id)
       ? { role: (row: Row) => (row.kind === 'connection' ? stateRole(statisticText(row.item, column)) : null) }
@@ -259,10 +262,12 @@ function rowsAt(app: App, at: Place): { def: TableDef<Row>; rows: Row[] } {
   const { servers } = app.fleet;
   const narrow = app.size.width < NARROW_WIDTH ? 1 : 0;
   const several = servers.filter((server) => server.connections.size > 0).length > 1 ? 1 : 0;
+  const names = new Map(servers.map((server) => [server.status?.key ?? '', server.name]));
   const ofServer = (server: Server, set: string | null): Row[] => {
     const out: Row[] = [];
     for (const item of server.connections.values())
-      if (set === null || item.set === set) out.push({ kind: 'connection', server, item });
+      if (set === null || item.set === set)
+        out.push({ kind: 'connection', server, item, target: names.get(item.targetKey) ?? item.statistics.targetName });
     return out.sort((a, b) => (a.kind === 'connection' && b.kind === 'connection' ? a.item.id - b.item.id : 0));
   };
   switch (at.kind) {

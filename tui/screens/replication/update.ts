@@ -6,7 +6,8 @@ import { lineEdit } from '../../model/line-edit.js';
 import { placeColumns } from './columns.js';
 import { describe, openDialog } from './dialogs.js';
 import { commandLine } from './equivalents.js';
-import { blockedReason, type Intent, type Key } from './keys.js';
+import { blockedReason } from './key-list.js';
+import type { Intent, Key } from './keys.js';
 import { entryDetail, entryLine, logServer, logView } from './logs.js';
 import type { Replication } from './model.js';
 import { focusPane, move, paneRows, selectNode, tableWidth, toggleNode } from './move.js';
@@ -201,7 +202,7 @@ export function perform(app: App, intent: Intent): Step {
             title: 'Done from here',
             lines,
             top: Math.max(0, lines.length - (app.size.height - 6)),
-            running: false,
+            left: null,
           },
         },
         [],
@@ -257,10 +258,7 @@ function open(app: App): Step {
     const view = logView(app);
     const entry = view.entries[view.selected - view.first];
     if (!entry) return [app, []];
-    return [
-      { ...app, overlay: { kind: 'text', title: 'Message', lines: entryDetail(entry), top: 0, running: false } },
-      [],
-    ];
+    return [{ ...app, overlay: { kind: 'text', title: 'Message', lines: entryDetail(entry), top: 0, left: null } }, []];
   }
   return openDetail(app);
 }
@@ -283,7 +281,7 @@ function openDetail(app: App): Step {
         title: `Incoming: ${row.item.set} from ${row.item.server}`,
         lines,
         top: 0,
-        running: false,
+        left: null,
       },
     },
     [],

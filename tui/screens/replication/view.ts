@@ -11,6 +11,7 @@ import { cells, cut, fitTo, width, wrap } from '../../layout/text.js';
 import { lineText } from '../../model/line-edit.js';
 import { drawCharts } from './charts.js';
 import { placeColumns } from './columns.js';
+import type { Entry } from '../../model/log-ring.js';
 import { entryText, entryTime, logView } from './logs.js';
 import { TABLE_HEAD } from './move.js';
 import { selectedIndex, shown } from './tables.js';
@@ -250,23 +251,7 @@ function drawLog(app: App, grid: Grid, rect: Rect): void {
     return;
   }
   const textWidth = Math.max(10, rect.width - 11);
-  const lines: { at: number; first: boolean; text: string }[] = [];
-  const add = (index: number): void => {
-    const entry = view.entries[index];
-    if (!entry) return;
-    const text = entryText(entry);
-    const parts = app.screen.log.wrap ? wrap(text, textWidth) : [cut(text, textWidth, 'start', glyphs.ellipsis)];
-    parts.forEach((part, i) => {
-      lines.push({ at: index, first: i === 0, text: part });
-    });
-  };
-  const total = view.entries.length;
-  const startIndex = view.following
-    ? Math.max(0, total - rows)
-    : Math.max(0, Math.min(app.screen.log.top - view.first, total - 1));
-  for (let i = startIndex; i < total && lines.length < rows * (view.following ? 4 : 1); i++) add(i);
-  // Following shows the end; wrapped lines may push the oldest out at the top.
-  const shownLines = view.following ? lines.slice(-rows) : lines.slice(0, rows);
+  const shownLines = logLines(app, view.entries, rows, textWidth, glyphs.ellipsis);
   shownLines.forEach(({ at, first, text }, i) => {
     const entry = view.entries[at];
     if (!entry) return;
@@ -288,6 +273,39 @@ function drawLog(app: App, grid: Grid, rect: Rect): void {
     if (focused && view.first + at === view.selected)
       grid.tint({ x: rect.x, y, width: rect.width, height: 1 }, 'select');
   });
+}
+
+interface LogTextLine {
+  readonly at: number;
+  readonly first: boolean;
+  readonly text: string;
+}
+
+/** Lines of the message window: the newest while following, else from where it stands, with the selected one in sight. */
+function logLines(app: App, entries: readonly Entry[], rows: number, columns: number, ellipsis: string): LogTextLine[] {
+  const view = logView(app);
+  const linesOf = (at: number): LogTextLine[] => {
+    const entry = entries[at];
+    if (!entry) return [];
+    const text = entryText(entry);
+    const parts = app.screen.log.wrap ? wrap(text, columns) : [cut(text, columns, 'start', ellipsis)];
+    return parts.map((part, i) => ({ at, first: i === 0, text: part }));
+  };
+  /** The window that ends with this entry, filled upwards. */
+  const endingWith = (last: number): LogTextLine[] => {
+    const out: LogTextLine[] = [];
+    for (let at = last; at >= 0 && out.length < rows; at--) out.unshift(...linesOf(at));
+    return out.slice(-rows);
+  };
+  const total = entries.length;
+  if (view.following) return endingWith(total - 1);
+  const selected = view.selected - view.first;
+  const out: LogTextLine[] = [];
+  for (let at = Math.max(0, app.screen.log.top - view.first); at < total && out.length < rows; at++)
+    out.push(...linesOf(at));
+  const shown = out.slice(0, rows);
+  if (shown.length < rows) return endingWith(total - 1);
+  return shown.some((line) => line.at === selected) ? shown : endingWith(selected);
 }
 
 /** Cuts runs to a width, for lines that are put together of several. */

@@ -2,7 +2,8 @@
 import type { App, Dialog, Overlay, Step } from '../../model/app.js';
 import { editKey, insert, type LineEdit, lineEdit, lineText } from '../../model/line-edit.js';
 import { describe, type Field } from '../replication/dialogs.js';
-import { actionsFor, KEYS } from '../replication/keys.js';
+import { actionsFor } from '../replication/key-list.js';
+import { KEYS } from '../replication/keys.js';
 import { confirm, copyChoices, press, say, start } from '../replication/update.js';
 import { complete, splitLine, suggestions } from './palette.js';
 import { rememberTyped } from './update.js';
@@ -33,7 +34,10 @@ export function keyInOverlay(app: App, name: string, text: string): Step {
       const choices = copyChoices(app);
       const chosen = choices[overlay.selected];
       if (name === 'enter' && chosen)
-        return [close(app), [{ kind: 'copy', text: chosen.text, what: chosen.label.toLowerCase() }]];
+        return [
+          close(app),
+          [{ kind: 'copy', text: chosen.text, what: chosen.label.charAt(0).toLowerCase() + chosen.label.slice(1) }],
+        ];
       return pick(app, overlay, name, choices.length);
     }
     case 'text':
@@ -86,6 +90,12 @@ function scroll(app: App, overlay: Extract<Overlay, { kind: 'text' | 'detail' }>
     const lines = overlay.kind === 'text' ? overlay.lines.length : 60;
     const top = Math.max(0, Math.min(Math.max(0, lines - 1), overlay.top + by));
     return [{ ...app, overlay: { ...overlay, top } }, []];
+  }
+  if (overlay.kind === 'text' && overlay.left !== null) {
+    const sideways = { left: -8, h: -8, right: 8, l: 8 }[name];
+    const longest = Math.max(0, ...overlay.lines.map((line) => line.length));
+    if (sideways !== undefined)
+      return [{ ...app, overlay: { ...overlay, left: Math.max(0, Math.min(longest, overlay.left + sideways)) } }, []];
   }
   // The row behind the detail may be acted on without closing it first.
   if (overlay.kind === 'detail') {

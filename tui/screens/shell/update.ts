@@ -55,7 +55,7 @@ export function update(app: App, msg: Msg): Step {
     case 'copied':
       if (msg.text !== null)
         return [
-          { ...app, overlay: { kind: 'text', title: msg.how, lines: msg.text.split('\n'), top: 0, running: false } },
+          { ...app, overlay: { kind: 'text', title: msg.how, lines: msg.text.split('\n'), top: 0, left: null } },
           [],
         ];
       return [say(app, 'ok', msg.how), []];
@@ -86,7 +86,7 @@ function finished(app: App, msg: Extract<Msg, { kind: 'finished' }>): App {
     : { kind: 'ok', text: text || `${label}: done.`, cli, at: app.now };
   const next = record({ ...app, running }, note);
   if (!msg.lines) return next;
-  return { ...next, overlay: { kind: 'text', title: label, lines: msg.lines, top: 0, running: false } };
+  return { ...next, overlay: { kind: 'text', title: label, lines: msg.lines, top: 0, left: 0 } };
 }
 
 /** After rows came, went or the window changed: the selection stays on its row and on the screen. */

@@ -3,16 +3,17 @@ import { noticeRemedy, noticeText } from '../../../protocol/errors.js';
 import { STATISTIC_COLUMNS } from '../../../protocol/messages/index.js';
 import { formatBytes, formatCount, formatMillis } from '../../../protocol/units.js';
 import type { App, Asked, Dialog, Overlay } from '../../model/app.js';
-import { findServer, isStale } from '../../model/fleet.js';
+import { findServer, isStale, targetName } from '../../model/fleet.js';
 import { type LineEdit, lineText } from '../../model/line-edit.js';
 import { ofConnection, SEVERITY_WORD } from '../../model/severity.js';
 import { type Grid, type Rect, run, type Run } from '../../layout/grid.js';
 import { glyphsFor } from '../../layout/glyphs.js';
 import { centred } from '../../layout/panes.js';
-import { cut, fitTo, width, wrap } from '../../layout/text.js';
+import { cells, cut, fitTo, width, wrap } from '../../layout/text.js';
 import { describe } from '../replication/dialogs.js';
 import { commandLine } from '../replication/equivalents.js';
-import { actionsFor, KEYS, keyName } from '../replication/keys.js';
+import { actionsFor, keyName } from '../replication/key-list.js';
+import { KEYS } from '../replication/keys.js';
 import { stateRole, statisticText } from '../replication/tables.js';
 import { age } from '../replication/tree.js';
 import { copyChoices } from '../replication/update.js';
@@ -68,7 +69,7 @@ export function drawOverlay(app: App, grid: Grid, overlay: Overlay): Cursor {
     case 'copy': {
       const list = copyChoices(app).map((choice) => ({
         left: choice.label,
-        right: cut(choice.text.replaceAll('\n', ' '), 60),
+        right: cut(choice.text.replace(/[\n\t]+/g, ' '), 60),
         off: false,
       }));
       return drawList(
@@ -80,7 +81,7 @@ export function drawOverlay(app: App, grid: Grid, overlay: Overlay): Cursor {
       );
     }
     case 'text':
-      return drawText(app, grid, overlay.title, overlay.lines, overlay.top);
+      return drawText(app, grid, overlay.title, overlay.lines, overlay.top, overlay.left);
     case 'detail':
       return drawDetail(app, grid, overlay);
   }
@@ -121,17 +122,46 @@ function drawList(
   return null;
 }
 
-function drawText(app: App, grid: Grid, title: string, lines: readonly string[], wantedTop: number): Cursor {
+function drawText(
+  app: App,
+  grid: Grid,
+  title: string,
+  lines: readonly string[],
+  wantedTop: number,
+  left: number | null = null,
+): Cursor {
   const longest = Math.max(title.length + 4, ...lines.map((line) => width(line)));
   const wide = Math.min(grid.width - 2, Math.max(40, longest + 4));
-  const wrapped = lines.flatMap((line) => wrap(line, Math.max(10, wide - 4)));
-  const rect = centred(grid.width, grid.height - 1, wide, wrapped.length + 2);
+  const room = Math.max(10, wide - 4);
+  const from = left === null ? 0 : Math.max(0, Math.min(left, longest - room));
+  // Output of commands keeps its columns and is scrolled sideways; everything else is wrapped.
+  const shown =
+    left === null ? lines.flatMap((line) => wrap(line, room)) : lines.map((line) => dropColumns(line, from));
+  const rect = centred(grid.width, grid.height - 1, wide, shown.length + 2);
   const inside = box(app, grid, rect, title);
-  const top = Math.max(0, Math.min(wantedTop, wrapped.length - inside.height));
+  const top = Math.max(0, Math.min(wantedTop, shown.length - inside.height));
   for (let i = 0; i < inside.height; i++)
-    grid.put(inside.x, inside.y + i, [run(wrapped[top + i] ?? '', 'dialog')], inside.width);
-  position(grid, rect, top, inside.height, wrapped.length);
+    grid.put(inside.x, inside.y + i, [run(shown[top + i] ?? '', 'dialog')], inside.width);
+  position(grid, rect, top, inside.height, shown.length);
+  const g = glyphsFor(app.ascii);
+  if (left !== null && longest > room) {
+    const more = ` ${from > 0 ? g.left : ' '} ${from + room < longest ? g.right : ' '} `;
+    grid.put(rect.x + 2, rect.y + rect.height - 1, [run(more, 'border.focus')]);
+  }
   return null;
+}
+
+/** The line without its first columns; half a wide character becomes a space. */
+function dropColumns(line: string, columns: number): string {
+  if (columns === 0) return line;
+  let at = 0;
+  let out = '';
+  for (const cell of cells(line)) {
+    if (at >= columns) out += cell.text;
+    else if (at + cell.width > columns) out += ' ';
+    at += cell.width;
+  }
+  return out;
 }
 
 function position(grid: Grid, rect: Rect, top: number, rows: number, total: number): void {
@@ -379,7 +409,7 @@ function drawDetail(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'det
     if (noticeRemedy(item.problem)) pair('What to do', noticeRemedy(item.problem));
   }
   for (const column of STATISTIC_COLUMNS) {
-    const text = statisticText(item, column);
+    const text = column.id === 'STA-03' ? targetName(app.fleet, item) : statisticText(item, column);
     const state = column.id === 'STA-05' || column.id === 'STA-06' || (column.id >= 'STA-08' && column.id <= 'STA-10');
     pair(column.label, text, state ? (stateRole(text) ?? 'dialog') : 'dialog');
   }
@@ -399,7 +429,7 @@ function drawDetail(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'det
     app,
     grid,
     rect,
-    `Connection ${server.name}:${item.id}  ${item.set} ${g.arrow} ${item.statistics.targetName}`,
+    `Connection ${server.name}:${item.id}  ${item.set} ${g.arrow} ${targetName(app.fleet, item)}`,
   );
   const top = Math.max(0, Math.min(overlay.top, rows.length - inside.height));
   for (let i = 0; i < inside.height; i++) grid.put(inside.x, inside.y + i, rows[top + i] ?? [], inside.width);

@@ -8,7 +8,8 @@ import { Grid, type Rect, run, type Run, type Scene } from '../../layout/grid.js
 import { glyphsFor } from '../../layout/glyphs.js';
 import { arrange, HEIGHT_MIN, WIDTH_MIN } from '../../layout/panes.js';
 import { cut, width } from '../../layout/text.js';
-import { blockedReason, KEYS, keyName } from '../replication/keys.js';
+import { blockedReason, keyName } from '../replication/key-list.js';
+import { KEYS } from '../replication/keys.js';
 import { actingServer, selectedConnection } from '../replication/tables.js';
 import { selectedNode } from '../replication/tree.js';
 import { cutRuns, drawReplication, roleOf, signOf } from '../replication/view.js';
@@ -188,7 +189,7 @@ function overlayHints(app: App): [string, string][] | null {
       ];
     case 'text':
       return [
-        ['Up/Down PgUp/PgDn', 'Scroll'],
+        [app.overlay.left === null ? 'Up/Down PgUp/PgDn' : 'Arrows PgUp/PgDn', 'Scroll'],
         ['y', 'Copy'],
         ['Esc', 'Close'],
       ];
