@@ -31,7 +31,8 @@ interface Flags {
 
 function readFlags(argv: readonly string[]): Flags {
   const listen = (text: string): string => {
-    if (text !== '' && !parseListen(text)) throw new InvalidArgumentError('It must be ADDRESS:PORT, or empty for a server that is never a target.');
+    if (text !== '' && !parseListen(text))
+      throw new InvalidArgumentError('It must be ADDRESS:PORT, or empty for a server that is never a target.');
     return text;
   };
   const command = new Command('understudyd')
@@ -57,7 +58,8 @@ async function main(): Promise<void> {
   const configured = loadConfig(flags.config ?? null, defaultPlaces(uid), commandLine);
   const { settings } = configured;
   const state = settings['agent.state'];
-  for (const folder of [state, settings['log.folder']]) if (!folder.startsWith('/')) throw failure('CONFIG_INVALID', { file: folder, problem: 'folders must be absolute' });
+  for (const folder of [state, settings['log.folder']])
+    if (!folder.startsWith('/')) throw failure('CONFIG_INVALID', { file: folder, problem: 'folders must be absolute' });
 
   const unlock = lockState(state);
   const addon = native();
@@ -69,7 +71,13 @@ async function main(): Promise<void> {
     folder: settings['log.folder'],
     lengthMax: settings['log.length'],
     filesMax: settings['log.files'],
-    onTrouble: (error) => agent?.world.log.say('LOG_NOT_WRITTEN', { folder: settings['log.folder'] }, {}, { call: error.syscall ?? 'write', errno: error.code ?? 'EIO' }),
+    onTrouble: (error) =>
+      agent?.world.log.say(
+        'LOG_NOT_WRITTEN',
+        { folder: settings['log.folder'] },
+        {},
+        { call: error.syscall ?? 'write', errno: error.code ?? 'EIO' },
+      ),
   });
   agent = new Agent({
     clock: systemClock,
@@ -78,7 +86,12 @@ async function main(): Promise<void> {
     sinks: [new ErrorStream(process.stderr, process.env['JOURNAL_STREAM'] !== undefined), file],
     configured,
     ownKey,
-    facts: { hostName: hostname(), operatingSystem: `${systemType()} ${release()}`, privileged: uid === 0, probe: (path) => addon.probe(path) },
+    facts: {
+      hostName: hostname(),
+      operatingSystem: `${systemType()} ${release()}`,
+      privileged: uid === 0,
+      probe: (path) => addon.probe(path),
+    },
     createEngine: (onEvent) => addon.createEngine({ key: identity.key, certificate: identity.certificate, onEvent }),
   });
   const running = agent;
@@ -86,7 +99,11 @@ async function main(): Promise<void> {
   const control = await ControlSocket.listen({
     path: settings['agent.socket'],
     served: running,
-    accounts: { ownUid: uid, userName: (id) => addon.userName(id) ?? String(id), groupNames: (id) => addon.groupNames(id) },
+    accounts: {
+      ownUid: uid,
+      userName: (id) => addon.userName(id) ?? String(id),
+      groupNames: (id) => addon.groupNames(id),
+    },
     peerUid: (fd) => addon.peerCredentials(fd).uid,
   });
   // In the same turn as the socket was opened: nobody can ask before the connections are back.

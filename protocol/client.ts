@@ -127,10 +127,15 @@ export class Client {
     else call(this.#closed);
   }
 
-  request<P extends z.ZodType, R extends z.ZodType>(method: Method<P, R>, params: z.input<P>, options: RequestOptions = {}): Promise<z.infer<R>> {
+  request<P extends z.ZodType, R extends z.ZodType>(
+    method: Method<P, R>,
+    params: z.input<P>,
+    options: RequestOptions = {},
+  ): Promise<z.infer<R>> {
     return new Promise((resolve, reject) => {
       if (this.#closed !== undefined) return reject(this.#closed ?? failure('LINK_LOST', { address: this.#address }));
-      if (this.#pending.size + this.#subscribed.size >= LINK_REQUESTS_MAX) return reject(failure('TOO_MANY', { what: 'open requests on this link', limit: LINK_REQUESTS_MAX }));
+      if (this.#pending.size + this.#subscribed.size >= LINK_REQUESTS_MAX)
+        return reject(failure('TOO_MANY', { what: 'open requests on this link', limit: LINK_REQUESTS_MAX }));
       if (options.signal?.aborted) return reject(failure('CANCELLED', {}));
       const id = this.#nextId++;
       const abandon = (error: Failure): void => {
@@ -145,7 +150,10 @@ export class Client {
       const timer =
         options.timeoutMs === undefined
           ? undefined
-          : setTimeout(() => abandon(failure('TIMED_OUT', { what: method.name, ms: options.timeoutMs ?? 0 })), options.timeoutMs);
+          : setTimeout(
+              () => abandon(failure('TIMED_OUT', { what: method.name, ms: options.timeoutMs ?? 0 })),
+              options.timeoutMs,
+            );
       options.signal?.addEventListener('abort', onAbort, { once: true });
       this.#pending.set(id, {
         method,
@@ -160,8 +168,14 @@ export class Client {
     });
   }
 
-  subscribe<P extends z.ZodType, I extends z.ZodType>(topic: Topic<P, I>, params: z.input<P>, observer: Observer<z.infer<I>>): Subscription<z.infer<I>> {
-    const subscribed = new Subscribed(topic as unknown as Topic, params, observer as Observer<unknown>, (which) => this.#unsubscribe(which, null));
+  subscribe<P extends z.ZodType, I extends z.ZodType>(
+    topic: Topic<P, I>,
+    params: z.input<P>,
+    observer: Observer<z.infer<I>>,
+  ): Subscription<z.infer<I>> {
+    const subscribed = new Subscribed(topic as unknown as Topic, params, observer as Observer<unknown>, (which) =>
+      this.#unsubscribe(which, null),
+    );
     if (this.#closed !== undefined) {
       subscribed.over = true;
       const error = this.#closed ?? failure('LINK_LOST', { address: this.#address });
@@ -179,15 +193,23 @@ export class Client {
 
   async #start(openingMs: number): Promise<void> {
     this.#stream.on('data', (bytes: Buffer) => this.#receive(bytes));
-    this.#stream.on('error', (error: Error) => this.#finish(failure('UNREACHABLE', { address: this.#address, reason: error.message })));
-    const lost = (): void => this.#finish(failure(this.#hello ? 'LINK_LOST' : 'UNREACHABLE', { address: this.#address, reason: 'it closed the link' }));
+    this.#stream.on('error', (error: Error) =>
+      this.#finish(failure('UNREACHABLE', { address: this.#address, reason: error.message })),
+    );
+    const lost = (): void =>
+      this.#finish(
+        failure(this.#hello ? 'LINK_LOST' : 'UNREACHABLE', { address: this.#address, reason: 'it closed the link' }),
+      );
     this.#stream.on('end', lost);
     this.#stream.on('close', lost);
     this.#stream.write(MAGIC);
     const mine = { min: PROTOCOL_VERSION_MIN, max: PROTOCOL_VERSION };
     this.#send({ versions: mine, capabilities: CAPABILITIES, software: SOFTWARE_VERSION });
     const opening = await new Promise<Opening>((resolve, reject) => {
-      const timer = setTimeout(() => reject(failure('TIMED_OUT', { what: `The opening of ${this.#address}`, ms: openingMs })), openingMs);
+      const timer = setTimeout(
+        () => reject(failure('TIMED_OUT', { what: `The opening of ${this.#address}`, ms: openingMs })),
+        openingMs,
+      );
       this.#opening = {
         resolve: (value) => {
           clearTimeout(timer);
@@ -200,7 +222,11 @@ export class Client {
       };
     });
     if (negotiate(mine, opening.versions) === null) {
-      throw failure('VERSION_MISMATCH', { address: this.#address, mine: `${mine.min}..${mine.max}`, theirs: `${opening.versions.min}..${opening.versions.max}` });
+      throw failure('VERSION_MISMATCH', {
+        address: this.#address,
+        mine: `${mine.min}..${mine.max}`,
+        theirs: `${opening.versions.min}..${opening.versions.max}`,
+      });
     }
   }
 
@@ -217,8 +243,15 @@ export class Client {
         this.#take(decode(payload));
       }
     } catch (error) {
-      if (error instanceof FrameError && error.reason === 'not_understudy') this.#finish(failure('NOT_UNDERSTUDY', { address: this.#address, shown: error.message }));
-      else this.#finish(failure('BAD_ANSWER', { method: this.#address, problem: error instanceof Error ? error.message : String(error) }));
+      if (error instanceof FrameError && error.reason === 'not_understudy')
+        this.#finish(failure('NOT_UNDERSTUDY', { address: this.#address, shown: error.message }));
+      else
+        this.#finish(
+          failure('BAD_ANSWER', {
+            method: this.#address,
+            problem: error instanceof Error ? error.message : String(error),
+          }),
+        );
     }
   }
 
@@ -235,7 +268,10 @@ export class Client {
     // A kind of a newer release: it said nothing we asked for.
     if (!parsed.success) return;
     const message = parsed.data;
-    if (message.kind === 'response') return this.#answer(message.id, message.result, message.error);
+    if (message.kind === 'response') {
+      this.#answer(message.id, message.result, message.error);
+      return;
+    }
     const subscribed = this.#subscribed.get(message.id);
     if (!subscribed) return;
     switch (message.kind) {
@@ -252,10 +288,14 @@ export class Client {
         subscribed.observer.synced?.(subscribed.items);
         return;
       case 'delta':
-        return this.#change(subscribed, message.number, message.put, message.remove);
+        this.#change(subscribed, message.number, message.put, message.remove);
+        return;
       case 'ended': {
         const error = message.error ? new Failure(message.error) : null;
-        if (error?.code === 'SUBSCRIPTION_SLOW') return this.#again(subscribed);
+        if (error?.code === 'SUBSCRIPTION_SLOW') {
+          this.#again(subscribed);
+          return;
+        }
         this.#subscribed.delete(message.id);
         subscribed.over = true;
         subscribed.observer.ended?.(error);
@@ -268,14 +308,20 @@ export class Client {
     if (!pending) return;
     this.#pending.delete(id);
     pending.release();
-    if (error) return pending.reject(new Failure(error));
+    if (error) {
+      pending.reject(new Failure(error));
+      return;
+    }
     const checked = pending.method.result.safeParse(result);
     if (checked.success) pending.resolve(checked.data);
     else pending.reject(failure('BAD_ANSWER', { method: pending.method.name, problem: problemOf(checked.error) }));
   }
 
   #change(subscribed: Subscribed, number: number, put: unknown, remove: string | undefined): void {
-    if (number !== subscribed.number + 1) return this.#again(subscribed);
+    if (number !== subscribed.number + 1) {
+      this.#again(subscribed);
+      return;
+    }
     subscribed.number = number;
     if (remove !== undefined) {
       subscribed.items.delete(remove);
@@ -292,7 +338,10 @@ export class Client {
   #item(subscribed: Subscribed, value: unknown): unknown {
     const checked = subscribed.topic.item.safeParse(value);
     if (checked.success) return checked.data;
-    this.#unsubscribe(subscribed, failure('BAD_ANSWER', { method: subscribed.topic.name, problem: problemOf(checked.error) }));
+    this.#unsubscribe(
+      subscribed,
+      failure('BAD_ANSWER', { method: subscribed.topic.name, problem: problemOf(checked.error) }),
+    );
     return undefined;
   }
 

@@ -20,12 +20,23 @@ export const Cancel = struct({ kind: z.literal('cancel'), id });
 export const Upstream = z.discriminatedUnion('kind', [Request, Subscribe, Cancel]);
 export type Upstream = z.infer<typeof Upstream>;
 
-export const Response = struct({ kind: z.literal('response'), id, result: optional(z.unknown()), error: optional(WireError) });
+export const Response = struct({
+  kind: z.literal('response'),
+  id,
+  result: optional(z.unknown()),
+  error: optional(WireError),
+});
 /** One item of what is there already. */
 export const Snapshot = struct({ kind: z.literal('snapshot'), id, item: z.unknown() });
 /** The snapshot is complete; deltas follow, numbered from 1. */
 export const Synced = struct({ kind: z.literal('synced'), id });
-export const Delta = struct({ kind: z.literal('delta'), id, number: count('1, 2, 3 ...; a gap means: subscribe again'), put: optional(z.unknown()), remove: optional(text(1024, 'key')) });
+export const Delta = struct({
+  kind: z.literal('delta'),
+  id,
+  number: count('1, 2, 3 ...; a gap means: subscribe again'),
+  put: optional(z.unknown()),
+  remove: optional(text(1024, 'key')),
+});
 /** The subscription is over. */
 export const Ended = struct({ kind: z.literal('ended'), id, error: optional(WireError) });
 /** Agent to console. */

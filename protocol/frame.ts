@@ -20,7 +20,8 @@ export class FrameError extends Error {
 
 /** One payload as a frame. Throws RangeError above the limit: that is a mistake of the caller. */
 export function encodeFrame(payload: Uint8Array): Buffer {
-  if (payload.length > FRAME_BYTES_MAX) throw new RangeError(`a frame of ${payload.length} bytes is above the limit of ${FRAME_BYTES_MAX}`);
+  if (payload.length > FRAME_BYTES_MAX)
+    throw new RangeError(`a frame of ${payload.length} bytes is above the limit of ${FRAME_BYTES_MAX}`);
   const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + payload.length);
   frame.writeUInt32LE(payload.length, 0);
   frame.set(payload, FRAME_HEADER_BYTES);
@@ -58,7 +59,8 @@ export class FrameDecoder {
       if (this.#size < FRAME_HEADER_BYTES) return frames;
       const length = this.#peek(FRAME_HEADER_BYTES).readUInt32LE(0);
       const limit = this.#frames === 0 ? OPENING_BYTES_MAX : FRAME_BYTES_MAX;
-      if (length > limit) throw new FrameError('frame_too_large', `a frame announces ${length} bytes, the limit is ${limit}`);
+      if (length > limit)
+        throw new FrameError('frame_too_large', `a frame announces ${length} bytes, the limit is ${limit}`);
       if (this.#size < FRAME_HEADER_BYTES + length) return frames;
       frames.push(this.#take(FRAME_HEADER_BYTES + length).subarray(FRAME_HEADER_BYTES));
       this.#frames += 1;
@@ -71,7 +73,9 @@ export class FrameDecoder {
     for (let i = 0; i < have; i += 1) {
       // Decided at the first wrong byte: a login banner may be short and wait for an answer.
       if (start[i] !== MAGIC[i]) {
-        const shown = this.#peek(Math.min(this.#size, 80)).toString('latin1').replace(/[^\x20-\x7e]/g, '.');
+        const shown = this.#peek(Math.min(this.#size, 80))
+          .toString('latin1')
+          .replace(/[^\x20-\x7e]/g, '.');
         throw new FrameError('not_understudy', `the other side answered "${shown}"`);
       }
     }

@@ -10,6 +10,8 @@ export const CBOR_DEPTH_MAX = 24;
 export const LINK_BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
 /** Control links one agent serves at once. */
 export const LINK_COUNT_MAX = 256;
+/** Of these, links of callers without access. */
+export const LINK_STRANGERS_MAX = 32;
 /** Requests and subscriptions one control link may have open. */
 export const LINK_REQUESTS_MAX = 256;
 /** Time for a control link to say its opening. */

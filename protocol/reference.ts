@@ -20,7 +20,7 @@ interface JsonSchema {
 }
 
 const DEPTH_MAX = 4;
-const escape = (text: string): string => text.replaceAll('|', '\\|');
+const cell = (text: string): string => text.replaceAll('|', '\\|');
 
 function typeText(schema: JsonSchema): string {
   if (schema.enum) return schema.enum.map((word) => `\`${String(word)}\``).join(', ');
@@ -45,9 +45,10 @@ function rows(schema: JsonSchema, prefix: string, depth: number): string[] {
   const lines: string[] = [];
   for (const [name, field] of Object.entries(schema.properties ?? {})) {
     const optional = schema.required?.includes(name) ? '' : ' (may be left out)';
-    lines.push(`| \`${prefix}${name}\`${optional} | ${escape(typeText(field))} | ${escape(field.description ?? '')} |`);
+    lines.push(`| \`${prefix}${name}\`${optional} | ${cell(typeText(field))} | ${cell(field.description ?? '')} |`);
     const inner = field.type === 'array' ? field.items : (field.anyOf?.find((one) => one.type === 'object') ?? field);
-    if (inner?.properties) lines.push(...rows(inner, `${prefix}${name}${field.type === 'array' ? '[]' : ''}.`, depth + 1));
+    if (inner?.properties)
+      lines.push(...rows(inner, `${prefix}${name}${field.type === 'array' ? '[]' : ''}.`, depth + 1));
   }
   return lines;
 }
@@ -78,7 +79,14 @@ export function referencePage(): string {
   for (const family of FAMILIES) {
     lines.push(`## ${family.name}`, '');
     for (const method of family.methods) {
-      lines.push(`### \`${method.name}\``, '', method.why, '', `Access: ${method.access}${method.changes ? ', leaves an audit line' : ''}.`, '');
+      lines.push(
+        `### \`${method.name}\``,
+        '',
+        method.why,
+        '',
+        `Access: ${method.access}${method.changes ? ', leaves an audit line' : ''}.`,
+        '',
+      );
       lines.push(...table('Parameters', method.params), ...table('Result', method.result));
     }
     for (const topic of family.topics) {
@@ -92,7 +100,14 @@ export function referencePage(): string {
 /** The catalogue of messages as Markdown; parameters stand in braces. */
 export function messagesPage(): string {
   const names = new Proxy({}, { get: (_, name) => `{${String(name)}}` }) as Params;
-  const lines = ['# Messages', '', 'Made from `protocol/catalogue` by `node dist/protocol/reference.js messages`; do not edit.', '', '| ID | Code | Severity | Retry | Message | What to do |', '|---|---|---|---|---|---|'];
+  const lines = [
+    '# Messages',
+    '',
+    'Made from `protocol/catalogue` by `node dist/protocol/reference.js messages`; do not edit.',
+    '',
+    '| ID | Code | Severity | Retry | Message | What to do |',
+    '|---|---|---|---|---|---|',
+  ];
   const all = Object.entries(CATALOGUE) as unknown as [string, Entry<Params>][];
   for (const [code, entry] of all.sort((a, b) => a[1].id - b[1].id)) {
     const say = (part: (params: Params) => string): string => {
@@ -102,9 +117,12 @@ export function messagesPage(): string {
         return '';
       }
     };
-    lines.push(`| ${entry.id} | \`${code}\` | ${entry.severity} | ${entry.retry} | ${escape(say(entry.message))} | ${escape(say(entry.remedy))} |`);
+    lines.push(
+      `| ${entry.id} | \`${code}\` | ${entry.severity} | ${entry.retry} | ${cell(say(entry.message))} | ${cell(say(entry.remedy))} |`,
+    );
   }
   return `${lines.join('\n')}\n`;
 }
 
-if (process.argv[1]?.endsWith('/protocol/reference.js')) process.stdout.write(process.argv[2] === 'messages' ? messagesPage() : referencePage());
+if (process.argv[1]?.endsWith('/protocol/reference.js'))
+  process.stdout.write(process.argv[2] === 'messages' ? messagesPage() : referencePage());

@@ -15,7 +15,8 @@ export const text = (max: number, why: string) => z.string().max(max).describe(w
 /** A path as text; not interpreted here. */
 export const path = (why: string) => z.string().min(1).max(PATH_LENGTH_MAX).describe(why);
 /** One of the listed words, exactly. */
-export const oneOf = <const T extends readonly [string, ...string[]]>(words: T, why: string) => z.enum(words).describe(why);
+export const oneOf = <const T extends readonly [string, ...string[]]>(words: T, why: string) =>
+  z.enum(words).describe(why);
 export const flag = (why: string) => z.boolean().describe(why);
 /** A whole number, 0 or more. */
 export const count = (why: string) => z.number().int().nonnegative().describe(why);
@@ -28,7 +29,10 @@ export const millis = (why: string) => z.number().min(-1).describe(`${why} [ms]`
 export const wallTime = (why: string) => z.number().describe(`${why} [ms since 1970]`);
 /** Hex SHA-256 of a public key. */
 export const keyDigest = (why: string) =>
-  z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits').describe(why);
+  z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits')
+    .describe(why);
 export const list = <S extends z.ZodType>(item: S, max: number, why: string) => z.array(item).max(max).describe(why);
 export const struct = <S extends z.ZodRawShape>(fields: S, why = '') => z.object(fields).describe(why);
 export const nullable = <S extends z.ZodType>(schema: S) => schema.nullable().describe(schema.description ?? '');

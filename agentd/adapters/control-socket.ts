@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, statSync, unlinkSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { failure } from '../../protocol/errors.js';
-import { LINK_COUNT_MAX } from '../../protocol/limits.js';
+import { LINK_COUNT_MAX, LINK_STRANGERS_MAX } from '../../protocol/limits.js';
 import { accessOf } from '../core/access.js';
 import { ControlSession, type Served } from '../drivers/control-session.js';
 import type { Accounts } from '../ports/accounts.js';
@@ -64,7 +64,15 @@ export class ControlSocket {
     try {
       const uid = this.options.peerUid(fd);
       const access = accessOf({ uid, groups: accounts.groupNames(uid) }, accounts.ownUid);
-      const session = new ControlSession(socket, { access, user: accounts.userName(uid) }, served, () => this.#sessions.delete(session));
+      // Whoever may see nothing must not be able to use up the links of those who may.
+      const strangers = [...this.#sessions].filter((session) => session.caller.access === 'none').length;
+      if (access === 'none' && strangers >= LINK_STRANGERS_MAX) {
+        socket.destroy();
+        return;
+      }
+      const session = new ControlSession(socket, { access, user: accounts.userName(uid) }, served, () =>
+        this.#sessions.delete(session),
+      );
       this.#sessions.add(session);
     } catch {
       // Nobody can be served whose identity is not known.

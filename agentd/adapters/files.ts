@@ -1,6 +1,20 @@
 /** Documents and folders on the real file system. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, lstatSync, mkdirSync, opendirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  opendirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { failure } from '../../protocol/errors.js';
@@ -78,12 +92,19 @@ export class FileDocuments implements Documents {
       text = readFileSync(file, 'utf8');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-      throw failure('STATE_INVALID', { file, problem: 'it cannot be read' }, { call: 'open', errno: (error as NodeJS.ErrnoException).code ?? 'EIO' });
+      throw failure(
+        'STATE_INVALID',
+        { file, problem: 'it cannot be read' },
+        { call: 'open', errno: (error as NodeJS.ErrnoException).code ?? 'EIO' },
+      );
     }
     try {
       return JSON.parse(text) as unknown;
     } catch (error) {
-      throw failure('STATE_INVALID', { file, problem: `it is not JSON (${error instanceof Error ? error.message : String(error)})` });
+      throw failure('STATE_INVALID', {
+        file,
+        problem: `it is not JSON (${error instanceof Error ? error.message : String(error)})`,
+      });
     }
   }
 
@@ -125,7 +146,7 @@ export class FileDocuments implements Documents {
 }
 
 /** Names looked at when one directory is listed; beyond it even counting takes too long for a screen. */
-const LIST_ENTRIES_MAX = 1_000_000;
+const LIST_ENTRIES_MAX = 200_000;
 
 export const realPlaces: Places = {
   kind(path: string): PathKind {
@@ -164,12 +185,22 @@ export const realPlaces: Places = {
     let omitted = 0;
     const folder = opendirSync(path);
     try {
-      for (let entry = folder.readSync(); entry && entries.length + omitted < LIST_ENTRIES_MAX; entry = folder.readSync()) {
+      for (
+        let entry = folder.readSync();
+        entry && entries.length + omitted < LIST_ENTRIES_MAX;
+        entry = folder.readSync()
+      ) {
         if (entries.length >= limit) {
           omitted += 1;
           continue;
         }
-        const kind = entry.isDirectory() ? 'directory' : entry.isFile() ? 'file' : entry.isSymbolicLink() ? 'link' : 'other';
+        const kind = entry.isDirectory()
+          ? 'directory'
+          : entry.isFile()
+            ? 'file'
+            : entry.isSymbolicLink()
+              ? 'link'
+              : 'other';
         let size = 0;
         let modified: number | null = null;
         try {

@@ -16,11 +16,16 @@ export function loadIdentity(state: string, create: () => Identity): LoadedIdent
   const key = readIfThere(keyPath);
   const certificate = readIfThere(certificatePath);
   if (key !== null && certificate !== null) {
-    if ((statSync(keyPath).mode & 0o077) !== 0) throw failure('STATE_INVALID', { file: keyPath, problem: 'other users may read the private key; chmod 600 it, and pair again if one of them did' });
+    if ((statSync(keyPath).mode & 0o077) !== 0)
+      throw failure('STATE_INVALID', {
+        file: keyPath,
+        problem: 'other users may read the private key; chmod 600 it, and pair again if one of them did',
+      });
     return { key, certificate, created: false };
   }
   // The certificate is written last: a key without one was never shown to anybody and is made anew.
-  if (certificate !== null) throw failure('STATE_INVALID', { file: keyPath, problem: 'the certificate is there and its private key is not' });
+  if (certificate !== null)
+    throw failure('STATE_INVALID', { file: keyPath, problem: 'the certificate is there and its private key is not' });
   mkdirSync(state, { recursive: true, mode: 0o700 });
   const made = create();
   replaceFileSync(keyPath, made.key, 0o600);
@@ -33,6 +38,10 @@ function readIfThere(path: string): string | null {
     return readFileSync(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw failure('STATE_INVALID', { file: path, problem: 'it cannot be read' }, { call: 'open', errno: (error as NodeJS.ErrnoException).code ?? 'EIO' });
+    throw failure(
+      'STATE_INVALID',
+      { file: path, problem: 'it cannot be read' },
+      { call: 'open', errno: (error as NodeJS.ErrnoException).code ?? 'EIO' },
+    );
   }
 }

@@ -39,7 +39,8 @@ export function lockState(state: string): () => void {
       } catch {
         continue;
       }
-      if (holder !== '' && processMark(Number.parseInt(holder, 10)) === holder) throw failure('AGENT_RUNNING', { socket: `${state} (process ${Number.parseInt(holder, 10)})` });
+      if (holder !== '' && processMark(Number.parseInt(holder, 10)) === holder)
+        throw failure('AGENT_RUNNING', { socket: `${state} (process ${Number.parseInt(holder, 10)})` });
       try {
         unlinkSync(path);
       } catch {

@@ -8,6 +8,10 @@ export interface Row<Phase extends string, Fact extends string, Act extends stri
   readonly why: string;
 }
 
-export function findRow<P extends string, F extends string, A extends string>(table: readonly Row<P, F, A>[], from: P, on: F): Row<P, F, A> | null {
+export function findRow<P extends string, F extends string, A extends string>(
+  table: readonly Row<P, F, A>[],
+  from: P,
+  on: F,
+): Row<P, F, A> | null {
   return table.find((row) => row.on === on && row.from.includes(from)) ?? null;
 }

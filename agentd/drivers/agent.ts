@@ -27,7 +27,11 @@ export interface AgentFacts {
   /** Runs as root. */
   readonly privileged: boolean;
   /** What this machine can do for capture at a path; null where the engine cannot say. */
-  readonly probe: (path: string) => { readonly fanotify: string; readonly inotify: string; readonly fileSystem: string };
+  readonly probe: (path: string) => {
+    readonly fanotify: string;
+    readonly inotify: string;
+    readonly fileSystem: string;
+  };
 }
 
 export interface AgentOptions {
@@ -85,7 +89,9 @@ export class Agent implements Served {
     this.grants = new Grants(this.world, this.peers);
     this.sources = new Sources(this.world);
     this.sets = new Sets(this.world, this.sources);
-    this.connections = new Connections(this.world, this.sources, this.sets, this.peers, (roots) => this.grants.origins(roots));
+    this.connections = new Connections(this.world, this.sources, this.sets, this.peers, (roots) =>
+      this.grants.origins(roots),
+    );
     this.sets.attach(this.connections);
     this.hub.register('server', () => [this.status()], { ticks: true });
     this.#handlers = handlers(this);
@@ -104,7 +110,12 @@ export class Agent implements Served {
     }
     this.connections.restore();
     const at = wanted ? `${this.listen.host}:${this.listen.port}` : 'no address';
-    log.say('AGENT_STARTED', { version: SOFTWARE_VERSION, sets: this.sets.count, connections: this.connections.count, listen: at });
+    log.say('AGENT_STARTED', {
+      version: SOFTWARE_VERSION,
+      sets: this.sets.count,
+      connections: this.connections.count,
+      listen: at,
+    });
   }
 
   /** Clean stop: streams first, then sources, so that what was told is remembered. */
@@ -124,9 +135,15 @@ export class Agent implements Served {
     const handler = this.#handlers.get(name);
     const method = METHODS.get(name);
     if (!handler || !method) throw failure('UNKNOWN_METHOD', { method: name });
-    if (this.#closed) throw failure('UNREACHABLE', { address: this.world.settings['agent.name'], reason: 'the agent is stopping' });
+    if (this.#closed)
+      throw failure('UNREACHABLE', { address: this.world.settings['agent.name'], reason: 'the agent is stopping' });
     // Said before it is done, so that the log shows the cause before its consequences.
-    if (method.changes) this.world.log.say('AUDIT', { user: context.user, method: name, subject: subjectOf(params) }, { audit: context.user });
+    if (method.changes)
+      this.world.log.say(
+        'AUDIT',
+        { user: context.user, method: name, subject: subjectOf(params) },
+        { audit: context.user },
+      );
     return await handler(params as never, context);
   }
 
@@ -157,7 +174,15 @@ export class Agent implements Served {
     };
   }
 
-  settingsTable(): { key: string; row: string; value: string; preset: string; origin: 'default' | 'file' | 'command line'; restart: boolean; why: string }[] {
+  settingsTable(): {
+    key: string;
+    row: string;
+    value: string;
+    preset: string;
+    origin: 'default' | 'file' | 'command line';
+    restart: boolean;
+    why: string;
+  }[] {
     return SETTINGS.map((entry) => ({
       key: entry.key,
       row: entry.row,
@@ -174,11 +199,29 @@ export class Agent implements Served {
     const add = (name: string, result: Check['result'], text: string, remedy = ''): void => {
       checks.push({ name, result, text, remedy });
     };
-    add('agent', 'ok', `understudyd ${SOFTWARE_VERSION} runs as ${this.facts.privileged ? 'root' : 'an ordinary user'}`);
-    if (!this.facts.privileged) add('privileges', 'warning', 'owners, devices and file-system marks need root', 'Run understudyd as root to replicate whole servers.');
-    if (this.listen.port === 0) add('data link', 'warning', 'this server does not listen for data, so it is never a target', 'Configure agent.listen.');
+    add(
+      'agent',
+      'ok',
+      `understudyd ${SOFTWARE_VERSION} runs as ${this.facts.privileged ? 'root' : 'an ordinary user'}`,
+    );
+    if (!this.facts.privileged)
+      add(
+        'privileges',
+        'warning',
+        'owners, devices and file-system marks need root',
+        'Run understudyd as root to replicate whole servers.',
+      );
+    if (this.listen.port === 0)
+      add(
+        'data link',
+        'warning',
+        'this server does not listen for data, so it is never a target',
+        'Configure agent.listen.',
+      );
     else add('data link', 'ok', `listens at ${this.listen.host}:${this.listen.port}`);
-    const paths = path ? [path] : [...new Set(this.sets.items().flatMap((set) => this.sets.roots(set.name)))].slice(0, 100);
+    const paths = path
+      ? [path]
+      : [...new Set(this.sets.items().flatMap((set) => this.sets.roots(set.name)))].slice(0, 100);
     for (const root of paths) {
       if (this.world.places.kind(root) === 'missing') {
         add(root, 'failed', 'it is not there', 'Create or mount it.');
@@ -186,13 +229,28 @@ export class Agent implements Served {
       }
       try {
         const { fanotify, inotify, fileSystem } = this.facts.probe(root);
-        add(root, fanotify.startsWith('ok') || inotify.startsWith('ok') ? 'ok' : 'warning', `${fileSystem}; fanotify: ${fanotify}; inotify: ${inotify}`);
+        add(
+          root,
+          fanotify.startsWith('ok') || inotify.startsWith('ok') ? 'ok' : 'warning',
+          `${fileSystem}; fanotify: ${fanotify}; inotify: ${inotify}`,
+        );
       } catch (error) {
         const cause = causeOf(error);
-        add(root, 'failed', cause ? `${cause.call}: ${cause.errno}` : String(error), 'Look at the permissions of the path.');
+        add(
+          root,
+          'failed',
+          cause ? `${cause.call}: ${cause.errno}` : String(error),
+          'Look at the permissions of the path.',
+        );
       }
     }
-    for (const problem of this.status().problems) add(`message ${problem.id}`, problem.severity === 'error' ? 'failed' : 'warning', problem.text, noticeRemedy(problem));
+    for (const problem of this.status().problems)
+      add(
+        `message ${problem.id}`,
+        problem.severity === 'error' ? 'failed' : 'warning',
+        problem.text,
+        noticeRemedy(problem),
+      );
     return checks;
   }
 
@@ -202,7 +260,8 @@ export class Agent implements Served {
       case 'link_closed':
       case 'link_message':
       case 'receiver_report':
-        return this.grants.event(event);
+        this.grants.event(event);
+        return;
       case 'source_ready':
       case 'source_lost':
       case 'source_degraded':
@@ -212,7 +271,8 @@ export class Agent implements Served {
         if (!this.sets.event(event)) this.sources.event(event);
         return;
       default:
-        return this.connections.event(event);
+        this.connections.event(event);
+        return;
     }
   }
 }

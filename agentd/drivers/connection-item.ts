@@ -17,7 +17,13 @@ export interface AllCounters extends Counters {
 /** States that are what they should be, or on their way there. */
 const EXPECTED: readonly string[] = ['OK', 'Mirroring', 'Not Ready'];
 
-export function composeItem(run: ConnectionRun, counters: AllCounters | null, mirrorBase: number, source: SetState, sourceProblem: Notice | null): ConnectionItem {
+export function composeItem(
+  run: ConnectionRun,
+  counters: AllCounters | null,
+  mirrorBase: number,
+  source: SetState,
+  sourceProblem: Notice | null,
+): ConnectionItem {
   const { stored } = run;
   const statistics = composeStatistics({
     id: run.id,
@@ -55,7 +61,12 @@ export function composeItem(run: ConnectionRun, counters: AllCounters | null, mi
     problem,
     latencyMs: counters && run.link.phase === 'linked' ? Math.max(-1, counters.latencyMs) : -1,
     // In whole seconds, so that an idle connection is not told anew each time.
-    quietMs: !counters || counters.quietMs < 0 ? -1 : counters.quietMs < 3_000 ? 0 : Math.floor(counters.quietMs / 1000) * 1000,
+    quietMs:
+      !counters || counters.quietMs < 0
+        ? -1
+        : counters.quietMs < 3_000
+          ? 0
+          : Math.floor(counters.quietMs / 1000) * 1000,
     sequence: counters?.sequence ?? 0,
     applied: counters?.applied ?? 0,
     durable: counters?.durable ?? 0,

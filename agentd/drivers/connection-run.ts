@@ -66,7 +66,11 @@ export class ConnectionRun implements SourceUser {
     this.everLinked = stored.everLinked;
     this.targetName = stored.target.name;
     this.mirror = restored(stored.mirror, remirrorOptions(host.world.settings['source.remirror']));
-    this.barriers = new Barriers(host.world.clock, () => id, () => this.#barrierRoad());
+    this.barriers = new Barriers(
+      host.world.clock,
+      () => id,
+      () => this.#barrierRoad(),
+    );
     this.verification = new Verification(() => id);
   }
 
@@ -87,7 +91,12 @@ export class ConnectionRun implements SourceUser {
   /** As it has to be found after a restart. */
   toStored(): StoredConnection {
     const { phase, complete, options } = this.mirror;
-    return { ...this.stored, replication: this.replication, everLinked: this.everLinked, mirror: { phase, complete, options } };
+    return {
+      ...this.stored,
+      replication: this.replication,
+      everLinked: this.everLinked,
+      mirror: { phase, complete, options },
+    };
   }
 
   begin(): void {
@@ -136,7 +145,8 @@ export class ConnectionRun implements SourceUser {
   }
 
   startReplication(): void {
-    if (this.replication) throw failure('NOT_POSSIBLE_NOW', { action: 'Starting replication', id: this.id, state: 'replicating' });
+    if (this.replication)
+      throw failure('NOT_POSSIBLE_NOW', { action: 'Starting replication', id: this.id, state: 'replicating' });
     this.replication = true;
     if (this.handle !== null) this.host.world.engine.replicationStart(this.handle);
     this.host.world.log.say('REPLICATION_STARTED', this.at, this.scope);
@@ -149,7 +159,8 @@ export class ConnectionRun implements SourceUser {
   }
 
   stopReplication(): void {
-    if (!this.replication) throw failure('NOT_POSSIBLE_NOW', { action: 'Stopping replication', id: this.id, state: 'not replicating' });
+    if (!this.replication)
+      throw failure('NOT_POSSIBLE_NOW', { action: 'Stopping replication', id: this.id, state: 'not replicating' });
     this.replication = false;
     if (this.handle !== null) this.host.world.engine.replicationStop(this.handle);
     this.host.world.log.say('REPLICATION_STOPPED', this.at, this.scope);
@@ -165,8 +176,10 @@ export class ConnectionRun implements SourceUser {
 
   verify(checksum: boolean, remirror: boolean, signal: AbortSignal | undefined): Promise<VerifyResult> {
     const handle = this.handle;
-    if (handle === null || this.link.phase !== 'linked') return Promise.reject(failure('NOT_LINKED', { id: this.id, target: this.targetName }));
-    if (this.mirror.phase !== 'idle') return Promise.reject(failure('NOT_POSSIBLE_NOW', { action: 'Verification', id: this.id, state: 'mirroring' }));
+    if (handle === null || this.link.phase !== 'linked')
+      return Promise.reject(failure('NOT_LINKED', { id: this.id, target: this.targetName }));
+    if (this.mirror.phase !== 'idle')
+      return Promise.reject(failure('NOT_POSSIBLE_NOW', { action: 'Verification', id: this.id, state: 'mirroring' }));
     return this.verification.start(() => this.host.world.engine.verify(handle, { checksum, remirror }), signal);
   }
 
@@ -206,53 +219,90 @@ export class ConnectionRun implements SourceUser {
         if (gap && this.mirror.phase !== 'wanted') this.#broken();
         this.#mirrorReady();
         this.barriers.pump();
-        return this.#changed(first || gap);
+        this.#changed(first || gap);
+        return;
       }
       case 'link_refused': {
         const refusal = decodeRefusal(event.payload).notice;
-        this.problem = notice('LINK_REFUSED', { ...this.at, reason: noticeText(refusal), advice: noticeRemedy(refusal) });
-        return this.#linkFact('link_refused');
+        this.problem = notice('LINK_REFUSED', {
+          ...this.at,
+          reason: noticeText(refusal),
+          advice: noticeRemedy(refusal),
+        });
+        this.#linkFact('link_refused');
+        return;
       }
       case 'link_down': {
-        const code = event.code === 'EACCES' && event.call.includes('pinned') ? 'LINK_WRONG_KEY' : this.link.phase === 'linked' ? 'LINK_DOWN' : 'LINK_UNREACHABLE';
+        const code =
+          event.code === 'EACCES' && event.call.includes('pinned')
+            ? 'LINK_WRONG_KEY'
+            : this.link.phase === 'linked'
+              ? 'LINK_DOWN'
+              : 'LINK_UNREACHABLE';
         const cause = { call: event.call, errno: event.code };
-        if (this.link.phase !== 'refused') this.problem = code === 'LINK_DOWN' ? notice(code, this.at, cause) : notice(code, { ...this.at, route: this.route }, cause);
+        if (this.link.phase !== 'refused')
+          this.problem =
+            code === 'LINK_DOWN'
+              ? notice(code, this.at, cause)
+              : notice(code, { ...this.at, route: this.route }, cause);
         this.verification.failed('the link went down');
-        return this.#linkFact('link_down');
+        this.#linkFact('link_down');
+        return;
       }
       case 'stream_broken':
         log.say('STREAM_BROKEN', { ...this.at, why: event.why }, this.scope);
         this.barriers.failed('all');
         if (this.mirror.phase !== 'wanted') this.#broken();
-        return this.#mirrorReady();
+        this.#mirrorReady();
+        return;
       case 'mirror_started':
         this.#mirrorFact('started');
         return;
       case 'mirror_done':
         this.#mirrorFailures = 0;
-        log.say('MIRROR_DONE', { ...this.at, files: event.files, sentBytes: event.sentBytes, skippedBytes: event.skippedBytes, orphans: event.orphans, ms: Math.round(event.ms) }, this.scope);
+        log.say(
+          'MIRROR_DONE',
+          {
+            ...this.at,
+            files: event.files,
+            sentBytes: event.sentBytes,
+            skippedBytes: event.skippedBytes,
+            orphans: event.orphans,
+            ms: Math.round(event.ms),
+          },
+          this.scope,
+        );
         this.#mirrorFact('done');
         if (this.#mirrorAgain) {
           this.#mirrorAgain = false;
           this.#broken();
           this.#mirrorReady();
         }
-        return this.barriers.pump();
+        this.barriers.pump();
+        return;
       case 'mirror_stopped':
-        return this.#mirrorGaveUp(event.why);
+        this.#mirrorGaveUp(event.why);
+        return;
       case 'quarantined':
-        log.say('QUARANTINED', { ...this.at, path: event.path, count: event.count }, this.scope, { call: event.call, errno: event.code });
-        return this.#changed(false);
+        log.say('QUARANTINED', { ...this.at, path: event.path, count: event.count }, this.scope, {
+          call: event.call,
+          errno: event.code,
+        });
+        this.#changed(false);
+        return;
       case 'barrier_done':
-        return this.barriers.done(event.token);
+        this.barriers.done(event.token);
+        return;
       case 'barrier_failed':
-        return this.barriers.failed(event.token);
+        this.barriers.failed(event.token);
+        return;
       case 'verify_done': {
         const { files, bytes, different, missing, orphans, paths, omitted, ms } = event;
         const code = different + missing + orphans === 0 ? 'VERIFY_DONE' : 'VERIFY_DIFFERENT';
         log.say(code, { ...this.at, files, different, missing, orphans, ms: Math.round(ms) }, this.scope);
         this.verification.done({ files, bytes, different, missing, orphans, paths, omitted, ms });
-        return this.#changed(false);
+        this.#changed(false);
+        return;
       }
       case 'message':
         // Nothing is said this way yet; a newer target may.
@@ -286,13 +336,15 @@ export class ConnectionRun implements SourceUser {
     const { world } = this.host;
     switch (act) {
       case 'open_stream':
-        return this.#openStream();
+        this.#openStream();
+        return;
       case 'close_stream':
         this.#closeStream(false);
         if (this.mirror.phase !== 'idle' && this.mirror.phase !== 'wanted') this.#mirrorFact('stream_closed');
         return;
       case 'forget_stream':
-        return this.#closeStream(true);
+        this.#closeStream(true);
+        return;
       case 'reconnect':
         if (this.handle === null) this.#openStream();
         else world.engine.connectionReconnect(this.handle);
@@ -470,9 +522,13 @@ export class ConnectionRun implements SourceUser {
     const { engine } = this.host.world;
     const { handle } = this;
     if (!this.replication) return { kind: 'never', why: 'replication is stopped' };
-    if (this.host.sources.get(this.stored.set, this.stored.generation)?.state === 'stopped') return { kind: 'never', why: 'the set is stopped by its guard' };
+    if (this.host.sources.get(this.stored.set, this.stored.generation)?.state === 'stopped')
+      return { kind: 'never', why: 'the set is stopped by its guard' };
     if (this.mirror.phase !== 'idle') return { kind: 'wait' };
-    if (!this.mirror.complete) return this.#cancelRemirror || !this.everLinked ? { kind: 'wait' } : { kind: 'never', why: 'a mirror is required' };
+    if (!this.mirror.complete)
+      return this.#cancelRemirror || !this.everLinked
+        ? { kind: 'wait' }
+        : { kind: 'never', why: 'a mirror is required' };
     if (handle === null) return { kind: 'wait' };
     return { kind: 'issue', issue: (token) => engine.barrier(handle, token) };
   }

@@ -80,26 +80,49 @@ export class Connections implements RunHost {
   }
 
   /** First step of connect: works everything out and changes nothing. */
-  prepare(setName: string, wish: MappingWish): { readonly key: string; readonly generation: number; readonly mappings: readonly Mapping[]; readonly origins: readonly Origin[] } {
+  prepare(
+    setName: string,
+    wish: MappingWish,
+  ): {
+    readonly key: string;
+    readonly generation: number;
+    readonly mappings: readonly Mapping[];
+    readonly origins: readonly Origin[];
+  } {
     const set = this.sets.get(setName);
     const roots = this.#roots(set.name, set.rules);
     const mappings = planMapping(wish, roots, this.world.settings['agent.name'], set.name);
     if ('problem' in mappings) throw failure('MAPPING_INVALID', mappings);
     const inner = innerOverlap(mappings);
-    if (inner) throw failure('MAPPING_INVALID', { path: inner[0].target, problem: `it overlaps ${inner[1].target}, the target of ${inner[1].source}` });
+    if (inner)
+      throw failure('MAPPING_INVALID', {
+        path: inner[0].target,
+        problem: `it overlaps ${inner[1].target}, the target of ${inner[1].source}`,
+      });
     return { key: this.world.clock.key(), generation: set.generation, mappings, origins: this.origins(roots) };
   }
 
   async create(wanted: NewConnection): Promise<ConnectionRun> {
     const { world } = this;
     const set = this.sets.get(wanted.set);
-    if (set.generation !== wanted.generation) throw failure('SET_GENERATION', { set: set.name, mine: wanted.generation, theirs: set.generation });
-    if (this.#runs.size >= CONNECTION_COUNT_MAX) throw failure('TOO_MANY', { what: 'connections', limit: CONNECTION_COUNT_MAX });
+    if (set.generation !== wanted.generation)
+      throw failure('SET_GENERATION', { set: set.name, mine: wanted.generation, theirs: set.generation });
+    if (this.#runs.size >= CONNECTION_COUNT_MAX)
+      throw failure('TOO_MANY', { what: 'connections', limit: CONNECTION_COUNT_MAX });
     const roots = this.#roots(set.name, set.rules);
-    const unmapped = roots.find((root, index) => wanted.mappings[index]?.source !== root) ?? wanted.mappings[roots.length]?.source;
-    if (unmapped !== undefined) throw failure('MAPPING_INVALID', { path: unmapped, problem: 'the directories of the set changed since the connection was prepared' });
+    const unmapped =
+      roots.find((root, index) => wanted.mappings[index]?.source !== root) ?? wanted.mappings[roots.length]?.source;
+    if (unmapped !== undefined)
+      throw failure('MAPPING_INVALID', {
+        path: unmapped,
+        problem: 'the directories of the set changed since the connection was prepared',
+      });
     for (const run of this.#runs.values()) {
-      const same = run.stored.key === wanted.key || (run.stored.set === set.name && run.stored.target.key === wanted.target.key && JSON.stringify(run.stored.mappings) === JSON.stringify(wanted.mappings));
+      const same =
+        run.stored.key === wanted.key ||
+        (run.stored.set === set.name &&
+          run.stored.target.key === wanted.target.key &&
+          JSON.stringify(run.stored.mappings) === JSON.stringify(wanted.mappings));
       if (same) throw failure('CONNECTION_EXISTS', { set: set.name, target: run.targetName, id: run.id });
     }
     await this.peers.trust(wanted.target.name, wanted.target.key);
@@ -114,7 +137,10 @@ export class Connections implements RunHost {
       replication: wanted.replication,
       compression: (wanted.compression ?? preset) as 0 | 1 | 2 | 3,
       calculateSize: wanted.calculateSize ?? true,
-      mirror: wanted.mirror.kind === 'none' ? { phase: 'idle', complete: false, options: null } : { phase: 'wanted', complete: false, options: wanted.mirror },
+      mirror:
+        wanted.mirror.kind === 'none'
+          ? { phase: 'idle', complete: false, options: null }
+          : { phase: 'wanted', complete: false, options: wanted.mirror },
       everLinked: false,
       created: world.clock.wall(),
     });
@@ -124,7 +150,11 @@ export class Connections implements RunHost {
       this.#runs.delete(run.id);
       throw error;
     }
-    world.log.say('CONNECTION_CREATED', { id: run.id, set: set.name, target: run.targetName, route: run.route }, run.scope);
+    world.log.say(
+      'CONNECTION_CREATED',
+      { id: run.id, set: set.name, target: run.targetName, route: run.route },
+      run.scope,
+    );
     run.begin();
     this.sources.start();
     world.hub.touch('connections', 'sets', 'server');

@@ -7,7 +7,14 @@ import { encodeFrame, FrameDecoder } from '../../protocol/frame.js';
 import { LINK_BACKLOG_BYTES_MAX, LINK_REQUESTS_MAX, OPENING_MS_MAX } from '../../protocol/limits.js';
 import { METHODS, TOPICS } from '../../protocol/messages/index.js';
 import { type Access, problemOf } from '../../protocol/schema.js';
-import { CAPABILITIES, MAGIC, negotiate, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, SOFTWARE_VERSION } from '../../protocol/version.js';
+import {
+  CAPABILITIES,
+  MAGIC,
+  negotiate,
+  PROTOCOL_VERSION,
+  PROTOCOL_VERSION_MIN,
+  SOFTWARE_VERSION,
+} from '../../protocol/version.js';
 import { groupFor, permits } from '../core/access.js';
 import type { Clock } from '../ports/clock.js';
 import type { Hub } from './hub.js';
@@ -56,7 +63,11 @@ export class ControlSession {
     stream.on('close', () => this.close());
     this.#cancelOpening = served.clock.after(OPENING_MS_MAX, () => this.close());
     stream.write(MAGIC);
-    this.#send({ versions: { min: PROTOCOL_VERSION_MIN, max: PROTOCOL_VERSION }, capabilities: CAPABILITIES, software: SOFTWARE_VERSION });
+    this.#send({
+      versions: { min: PROTOCOL_VERSION_MIN, max: PROTOCOL_VERSION },
+      capabilities: CAPABILITIES,
+      software: SOFTWARE_VERSION,
+    });
   }
 
   close(): void {
@@ -80,7 +91,11 @@ export class ControlSession {
       // An answer above the frame limit: said as an error, so that the console does not wait for ever.
       const id = (value as { id?: number }).id;
       if (id === undefined) throw error;
-      this.stream.write(encodeFrame(encode({ kind: 'response', id, error: failure('INTERNAL', { detail: (error as Error).message }).notice })));
+      this.stream.write(
+        encodeFrame(
+          encode({ kind: 'response', id, error: failure('INTERNAL', { detail: (error as Error).message }).notice }),
+        ),
+      );
     }
   }
 
@@ -100,9 +115,14 @@ export class ControlSession {
   #take(value: unknown): void {
     if (this.#version === 0) {
       const opening = Opening.safeParse(value);
-      const version = opening.success ? negotiate({ min: PROTOCOL_VERSION_MIN, max: PROTOCOL_VERSION }, opening.data.versions) : null;
+      const version = opening.success
+        ? negotiate({ min: PROTOCOL_VERSION_MIN, max: PROTOCOL_VERSION }, opening.data.versions)
+        : null;
       // Our own opening was sent already: the console knows our range and can name the mismatch.
-      if (version === null) return this.close();
+      if (version === null) {
+        this.close();
+        return;
+      }
       this.#version = version;
       this.#cancelOpening();
       return;
@@ -110,7 +130,8 @@ export class ControlSession {
     const parsed = Upstream.safeParse(value);
     if (!parsed.success) {
       const id = (value as { id?: unknown } | null)?.id;
-      if (typeof id === 'number') this.#answer(id, failure('BAD_REQUEST', { method: 'the message', problem: problemOf(parsed.error) }));
+      if (typeof id === 'number')
+        this.#answer(id, failure('BAD_REQUEST', { method: 'the message', problem: problemOf(parsed.error) }));
       return;
     }
     const message = parsed.data;
@@ -120,8 +141,18 @@ export class ControlSession {
       this.#topics.delete(message.id);
       return;
     }
-    if (this.#calls.has(message.id) || this.#topics.has(message.id)) return this.#answer(message.id, failure('BAD_REQUEST', { method: 'the message', problem: 'its number is in use' }));
-    if (this.#calls.size + this.#topics.size >= LINK_REQUESTS_MAX) return this.#refuse(message.kind, message.id, failure('TOO_MANY', { what: 'open requests on this link', limit: LINK_REQUESTS_MAX }));
+    if (this.#calls.has(message.id) || this.#topics.has(message.id)) {
+      this.#answer(message.id, failure('BAD_REQUEST', { method: 'the message', problem: 'its number is in use' }));
+      return;
+    }
+    if (this.#calls.size + this.#topics.size >= LINK_REQUESTS_MAX) {
+      this.#refuse(
+        message.kind,
+        message.id,
+        failure('TOO_MANY', { what: 'open requests on this link', limit: LINK_REQUESTS_MAX }),
+      );
+      return;
+    }
     if (message.kind === 'request') void this.#call(message.id, message.method, message.params);
     else this.#subscribe(message.id, message.topic, message.params);
   }
@@ -132,11 +163,17 @@ export class ControlSession {
     const denied = this.#denied(name, method.access);
     if (denied) return this.#answer(id, denied);
     const params = method.params.safeParse(given);
-    if (!params.success) return this.#answer(id, failure('BAD_REQUEST', { method: name, problem: problemOf(params.error) }));
+    if (!params.success)
+      return this.#answer(id, failure('BAD_REQUEST', { method: name, problem: problemOf(params.error) }));
     const controller = new AbortController();
     this.#calls.set(id, controller);
     try {
-      const result = await this.served.call(name, params.data, { access: this.caller.access, user: this.caller.user, version: this.#version, signal: controller.signal });
+      const result = await this.served.call(name, params.data, {
+        access: this.caller.access,
+        user: this.caller.user,
+        version: this.#version,
+        signal: controller.signal,
+      });
       this.#calls.delete(id);
       this.#send({ kind: 'response', id, result });
     } catch (error) {
@@ -147,11 +184,20 @@ export class ControlSession {
 
   #subscribe(id: number, name: string, given: unknown): void {
     const topic = TOPICS.get(name);
-    if (!topic) return this.#refuse('subscribe', id, failure('UNKNOWN_METHOD', { method: name.slice(0, 64) }));
+    if (!topic) {
+      this.#refuse('subscribe', id, failure('UNKNOWN_METHOD', { method: name.slice(0, 64) }));
+      return;
+    }
     const denied = this.#denied(`watch ${name}`, topic.access);
-    if (denied) return this.#refuse('subscribe', id, denied);
+    if (denied) {
+      this.#refuse('subscribe', id, denied);
+      return;
+    }
     const params = topic.params.safeParse(given);
-    if (!params.success) return this.#refuse('subscribe', id, failure('BAD_REQUEST', { method: name, problem: problemOf(params.error) }));
+    if (!params.success) {
+      this.#refuse('subscribe', id, failure('BAD_REQUEST', { method: name, problem: problemOf(params.error) }));
+      return;
+    }
     const { hub } = this.served;
     const open: Open = {
       topic: name,
@@ -164,7 +210,8 @@ export class ControlSession {
     // Watching began first and the snapshot is taken in the same breath: nothing is missed in between.
     const last = (params.data as { last?: number }).last;
     const items = hub.items(name);
-    for (const item of last === undefined ? items : last === 0 ? [] : items.slice(-last)) this.#send({ kind: 'snapshot', id, item });
+    for (const item of last === undefined ? items : last === 0 ? [] : items.slice(-last))
+      this.#send({ kind: 'snapshot', id, item });
     this.#send({ kind: 'synced', id });
     if (!this.#closed) this.#topics.set(id, open);
     else open.stop();
@@ -175,7 +222,9 @@ export class ControlSession {
       // A reader this slow gets the current state when it has caught up, not everything in between (I8).
       open.stop();
       this.#topics.delete(id);
-      this.stream.once('drain', () => this.#refuse('subscribe', id, failure('SUBSCRIPTION_SLOW', { topic: open.topic })));
+      this.stream.once('drain', () =>
+        this.#refuse('subscribe', id, failure('SUBSCRIPTION_SLOW', { topic: open.topic })),
+      );
       return;
     }
     open.number += 1;

@@ -57,16 +57,25 @@ export class Grants {
 
   /** Where data read from these directories comes from, through every server it passed (TOP-08). */
   origins(roots: readonly string[]): readonly Origin[] {
-    return originsOf(this.world.ownKey, roots.map((root) => this.world.places.resolve(root)), this.#granted());
+    return originsOf(
+      this.world.ownKey,
+      roots.map((root) => this.world.places.resolve(root)),
+      this.#granted(),
+    );
   }
 
   async create(spec: GrantSpec, by: string): Promise<readonly Mapping[]> {
     if (!this.peers.isTrusted(spec.peer)) throw failure('PEER_UNKNOWN', { key: spec.peer });
-    const mappings = spec.mappings.map((mapping) => ({ source: normalize(mapping.source), target: normalize(mapping.target) }));
+    const mappings = spec.mappings.map((mapping) => ({
+      source: normalize(mapping.source),
+      target: normalize(mapping.target),
+    }));
     this.#check(spec.connection, mappings, spec.origins);
     const known = this.#grants.get(spec.connection);
-    if (known && (known.peer !== spec.peer || JSON.stringify(known.mappings) !== JSON.stringify(mappings))) throw failure('GRANT_EXISTS', { connection: spec.connection });
-    if (!known && this.#grants.size >= GRANT_COUNT_MAX) throw failure('TOO_MANY', { what: 'grants', limit: GRANT_COUNT_MAX });
+    if (known && (known.peer !== spec.peer || JSON.stringify(known.mappings) !== JSON.stringify(mappings)))
+      throw failure('GRANT_EXISTS', { connection: spec.connection });
+    if (!known && this.#grants.size >= GRANT_COUNT_MAX)
+      throw failure('TOO_MANY', { what: 'grants', limit: GRANT_COUNT_MAX });
     this.#grants.set(spec.connection, {
       connection: spec.connection,
       peer: spec.peer,
@@ -86,7 +95,11 @@ export class Grants {
       else this.#grants.delete(spec.connection);
       throw error;
     }
-    this.world.log.say('GRANT_CREATED', { server: spec.server, set: spec.set, directories: mappings.map((mapping) => mapping.target).join(', ') }, { server: spec.server, set: spec.set });
+    this.world.log.say(
+      'GRANT_CREATED',
+      { server: spec.server, set: spec.set, directories: mappings.map((mapping) => mapping.target).join(', ') },
+      { server: spec.server, set: spec.set },
+    );
     this.world.hub.touch('grants', 'server');
     return mappings;
   }
@@ -97,8 +110,13 @@ export class Grants {
     this.#grants.delete(connection);
     const link = this.#byGrant.get(connection);
     if (link) this.world.engine.linkClose(link.handle);
+    else this.world.places.removeTree(this.#markPath(connection));
     await saveDocument(this.world, GRANTS_FILE, this.#stored());
-    this.world.log.say('GRANT_REMOVED', { server: grant.server, set: grant.set }, { server: grant.server, set: grant.set });
+    this.world.log.say(
+      'GRANT_REMOVED',
+      { server: grant.server, set: grant.set },
+      { server: grant.server, set: grant.set },
+    );
     this.world.hub.touch('grants', 'server');
     return true;
   }
@@ -122,9 +140,11 @@ export class Grants {
   event(event: EventOf<'incoming' | 'link_closed' | 'link_message' | 'receiver_report'>): void {
     switch (event.kind) {
       case 'incoming':
-        return this.#incoming(event);
+        this.#incoming(event);
+        return;
       case 'link_closed':
-        return this.#closed(event.link);
+        this.#closed(event.link);
+        return;
       case 'receiver_report': {
         const grant = this.#grants.get(this.#links.get(event.link)?.grant ?? '');
         if (!grant) return;
@@ -148,7 +168,8 @@ export class Grants {
       const hello = decodeHello(event.hello);
       const grant = this.#grants.get(hello.connection);
       // The same answer whether it does not exist or belongs to another server.
-      if (!grant || grant.peer !== event.peerKey) throw failure('GRANT_UNKNOWN', { connection: hello.connection, set: hello.set, server: hello.server });
+      if (!grant || grant.peer !== event.peerKey)
+        throw failure('GRANT_UNKNOWN', { connection: hello.connection, set: hello.set, server: hello.server });
       const loop = findLoop(this.world.ownKey, this.#resolved(grant.mappings), hello.origins);
       if (loop) throw failure('LOOP', { ...loop, server: this.world.settings['agent.name'] });
       const old = this.#byGrant.get(hello.connection);
@@ -171,8 +192,12 @@ export class Grants {
     const folder = `${world.settings['agent.state']}/receivers`;
     world.places.ensureDirectory(folder);
     world.engine.accept(event.link, {
-      welcome: encodeWelcome({ version: LINK_HELLO_VERSION, software: SOFTWARE_VERSION, server: world.settings['agent.name'] }),
-      markPath: `${folder}/${grant.connection}.mark`,
+      welcome: encodeWelcome({
+        version: LINK_HELLO_VERSION,
+        software: SOFTWARE_VERSION,
+        server: world.settings['agent.name'],
+      }),
+      markPath: this.#markPath(grant.connection),
       roots: grant.mappings.map((mapping) => ({ path: mapping.target, sourcePath: mapping.source })),
       ignoreDeletes: grant.ignoreDeletes,
       remapLinks: grant.remapLinks,
@@ -186,8 +211,16 @@ export class Grants {
       this.#grants.set(grant.connection, { ...grant, origins: hello.origins, server: hello.server });
       saveSoon(world, GRANTS_FILE, this.#stored());
     }
-    world.log.say('INCOMING_UP', { server: hello.server, set: grant.set, address: event.address }, { server: hello.server, set: grant.set });
+    world.log.say(
+      'INCOMING_UP',
+      { server: hello.server, set: grant.set, address: event.address },
+      { server: hello.server, set: grant.set },
+    );
     world.hub.touch('grants', 'server');
+  }
+
+  #markPath(connection: string): string {
+    return `${this.world.settings['agent.state']}/receivers/${encodeURIComponent(connection)}.mark`;
   }
 
   #refuse(event: Incoming, error: unknown): void {
@@ -198,7 +231,11 @@ export class Grants {
       // The link ended meanwhile.
     }
     // Without the port, which is another one each time: repeats of one caller are counted.
-    this.world.log.say('INCOMING_REFUSED', { address: event.address.replace(/:\d+$/, ''), reason: noticeText(refusal.notice), advice: noticeRemedy(refusal.notice) });
+    this.world.log.say('INCOMING_REFUSED', {
+      address: event.address.replace(/:\d+$/, ''),
+      reason: noticeText(refusal.notice),
+      advice: noticeRemedy(refusal.notice),
+    });
   }
 
   #closed(handle: number): void {
@@ -212,13 +249,21 @@ export class Grants {
     const grant = this.#grants.get(link.grant);
     if (next) {
       try {
-        if (!grant) throw failure('GRANT_UNKNOWN', { connection: link.grant, set: next.hello.set, server: next.hello.server });
+        if (!grant)
+          throw failure('GRANT_UNKNOWN', { connection: link.grant, set: next.hello.set, server: next.hello.server });
         this.#accept(next.incoming, next.hello, grant);
       } catch (error) {
         this.#refuse(next.incoming, error);
       }
-    } else if (grant) {
-      this.world.log.say('INCOMING_DOWN', { server: grant.server, set: grant.set, address: link.address }, { server: grant.server, set: grant.set });
+    } else if (!grant) {
+      // The permission was taken back; what the stream remembered goes with it.
+      this.world.places.removeTree(this.#markPath(link.grant));
+    } else {
+      this.world.log.say(
+        'INCOMING_DOWN',
+        { server: grant.server, set: grant.set, address: link.address },
+        { server: grant.server, set: grant.set },
+      );
     }
     this.world.hub.touch('grants', 'server');
   }
@@ -234,11 +279,21 @@ export class Grants {
     }
     const resolved = this.#resolved(mappings);
     const inner = innerOverlap(resolved);
-    if (inner) throw failure('MAPPING_INVALID', { path: inner[0].target, problem: `it overlaps ${inner[1].target}, the target of ${inner[1].source}` });
+    if (inner)
+      throw failure('MAPPING_INVALID', {
+        path: inner[0].target,
+        problem: `it overlaps ${inner[1].target}, the target of ${inner[1].source}`,
+      });
     const loop = findLoop(world.ownKey, resolved, origins);
     if (loop) throw failure('LOOP', { ...loop, server: world.settings['agent.name'] });
     const shared = findShared(connection, resolved, this.#granted());
-    if (shared) throw failure('SAME_LOCATION', { target: shared.target, other: shared.other, set: shared.granted.set, server: shared.granted.server });
+    if (shared)
+      throw failure('SAME_LOCATION', {
+        target: shared.target,
+        other: shared.other,
+        set: shared.granted.set,
+        server: shared.granted.server,
+      });
   }
 
   /** With links followed, so that two names of one place are seen as one. */

@@ -33,7 +33,11 @@ export class Hub {
   constructor(readonly clock: Clock) {}
 
   /** @param ticks asked again once a second while somebody looks */
-  register(topic: string, items: () => readonly unknown[], options: { readonly ticks?: boolean; readonly compared?: boolean } = {}): void {
+  register(
+    topic: string,
+    items: () => readonly unknown[],
+    options: { readonly ticks?: boolean; readonly compared?: boolean } = {},
+  ): void {
     const declared = TOPICS.get(topic);
     if (!declared) throw new Error(`no such topic: ${topic}`);
     this.#watched.set(topic, {
@@ -100,7 +104,9 @@ export class Hub {
   }
 
   #tick(): void {
-    const looked = [...this.#watched].filter(([, watched]) => watched.ticks && watched.watchers.size > 0).map(([topic]) => topic);
+    const looked = [...this.#watched]
+      .filter(([, watched]) => watched.ticks && watched.watchers.size > 0)
+      .map(([topic]) => topic);
     if (looked.length === 0) {
       this.#stopTicking?.();
       this.#stopTicking = null;

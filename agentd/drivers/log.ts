@@ -38,7 +38,13 @@ export class AgentLog {
 
   write(said: Notice, scope: LogScope = {}): void {
     const now = this.clock.wall();
-    const draft = { set: scope.set ?? null, connection: scope.connection ?? null, server: scope.server ?? null, notice: said, audit: scope.audit ?? null };
+    const draft = {
+      set: scope.set ?? null,
+      connection: scope.connection ?? null,
+      server: scope.server ?? null,
+      notice: said,
+      audit: scope.audit ?? null,
+    };
     const key = repeatKey(draft);
     const counted = countRepeat(this.#repeats, key, now);
     // Only what recurs by itself is summed up: every transition, and who asked for what, stays a line of its own.
@@ -76,7 +82,11 @@ export class AgentLog {
     this.#repeats = repeats;
     for (const running of ended) {
       // Only the file lacks the count; message windows show it on the line itself.
-      const params = { count: running.count - 1, seconds: Math.round(LOG_REPEAT_MS / 1000), text: running.line.notice.text };
+      const params = {
+        count: running.count - 1,
+        seconds: Math.round(LOG_REPEAT_MS / 1000),
+        text: running.line.notice.text,
+      };
       const line: LogLine = { ...running.line, at: this.clock.wall(), notice: notice('REPEATED', params) };
       for (const sink of this.sinks) sink.write(line);
     }

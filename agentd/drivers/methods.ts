@@ -17,7 +17,10 @@ const FILES_LIMIT = 2_500;
 /** Every handler by method name; a test compares the names with the protocol. */
 export function handlers(agent: Agent): Handlers {
   const all: Handlers = new Map();
-  const on = <P extends z.ZodType, R extends z.ZodType>(method: Method<P, R>, handler: (params: z.infer<P>, context: CallContext) => z.infer<R> | Promise<z.infer<R>>): void => {
+  const on = <P extends z.ZodType, R extends z.ZodType>(
+    method: Method<P, R>,
+    handler: (params: z.infer<P>, context: CallContext) => z.infer<R> | Promise<z.infer<R>>,
+  ): void => {
     all.set(method.name, handler as Handler);
   };
   const { sets, sources, connections, grants, peers, world } = agent;
@@ -49,7 +52,13 @@ export function handlers(agent: Agent): Handlers {
     return { entries: [...entries], omitted };
   });
 
-  on(m.PeerShow, () => ({ name: world.settings['agent.name'], key: world.ownKey, listen: agent.listen, addresses: addresses(), peers: [...peers.list()] }));
+  on(m.PeerShow, () => ({
+    name: world.settings['agent.name'],
+    key: world.ownKey,
+    listen: agent.listen,
+    addresses: addresses(),
+    peers: [...peers.list()],
+  }));
   on(m.PeerTrust, async ({ name, key }) => ({ changed: await peers.trust(name, key) }));
   on(m.PeerForget, async ({ key }) => {
     await peers.forget(key);
@@ -72,7 +81,8 @@ export function handlers(agent: Agent): Handlers {
   on(m.SetSize, ({ name }) => sets.size(name));
   on(m.SetContinue, ({ name, acceptDeletes }) => {
     const set = sets.get(name);
-    if (!sources.continue(name, acceptDeletes)) throw failure('SET_NOT_STOPPED', { set: name, state: sets.item(set).state });
+    if (!sources.continue(name, acceptDeletes))
+      throw failure('SET_NOT_STOPPED', { set: name, state: sets.item(set).state });
     return { state: sets.item(set).state };
   });
   on(m.SetRescan, ({ name }) => {
@@ -84,12 +94,32 @@ export function handlers(agent: Agent): Handlers {
 
   on(m.ConnectionPrepare, ({ set, mapping }) => {
     const { key, generation, mappings, origins } = connections.prepare(set, mapping);
-    return { key, peer: world.ownKey, server: world.settings['agent.name'], generation, mappings: [...mappings], origins: [...origins] };
+    return {
+      key,
+      peer: world.ownKey,
+      server: world.settings['agent.name'],
+      generation,
+      mappings: [...mappings],
+      origins: [...origins],
+    };
   });
-  on(m.ConnectionCreate, async ({ key, set, generation, target, mappings, mirror, replication, compression, calculateSize }) => {
-    const run = await connections.create({ key, set, generation, target, mappings, mirror, replication, compression, calculateSize });
-    return { id: run.id };
-  });
+  on(
+    m.ConnectionCreate,
+    async ({ key, set, generation, target, mappings, mirror, replication, compression, calculateSize }) => {
+      const run = await connections.create({
+        key,
+        set,
+        generation,
+        target,
+        mappings,
+        mirror,
+        replication,
+        compression,
+        calculateSize,
+      });
+      return { id: run.id };
+    },
+  );
   on(m.ConnectionRemove, async ({ id }) => {
     const run = await connections.remove(id);
     return { key: run.stored.key, targetKey: run.stored.target.key, target: run.targetName };
@@ -104,8 +134,12 @@ export function handlers(agent: Agent): Handlers {
   on(m.ReplicationStop, ({ id }) => done(connections.run(id).stopReplication()));
   on(m.TransmitPause, ({ id }) => done(connections.run(id).pauseTransmit(true)));
   on(m.TransmitResume, ({ id }) => done(connections.run(id).pauseTransmit(false)));
-  on(m.Barrier, async ({ id, timeoutMs }, { signal }) => ({ ms: await connections.run(id).barriers.wait(timeoutMs ?? BARRIER_MS, signal) }));
-  on(m.Verify, ({ id, checksum, remirror }, { signal }) => connections.run(id).verify(checksum ?? false, remirror ?? false, signal));
+  on(m.Barrier, async ({ id, timeoutMs }, { signal }) => ({
+    ms: await connections.run(id).barriers.wait(timeoutMs ?? BARRIER_MS, signal),
+  }));
+  on(m.Verify, ({ id, checksum, remirror }, { signal }) =>
+    connections.run(id).verify(checksum ?? false, remirror ?? false, signal),
+  );
 
   on(m.LogRead, ({ last }) => {
     const { lines, omitted } = world.log.last(last);
@@ -114,7 +148,8 @@ export function handlers(agent: Agent): Handlers {
   return all;
 }
 
-const done = (_: void): Record<string, never> => ({});
+/** The empty result of a call that only does something. */
+const done = (_done: unknown): Record<string, never> => ({});
 
 /** Addresses of this server that others can reach, IPv4 first (SRV-03). */
 export function addresses(): string[] {

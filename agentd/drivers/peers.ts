@@ -9,7 +9,8 @@ export class Peers {
   readonly #peers = new Map<string, Peer>();
 
   constructor(readonly world: World) {
-    for (const peer of loadDocument(world.documents, PEERS_FILE, StoredPeers)?.peers ?? []) this.#peers.set(peer.key, peer);
+    for (const peer of loadDocument(world.documents, PEERS_FILE, StoredPeers)?.peers ?? [])
+      this.#peers.set(peer.key, peer);
   }
 
   list(): readonly Peer[] {
@@ -29,7 +30,8 @@ export class Peers {
     if (key === this.world.ownKey) return false;
     const known = this.#peers.get(key);
     if (known?.name === name) return false;
-    if (!known && this.#peers.size >= PEER_COUNT_MAX) throw failure('TOO_MANY', { what: 'trusted servers', limit: PEER_COUNT_MAX });
+    if (!known && this.#peers.size >= PEER_COUNT_MAX)
+      throw failure('TOO_MANY', { what: 'trusted servers', limit: PEER_COUNT_MAX });
     this.#peers.set(key, { name, key, trusted: this.world.clock.wall() });
     try {
       await this.#save();

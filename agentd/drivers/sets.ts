@@ -59,7 +59,15 @@ export class Sets {
     const newest = runs[0];
     const counters = newest?.handle != null ? this.world.engine.sourceStatistics(newest.handle) : null;
     const connected = this.#connections?.of(set.name) ?? [];
-    const counted = counters && newest?.state !== 'opening' ? { files: counters.files, directories: counters.directories, bytes: counters.bytes, at: this.world.clock.wall() } : set.size;
+    const counted =
+      counters && newest?.state !== 'opening'
+        ? {
+            files: counters.files,
+            directories: counters.directories,
+            bytes: counters.bytes,
+            at: this.world.clock.wall(),
+          }
+        : set.size;
     return {
       name: set.name,
       generation: set.generation,
@@ -80,20 +88,38 @@ export class Sets {
   }
 
   /** SET-10, SET-15. */
-  async save(name: string, rules: readonly Rule[], generation: number | null): Promise<{ readonly set: StoredSet; readonly discarded: readonly Rule[]; readonly connected: boolean }> {
+  async save(
+    name: string,
+    rules: readonly Rule[],
+    generation: number | null,
+  ): Promise<{ readonly set: StoredSet; readonly discarded: readonly Rule[]; readonly connected: boolean }> {
     const wrong = setNameProblem(name);
     if (wrong) throw failure('SET_NAME_INVALID', { set: name, problem: wrong });
     const known = this.#sets.get(name);
     if (generation === null && known) throw failure('SET_EXISTS', { set: name });
     if (generation !== null && !known) throw failure('SET_UNKNOWN', { set: name });
-    if (known && generation !== known.generation) throw failure('SET_GENERATION', { set: name, mine: generation ?? 0, theirs: known.generation });
-    if (!known && this.#sets.size >= SET_COUNT_MAX) throw failure('TOO_MANY', { what: 'replication sets', limit: SET_COUNT_MAX });
+    if (known && generation !== known.generation)
+      throw failure('SET_GENERATION', { set: name, mine: generation ?? 0, theirs: known.generation });
+    if (!known && this.#sets.size >= SET_COUNT_MAX)
+      throw failure('TOO_MANY', { what: 'replication sets', limit: SET_COUNT_MAX });
     const checked = checkRules(rules);
-    if ('problem' in checked) throw checked.path === '' ? failure('SET_EMPTY', { set: name }) : failure('RULE_INVALID', checked);
-    const set: StoredSet = { name, generation: (known?.generation ?? 0) + 1, rules: [...checked.rules], saved: this.world.clock.wall(), size: null };
+    if ('problem' in checked)
+      throw checked.path === '' ? failure('SET_EMPTY', { set: name }) : failure('RULE_INVALID', checked);
+    const set: StoredSet = {
+      name,
+      generation: (known?.generation ?? 0) + 1,
+      rules: [...checked.rules],
+      saved: this.world.clock.wall(),
+      size: null,
+    };
     await this.#store(set);
     const connected = this.#connections?.of(name) ?? [];
-    if (connected.length > 0) this.world.log.say('SET_SAVED_CONNECTED', { set: name, generation: set.generation, connections: connected.map((run) => run.id).join(', ') }, { set: name });
+    if (connected.length > 0)
+      this.world.log.say(
+        'SET_SAVED_CONNECTED',
+        { set: name, generation: set.generation, connections: connected.map((run) => run.id).join(', ') },
+        { set: name },
+      );
     else this.world.log.say('SET_SAVED', { set: name, generation: set.generation }, { set: name });
     return { set, discarded: checked.discarded, connected: connected.length > 0 };
   }
@@ -146,7 +172,9 @@ export class Sets {
     const set = this.get(name);
     const run = this.sources.get(name, set.generation);
     const live = run?.handle != null && run.state !== 'opening' ? this.world.engine.sourceStatistics(run.handle) : null;
-    const size = live ? { files: live.files, directories: live.directories, bytes: live.bytes, at: this.world.clock.wall() } : await this.#count(set);
+    const size = live
+      ? { files: live.files, directories: live.directories, bytes: live.bytes, at: this.world.clock.wall() }
+      : await this.#count(set);
     const known = this.#sets.get(name);
     if (known?.generation === set.generation) {
       this.#sets.set(name, { ...known, size });
@@ -166,10 +194,22 @@ export class Sets {
     try {
       world.places.removeTree(stateDir);
       world.places.ensureDirectory(stateDir);
-      const opened = world.engine.sourceOpen({ name: set.name, stateDir, roots: plan.roots, rules: plan.rules, exclude: world.ownFolders, capture: 'auto', sweepMs: 0, guard: null, rootIdentity: null });
+      const opened = world.engine.sourceOpen({
+        name: set.name,
+        stateDir,
+        roots: plan.roots,
+        rules: plan.rules,
+        exclude: world.ownFolders,
+        capture: 'auto',
+        sweepMs: 0,
+        guard: null,
+        rootIdentity: null,
+      });
       handle = opened;
       await new Promise<void>((resolve, reject) => {
-        const cancel = world.clock.after(SIZE_MS_MAX, () => reject(failure('TIMED_OUT', { what: `Counting the set "${set.name}"`, ms: SIZE_MS_MAX })));
+        const cancel = world.clock.after(SIZE_MS_MAX, () =>
+          reject(failure('TIMED_OUT', { what: `Counting the set "${set.name}"`, ms: SIZE_MS_MAX })),
+        );
         this.#counting.set(opened, () => {
           cancel();
           resolve();
@@ -190,7 +230,8 @@ export class Sets {
 
   #requireUnconnected(name: string): void {
     const connected = this.#connections?.of(name) ?? [];
-    if (connected.length > 0) throw failure('SET_CONNECTED', { set: name, connections: connected.map((run) => run.id).join(', ') });
+    if (connected.length > 0)
+      throw failure('SET_CONNECTED', { set: name, connections: connected.map((run) => run.id).join(', ') });
   }
 
   async #store(set: StoredSet): Promise<void> {
@@ -214,4 +255,3 @@ export class Sets {
     return { schema: 1, sets: [...this.#sets.values()] };
   }
 }
-

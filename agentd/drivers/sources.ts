@@ -12,7 +12,9 @@ import { loadDocument, ROOTS_FILE, StoredRoots } from './stored.js';
 import { asNotice, causeOf, saveSoon, type World } from './world.js';
 
 type EventOf<K extends EngineEvent['kind']> = Extract<EngineEvent, { kind: K }>;
-type SourceEvent = EventOf<'source_ready' | 'source_lost' | 'source_degraded' | 'source_stopped' | 'source_continues' | 'source_path'>;
+type SourceEvent = EventOf<
+  'source_ready' | 'source_lost' | 'source_degraded' | 'source_stopped' | 'source_continues' | 'source_path'
+>;
 
 export interface SourceUser {
   /** The capture has a handle; its first look may still run. */
@@ -67,7 +69,13 @@ export class Sources {
     const key = Sources.keyOf(set, generation);
     let run = this.#runs.get(key);
     if (!run) {
-      run = new SourceRun(key, set, generation, rules, `${this.world.settings['agent.state']}/sets/${encodeURIComponent(set)}@${generation}`);
+      run = new SourceRun(
+        key,
+        set,
+        generation,
+        rules,
+        `${this.world.settings['agent.state']}/sets/${encodeURIComponent(set)}@${generation}`,
+      );
       this.#runs.set(key, run);
     }
     run.users.add(user);
@@ -120,7 +128,11 @@ export class Sources {
         run.problem = null;
         this.#roots[run.key] = [...event.rootIdentity];
         this.#saveRoots();
-        this.world.log.say('SOURCE_READY', { set: run.set, capture: event.capture, files: event.files, bytes: event.bytes, ms: Math.round(event.ms) }, scope);
+        this.world.log.say(
+          'SOURCE_READY',
+          { set: run.set, capture: event.capture, files: event.files, bytes: event.bytes, ms: Math.round(event.ms) },
+          scope,
+        );
         this.#fact(run, 'ready');
         break;
       case 'source_lost':
@@ -145,7 +157,10 @@ export class Sources {
         this.#fact(run, 'continues');
         break;
       case 'source_path':
-        this.world.log.say('PATH_SKIPPED', { set: run.set, path: event.path, count: event.count }, scope, { call: event.call, errno: event.code });
+        this.world.log.say('PATH_SKIPPED', { set: run.set, path: event.path, count: event.count }, scope, {
+          call: event.call,
+          errno: event.code,
+        });
         break;
     }
   }
@@ -180,7 +195,8 @@ export class Sources {
   #perform(run: SourceRun, act: SourceAct): void {
     switch (act) {
       case 'open':
-        return this.#open(run);
+        this.#open(run);
+        return;
       case 'close':
         run.cancelRetry?.();
         run.cancelRetry = null;
@@ -192,12 +208,20 @@ export class Sources {
         return;
       case 'retry': {
         run.failures += 1;
-        const wait = backoffMs({ minMs: SOURCE_RETRY_MS_MIN, maxMs: SOURCE_RETRY_MS_MAX }, run.failures, this.world.clock.random());
+        const wait = backoffMs(
+          { minMs: SOURCE_RETRY_MS_MIN, maxMs: SOURCE_RETRY_MS_MAX },
+          run.failures,
+          this.world.clock.random(),
+        );
         run.cancelRetry = this.world.clock.after(wait, () => this.#fact(run, 'retry_due'));
         return;
       }
       case 'tell_opening':
-        this.world.log.say('SOURCE_OPENING', { set: run.set, roots: planRoots(run.rules, (path) => this.world.places.kind(path)).roots.join(', ') }, { set: run.set });
+        this.world.log.say(
+          'SOURCE_OPENING',
+          { set: run.set, roots: planRoots(run.rules, (path) => this.world.places.kind(path)).roots.join(', ') },
+          { set: run.set },
+        );
         return;
       case 'tell_missing':
       case 'tell_failed':
@@ -237,7 +261,11 @@ export class Sources {
       this.#byHandle.set(run.handle, run);
       for (const user of [...run.users]) user.sourceOpened(run.handle);
     } catch (error) {
-      run.problem = notice('SOURCE_FAILED', { set: run.set, detail: asNotice(error, `watching ${plan.roots.join(', ')}`).text }, causeOf(error));
+      run.problem = notice(
+        'SOURCE_FAILED',
+        { set: run.set, detail: asNotice(error, `watching ${plan.roots.join(', ')}`).text },
+        causeOf(error),
+      );
       queueMicrotask(() => this.#fact(run, 'refused'));
     }
   }

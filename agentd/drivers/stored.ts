@@ -13,7 +13,13 @@ export const PEERS_FILE = 'peers.sts';
 export const GRANTS_FILE = 'grants.sts';
 export const ROOTS_FILE = 'roots.sts';
 
-export const StoredSet = z.object({ name: z.string(), generation: z.number(), rules: z.array(Rule), saved: z.number(), size: z.object({ files: z.number(), directories: z.number(), bytes: z.number(), at: z.number() }).nullable() });
+export const StoredSet = z.object({
+  name: z.string(),
+  generation: z.number(),
+  rules: z.array(Rule),
+  saved: z.number(),
+  size: z.object({ files: z.number(), directories: z.number(), bytes: z.number(), at: z.number() }).nullable(),
+});
 export type StoredSet = z.infer<typeof StoredSet>;
 
 export const StoredConnection = z.object({
@@ -26,7 +32,11 @@ export const StoredConnection = z.object({
   replication: z.boolean(),
   compression: z.union([z.literal(0), z.literal(1), z.literal(2), z.literal(3)]),
   calculateSize: z.boolean(),
-  mirror: z.object({ phase: z.enum(['idle', 'wanted', 'starting', 'mirroring', 'paused']), complete: z.boolean(), options: MirrorOptions.nullable() }),
+  mirror: z.object({
+    phase: z.enum(['idle', 'wanted', 'starting', 'mirroring', 'paused']),
+    complete: z.boolean(),
+    options: MirrorOptions.nullable(),
+  }),
   /** A stream was up once, so a new one means that something is missing. */
   everLinked: z.boolean(),
   created: z.number(),

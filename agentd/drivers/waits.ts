@@ -37,7 +37,8 @@ export class Barriers {
 
   /** Resolves with the milliseconds it took. */
   wait(timeoutMs: number, signal: AbortSignal | undefined): Promise<number> {
-    if (this.#waiting.size >= BARRIER_COUNT_MAX) return Promise.reject(failure('TOO_MANY', { what: 'waiting barriers', limit: BARRIER_COUNT_MAX }));
+    if (this.#waiting.size >= BARRIER_COUNT_MAX)
+      return Promise.reject(failure('TOO_MANY', { what: 'waiting barriers', limit: BARRIER_COUNT_MAX }));
     return new Promise((resolve, reject) => {
       const end = (): void => {
         this.#waiting.delete(waiting);
@@ -57,7 +58,9 @@ export class Barriers {
         },
       };
       const onAbort = (): void => waiting.reject(failure('CANCELLED', {}));
-      const cancel = this.clock.after(timeoutMs, () => waiting.reject(failure('TIMED_OUT', { what: `The barrier on connection ${this.id()}`, ms: timeoutMs })));
+      const cancel = this.clock.after(timeoutMs, () =>
+        waiting.reject(failure('TIMED_OUT', { what: `The barrier on connection ${this.id()}`, ms: timeoutMs })),
+      );
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#waiting.add(waiting);
       this.pump();
@@ -78,7 +81,11 @@ export class Barriers {
   }
 
   done(token: number): void {
-    for (const waiting of this.#waiting) if (waiting.token === token) return waiting.resolve(Math.max(0, this.clock.wall() - waiting.since));
+    for (const waiting of this.#waiting)
+      if (waiting.token === token) {
+        waiting.resolve(Math.max(0, this.clock.wall() - waiting.since));
+        return;
+      }
   }
 
   /** The engine gave it back, or its stream is gone: a later barrier says the same and more, so it is tried again. */
@@ -108,7 +115,10 @@ export class Verification {
   }
 
   start(begin: () => void, signal: AbortSignal | undefined): Promise<VerifyResult> {
-    if (this.#waiting) return Promise.reject(failure('NOT_POSSIBLE_NOW', { action: 'Verification', id: this.id(), state: 'verifying already' }));
+    if (this.#waiting)
+      return Promise.reject(
+        failure('NOT_POSSIBLE_NOW', { action: 'Verification', id: this.id(), state: 'verifying already' }),
+      );
     return new Promise((resolve, reject) => {
       const onAbort = (): void => {
         // The engine goes on; its result interests nobody any more.

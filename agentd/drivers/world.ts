@@ -56,4 +56,3 @@ export async function saveDocument(world: World, name: string, value: unknown): 
 export function saveSoon(world: World, name: string, value: unknown): void {
   saveDocument(world, name, value).catch(() => undefined);
 }
-

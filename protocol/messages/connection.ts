@@ -1,5 +1,21 @@
 /** Connections (SPEC E): a replication set linked to a target. */
-import { count, flag, type Infer, keyDigest, list, method, millis, nullable, oneOf, optional, struct, text, topic, wallTime, whole } from '../schema.js';
+import {
+  count,
+  flag,
+  type Infer,
+  keyDigest,
+  list,
+  method,
+  millis,
+  nullable,
+  oneOf,
+  optional,
+  struct,
+  text,
+  topic,
+  wallTime,
+  whole,
+} from '../schema.js';
 import { CONNECTION_COUNT_MAX, MAPPING_COUNT_MAX, ORIGIN_COUNT_MAX } from '../limits.js';
 import { Notice, SEVERITY } from './log.js';
 import { MirrorOptions } from './mirror.js';
@@ -41,7 +57,12 @@ export type ConnectionItem = Infer<typeof ConnectionItem>;
 /** What to do with the set's directories on the target (CON-25..27). */
 export const MappingWish = struct({
   kind: oneOf(['all_to_one', 'one_to_one', 'custom'], 'CON-25, CON-26, CON-27'),
-  base: optional(text(4_094, 'all_to_one: directory on the target that holds /source_name/replication_set_name/volume_name; `/` when left out')),
+  base: optional(
+    text(
+      4_094,
+      'all_to_one: directory on the target that holds /source_name/replication_set_name/volume_name; `/` when left out',
+    ),
+  ),
   custom: optional(list(Mapping, MAPPING_COUNT_MAX, 'custom: each covers a directory of the set or one above it')),
 });
 export type MappingWish = Infer<typeof MappingWish>;
@@ -91,8 +112,26 @@ export const ConnectionRemove = method(
   'administrator',
   true,
   struct({ id: count('connection ID') }),
-  struct({ key: text(64, 'permanent key, to take the grant back on the target'), targetKey: keyDigest('key of the target'), target: text(255, 'its name') }),
+  struct({
+    key: text(64, 'permanent key, to take the grant back on the target'),
+    targetKey: keyDigest('key of the target'),
+    target: text(255, 'its name'),
+  }),
   'CON-70 Disconnect.',
 );
-export const ConnectionList = method('connection.list', 'monitor', false, struct({}), struct({ connections: list(ConnectionItem, CONNECTION_COUNT_MAX, 'by ID') }), 'Every connection made here.');
-export const ConnectionTopic = topic('connections', 'monitor', struct({}), ConnectionItem, (connection) => connection.key, 'Connections with their statistics, once a second while they change.');
+export const ConnectionList = method(
+  'connection.list',
+  'monitor',
+  false,
+  struct({}),
+  struct({ connections: list(ConnectionItem, CONNECTION_COUNT_MAX, 'by ID') }),
+  'Every connection made here.',
+);
+export const ConnectionTopic = topic(
+  'connections',
+  'monitor',
+  struct({}),
+  ConnectionItem,
+  (connection) => connection.key,
+  'Connections with their statistics, once a second while they change.',
+);

@@ -22,12 +22,15 @@ const isMethod = (value: unknown): value is Method =>
 const isTopic = (value: unknown): value is Topic =>
   typeof value === 'object' && value !== null && 'params' in value && 'item' in value;
 
-export const FAMILIES: readonly { readonly name: string; readonly methods: readonly Method[]; readonly topics: readonly Topic[] }[] =
-  Object.entries({ hello, server, peer, set, connection, mirror, log }).map(([name, family]) => ({
-    name,
-    methods: Object.values(family).filter(isMethod),
-    topics: Object.values(family).filter(isTopic),
-  }));
+export const FAMILIES: readonly {
+  readonly name: string;
+  readonly methods: readonly Method[];
+  readonly topics: readonly Topic[];
+}[] = Object.entries({ hello, server, peer, set, connection, mirror, log }).map(([name, family]) => ({
+  name,
+  methods: Object.values(family).filter(isMethod),
+  topics: Object.values(family).filter(isTopic),
+}));
 
 export const METHODS: ReadonlyMap<string, Method> = new Map(FAMILIES.flatMap((f) => f.methods).map((m) => [m.name, m]));
 export const TOPICS: ReadonlyMap<string, Topic> = new Map(FAMILIES.flatMap((f) => f.topics).map((t) => [t.name, t]));

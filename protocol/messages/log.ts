@@ -1,5 +1,19 @@
 /** The agent's log: message windows (RCN-30..33) and `understudy logs`. */
-import { count, type Infer, list, method, nullable, oneOf, optional, parameters, struct, text, topic, wallTime, whole } from '../schema.js';
+import {
+  count,
+  type Infer,
+  list,
+  method,
+  nullable,
+  oneOf,
+  optional,
+  parameters,
+  struct,
+  text,
+  topic,
+  wallTime,
+  whole,
+} from '../schema.js';
 import { LOG_LINES_MAX } from '../limits.js';
 
 /** LOG-03. */
@@ -12,7 +26,9 @@ export const Notice = struct({
   id: count('numeric message ID (LOG-03)'),
   severity: oneOf(SEVERITY, 'LOG-03'),
   params: parameters('what the message names'),
-  cause: nullable(struct({ call: text(128, 'call that was refused'), errno: text(64, 'errno name') }, 'the refused call, if one was')),
+  cause: nullable(
+    struct({ call: text(128, 'call that was refused'), errno: text(64, 'errno name') }, 'the refused call, if one was'),
+  ),
   text: text(16_384, 'the message in the words of the agent'),
   remedy: text(16_384, 'what to do, empty when nothing is needed'),
 });
@@ -30,15 +46,27 @@ export const LogLine = struct({
 });
 export type LogLine = Infer<typeof LogLine>;
 
-const window = struct({ last: optional(whole(0, LOG_LINES_MAX, 'how many of the newest lines to begin with; all kept when left out')) });
+const window = struct({
+  last: optional(whole(0, LOG_LINES_MAX, 'how many of the newest lines to begin with; all kept when left out')),
+});
 
 export const LogRead = method(
   'log.read',
   'monitor',
   false,
   window,
-  struct({ lines: list(LogLine, LOG_LINES_MAX, 'oldest first'), omitted: count('older lines that are only in the log file') }),
+  struct({
+    lines: list(LogLine, LOG_LINES_MAX, 'oldest first'),
+    omitted: count('older lines that are only in the log file'),
+  }),
   'The newest lines of the log.',
 );
 
-export const LogTopic = topic('log', 'monitor', window, LogLine, (line) => String(line.sequence), 'Lines of the log as they are written; a repeat puts the same line again with a higher count.');
+export const LogTopic = topic(
+  'log',
+  'monitor',
+  window,
+  LogLine,
+  (line) => String(line.sequence),
+  'Lines of the log as they are written; a repeat puts the same line again with a higher count.',
+);

@@ -1,5 +1,19 @@
 /** Pairing (DESIGN 4): whose key is trusted, and what a source may write here. */
-import { count, flag, type Infer, keyDigest, list, method, nullable, optional, path, struct, text, topic, wallTime } from '../schema.js';
+import {
+  count,
+  flag,
+  type Infer,
+  keyDigest,
+  list,
+  method,
+  nullable,
+  optional,
+  path,
+  struct,
+  text,
+  topic,
+  wallTime,
+} from '../schema.js';
 import { GRANT_COUNT_MAX, MAPPING_COUNT_MAX, ORIGIN_COUNT_MAX, PEER_COUNT_MAX } from '../limits.js';
 
 export const Peer = struct({
@@ -17,14 +31,31 @@ export const PeerShow = method(
   struct({
     name: text(255, 'name of this server'),
     key: keyDigest('hex SHA-256 of its public key'),
-    listen: struct({ host: text(255, 'address of the data link'), port: count('port of the data link, 0 when it does not listen') }),
+    listen: struct({
+      host: text(255, 'address of the data link'),
+      port: count('port of the data link, 0 when it does not listen'),
+    }),
     addresses: list(text(255, 'address'), 256, 'addresses of this server, primary first'),
     peers: list(Peer, PEER_COUNT_MAX, 'trusted servers'),
   }),
   'What another server has to know to trust this one, and whom this one trusts.',
 );
-export const PeerTrust = method('peer.trust', 'administrator', true, struct({ name: text(255, 'name of the other server'), key: keyDigest('its key') }), struct({ changed: flag('false when it was trusted already') }), 'Trusts a server. A grant or a connection is still needed for data to flow.');
-export const PeerForget = method('peer.forget', 'administrator', true, struct({ key: keyDigest('its key') }), struct({ grants: count('grants that ended with it') }), 'Ends the trust and every grant of that server.');
+export const PeerTrust = method(
+  'peer.trust',
+  'administrator',
+  true,
+  struct({ name: text(255, 'name of the other server'), key: keyDigest('its key') }),
+  struct({ changed: flag('false when it was trusted already') }),
+  'Trusts a server. A grant or a connection is still needed for data to flow.',
+);
+export const PeerForget = method(
+  'peer.forget',
+  'administrator',
+  true,
+  struct({ key: keyDigest('its key') }),
+  struct({ grants: count('grants that ended with it') }),
+  'Ends the trust and every grant of that server.',
+);
 
 export const Mapping = struct({
   source: path('absolute directory on the source'),
@@ -69,7 +100,35 @@ export const Grant = struct({
 });
 export type Grant = Infer<typeof Grant>;
 
-export const GrantCreate = method('grant.create', 'administrator', true, GrantSpec, struct({ mappings: list(Mapping, MAPPING_COUNT_MAX, 'as granted') }), 'Lets a trusted source write below these directories and nowhere else (I5). Refuses loops (TOP-08) and shared locations (TOP-09).');
-export const GrantRemove = method('grant.remove', 'administrator', true, struct({ connection: text(64, 'permanent key of the connection') }), struct({ removed: flag('false when there was none') }), 'Takes the permission back and ends the link.');
-export const GrantList = method('grant.list', 'monitor', false, struct({}), struct({ grants: list(Grant, GRANT_COUNT_MAX, 'oldest first') }), 'What sources may write here.');
-export const GrantTopic = topic('grants', 'monitor', struct({}), Grant, (grant) => grant.connection, 'Incoming connections with their counters.');
+export const GrantCreate = method(
+  'grant.create',
+  'administrator',
+  true,
+  GrantSpec,
+  struct({ mappings: list(Mapping, MAPPING_COUNT_MAX, 'as granted') }),
+  'Lets a trusted source write below these directories and nowhere else (I5). Refuses loops (TOP-08) and shared locations (TOP-09).',
+);
+export const GrantRemove = method(
+  'grant.remove',
+  'administrator',
+  true,
+  struct({ connection: text(64, 'permanent key of the connection') }),
+  struct({ removed: flag('false when there was none') }),
+  'Takes the permission back and ends the link.',
+);
+export const GrantList = method(
+  'grant.list',
+  'monitor',
+  false,
+  struct({}),
+  struct({ grants: list(Grant, GRANT_COUNT_MAX, 'oldest first') }),
+  'What sources may write here.',
+);
+export const GrantTopic = topic(
+  'grants',
+  'monitor',
+  struct({}),
+  Grant,
+  (grant) => grant.connection,
+  'Incoming connections with their counters.',
+);

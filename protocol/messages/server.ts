@@ -1,5 +1,21 @@
 /** One server and its agent. */
-import { bytes, count, flag, type Infer, list, method, nullable, oneOf, optional, path, struct, text, topic, wallTime, whole } from '../schema.js';
+import {
+  bytes,
+  count,
+  flag,
+  type Infer,
+  list,
+  method,
+  nullable,
+  oneOf,
+  optional,
+  path,
+  struct,
+  text,
+  topic,
+  wallTime,
+  whole,
+} from '../schema.js';
 import { Notice, SEVERITY } from './log.js';
 
 export const CaptureAbility = struct({
@@ -13,7 +29,10 @@ export const ServerStatus = struct({
   version: text(64, 'release of the agent'),
   started: wallTime('when the agent started'),
   key: text(64, 'hex SHA-256 of the public key of this server'),
-  listen: struct({ host: text(255, 'address of the data link'), port: count('port of the data link, 0 when it does not listen') }, 'NET-01'),
+  listen: struct(
+    { host: text(255, 'address of the data link'), port: count('port of the data link, 0 when it does not listen') },
+    'NET-01',
+  ),
   privileged: flag('the agent runs as root: fanotify marks, owners and devices are possible'),
   sets: count('saved replication sets'),
   connections: count('connections made here, as source'),
@@ -25,7 +44,14 @@ export const ServerStatus = struct({
 });
 export type ServerStatus = Infer<typeof ServerStatus>;
 
-export const ServerTopic = topic('server', 'monitor', struct({}), ServerStatus, (item) => item.name, 'One item: the state of the server and its agent.');
+export const ServerTopic = topic(
+  'server',
+  'monitor',
+  struct({}),
+  ServerStatus,
+  (item) => item.name,
+  'One item: the state of the server and its agent.',
+);
 
 export const ServerInfo = method(
   'server.info',
@@ -53,7 +79,14 @@ export const Setting = struct({
   restart: flag('a change takes effect when the agent starts again'),
   why: text(1_024, 'what it does'),
 });
-export const ServerSettings = method('server.settings', 'monitor', false, struct({}), struct({ settings: list(Setting, 1_000, 'in the order of the configuration file') }), 'Every setting with its value, default and origin.');
+export const ServerSettings = method(
+  'server.settings',
+  'monitor',
+  false,
+  struct({}),
+  struct({ settings: list(Setting, 1_000, 'in the order of the configuration file') }),
+  'Every setting with its value, default and origin.',
+);
 
 export const Check = struct({
   name: text(255, 'what was looked at'),
@@ -62,10 +95,31 @@ export const Check = struct({
   remedy: text(4_096, 'what to do, empty when nothing is needed'),
 });
 export type Check = Infer<typeof Check>;
-export const ServerDoctor = method('server.doctor', 'monitor', false, struct({ path: optional(path('directory whose capture abilities are wanted')) }), struct({ checks: list(Check, 1_000, 'in order') }), 'Looks at everything that commonly stands in the way.');
+export const ServerDoctor = method(
+  'server.doctor',
+  'monitor',
+  false,
+  struct({ path: optional(path('directory whose capture abilities are wanted')) }),
+  struct({ checks: list(Check, 1_000, 'in order') }),
+  'Looks at everything that commonly stands in the way.',
+);
 
-export const ServerPauseTarget = method('server.pauseTarget', 'administrator', true, struct({}), struct({ connections: count('incoming connections paused') }), 'CON-60: everything received waits; sources queue.');
-export const ServerResumeTarget = method('server.resumeTarget', 'administrator', true, struct({}), struct({ connections: count('incoming connections resumed') }), 'CON-61.');
+export const ServerPauseTarget = method(
+  'server.pauseTarget',
+  'administrator',
+  true,
+  struct({}),
+  struct({ connections: count('incoming connections paused') }),
+  'CON-60: everything received waits; sources queue.',
+);
+export const ServerResumeTarget = method(
+  'server.resumeTarget',
+  'administrator',
+  true,
+  struct({}),
+  struct({ connections: count('incoming connections resumed') }),
+  'CON-61.',
+);
 
 export const Directory = struct({
   name: text(1_024, 'name; bytes that are not UTF-8 shown as replacement characters'),
@@ -79,6 +133,9 @@ export const ServerFiles = method(
   'administrator',
   false,
   struct({ path: path('absolute directory'), limit: optional(whole(1, 100_000, 'SET-26, 2500 when left out')) }),
-  struct({ entries: list(Directory, 100_000, 'directories first, by name'), omitted: count('entries beyond the limit') }),
+  struct({
+    entries: list(Directory, 100_000, 'directories first, by name'),
+    omitted: count('entries beyond the limit'),
+  }),
   'Lists a directory of the server, to choose rules from.',
 );

@@ -1,5 +1,20 @@
 /** Replication sets (SPEC D). */
-import { bytes, count, flag, type Infer, list, method, nullable, oneOf, optional, path, struct, text, topic, wallTime } from '../schema.js';
+import {
+  bytes,
+  count,
+  flag,
+  type Infer,
+  list,
+  method,
+  nullable,
+  oneOf,
+  optional,
+  path,
+  struct,
+  text,
+  topic,
+  wallTime,
+} from '../schema.js';
 import { RULE_COUNT_MAX, RULE_PATH_LENGTH_MAX, SET_COUNT_MAX, SET_NAME_LENGTH_MAX } from '../limits.js';
 import { Notice } from './log.js';
 
@@ -35,7 +50,14 @@ export const SetItem = struct({
 });
 export type SetItem = Infer<typeof SetItem>;
 
-export const SetList = method('set.list', 'monitor', false, struct({}), struct({ sets: list(SetItem, SET_COUNT_MAX, 'by name') }), 'Every saved replication set.');
+export const SetList = method(
+  'set.list',
+  'monitor',
+  false,
+  struct({}),
+  struct({ sets: list(SetItem, SET_COUNT_MAX, 'by name') }),
+  'Every saved replication set.',
+);
 export const SetSave = method(
   'set.save',
   'administrator',
@@ -52,17 +74,67 @@ export const SetSave = method(
   }),
   'Saves a set. Refused when somebody else saved it meanwhile (SET-15).',
 );
-export const SetRename = method('set.rename', 'administrator', true, struct({ name: name('old name'), to: name('new name'), copy: optional(flag('SET-17: keep the original')) }), struct({ set: SetItem }), 'SET-17: a saved set is copied under the new name; without `copy` the original, not connected, is removed.');
-export const SetDelete = method('set.delete', 'administrator', true, struct({ name: name('set') }), struct({}), 'SET-24: only when not connected.');
-export const SetSize = method('set.size', 'monitor', false, struct({ name: name('set') }), struct({ files: count('files'), directories: count('directories'), bytes: bytes('SET-19, SET-43'), at: wallTime('as of') }), 'SET-19 Calculate or Recalculate.');
+export const SetRename = method(
+  'set.rename',
+  'administrator',
+  true,
+  struct({ name: name('old name'), to: name('new name'), copy: optional(flag('SET-17: keep the original')) }),
+  struct({ set: SetItem }),
+  'SET-17: a saved set is copied under the new name; without `copy` the original, not connected, is removed.',
+);
+export const SetDelete = method(
+  'set.delete',
+  'administrator',
+  true,
+  struct({ name: name('set') }),
+  struct({}),
+  'SET-24: only when not connected.',
+);
+export const SetSize = method(
+  'set.size',
+  'monitor',
+  false,
+  struct({ name: name('set') }),
+  struct({
+    files: count('files'),
+    directories: count('directories'),
+    bytes: bytes('SET-19, SET-43'),
+    at: wallTime('as of'),
+  }),
+  'SET-19 Calculate or Recalculate.',
+);
 export const SetContinue = method(
   'set.continue',
   'administrator',
   true,
-  struct({ name: name('set'), acceptDeletes: flag('delete on the targets what is gone here, once; otherwise keep it') }),
+  struct({
+    name: name('set'),
+    acceptDeletes: flag('delete on the targets what is gone here, once; otherwise keep it'),
+  }),
   struct({ state: oneOf(SET_STATE, 'state after the answer') }),
   'I11: answers the guard that stopped a set.',
 );
-export const SetRescan = method('set.rescan', 'administrator', true, struct({ name: name('set') }), struct({}), 'Compares the set with what was told to the targets.');
-export const SetRoots = method('set.roots', 'monitor', false, struct({ name: name('set') }), struct({ roots: list(path('directory'), RULE_COUNT_MAX, 'directories that hold the set') }), 'Directories a mapping has to cover (CON-25..27).');
-export const SetTopic = topic('sets', 'monitor', struct({}), SetItem, (set) => set.name, 'Replication sets as they change.');
+export const SetRescan = method(
+  'set.rescan',
+  'administrator',
+  true,
+  struct({ name: name('set') }),
+  struct({}),
+  'Compares the set with what was told to the targets.',
+);
+export const SetRoots = method(
+  'set.roots',
+  'monitor',
+  false,
+  struct({ name: name('set') }),
+  struct({ roots: list(path('directory'), RULE_COUNT_MAX, 'directories that hold the set') }),
+  'Directories a mapping has to cover (CON-25..27).',
+);
+export const SetTopic = topic(
+  'sets',
+  'monitor',
+  struct({}),
+  SetItem,
+  (set) => set.name,
+  'Replication sets as they change.',
+);

@@ -19,9 +19,25 @@ export const COMMIT_MODE = ['Real-time', 'Scheduled'] as const;
 /** STA-08, CON-02..06. */
 export const TRANSMIT_MODE = ['Started', 'Paused', 'Scheduled', 'Stopped', 'Error'] as const;
 /** STA-09. A percentage is shown instead of `Mirroring` when `mirrorPercent` is known (SET-20). */
-export const MIRROR_STATUS = ['Mirroring', 'Idle', 'Paused', 'Waiting', 'Restoring', 'Verifying', 'Removing Orphans'] as const;
+export const MIRROR_STATUS = [
+  'Mirroring',
+  'Idle',
+  'Paused',
+  'Waiting',
+  'Restoring',
+  'Verifying',
+  'Removing Orphans',
+] as const;
 /** STA-10, REP-08. */
-export const REPLICATION_STATUS = ['Replicating', 'Ready', 'Stopped', 'Pending', 'Out of Memory', 'Failed', 'Unknown'] as const;
+export const REPLICATION_STATUS = [
+  'Replicating',
+  'Ready',
+  'Stopped',
+  'Pending',
+  'Out of Memory',
+  'Failed',
+  'Unknown',
+] as const;
 
 export type TargetDataState = (typeof TARGET_DATA_STATE)[number];
 export type TargetStatus = (typeof TARGET_STATUS)[number];
@@ -40,7 +56,9 @@ export const Statistics = struct({
   commitMode: oneOf(COMMIT_MODE, 'STA-07'),
   transmitMode: oneOf(TRANSMIT_MODE, 'STA-08'),
   mirrorStatus: oneOf(MIRROR_STATUS, 'STA-09'),
-  mirrorPercent: nullable(whole(0, 100, 'STA-09, SET-20 percent complete, null when the size is not known or nothing is mirrored')),
+  mirrorPercent: nullable(
+    whole(0, 100, 'STA-09, SET-20 percent complete, null when the size is not known or nothing is mirrored'),
+  ),
   replicationStatus: oneOf(REPLICATION_STATUS, 'STA-10'),
   queuedOps: count('STA-11 mirror and replication operations in the source queue'),
   sentBytes: bytes('STA-12 mirror and replication bytes sent'),
@@ -71,7 +89,13 @@ export interface StatisticColumn {
   readonly shown: boolean;
 }
 
-const column = (id: number, label: string, field: keyof Statistics, kind: StatisticColumn['kind'], shown: boolean): StatisticColumn => ({
+const column = (
+  id: number,
+  label: string,
+  field: keyof Statistics,
+  kind: StatisticColumn['kind'],
+  shown: boolean,
+): StatisticColumn => ({
   id: `STA-${id.toString().padStart(2, '0')}`,
   label,
   field,

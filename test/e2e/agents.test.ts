@@ -24,9 +24,14 @@ interface Ran {
 function understudy(pair: Pair, args: readonly string[], options: { uid?: number } = {}): Promise<Ran> {
   const env = { ...process.env, UNDERSTUDY_CONFIG_DIR: join(pair.root, 'console') };
   return new Promise((resolve) => {
-    execFile(process.execPath, [join(REPOSITORY, 'dist/tui/main.js'), ...args], { env, cwd: '/', ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }) }, (error, out, err) => {
-      resolve({ code: error ? Number(error.code ?? 1) : 0, out, err });
-    });
+    execFile(
+      process.execPath,
+      [join(REPOSITORY, 'dist/tui/main.js'), ...args],
+      { env, cwd: '/', ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }) },
+      (error, out, err) => {
+        resolve({ code: error ? Number(error.code ?? 1) : 0, out, err });
+      },
+    );
   });
 }
 
@@ -82,7 +87,11 @@ test.serial('a transcript: from two servers to a verified replica and back, by t
   t.false(existsSync(join(target, 'left.tmp')));
   rmSync(join(source, 'left.tmp'));
 
-  const status = JSON.parse((await us('status', '--json')).out) as { schema: number; connections: m.ConnectionItem[]; incoming: m.Grant[] };
+  const status = JSON.parse((await us('status', '--json')).out) as {
+    schema: number;
+    connections: m.ConnectionItem[];
+    incoming: m.Grant[];
+  };
   t.is(status.schema, 1);
   t.like(status.connections[0]?.statistics, { targetDataState: 'OK', transmitMode: 'Started', mirrorStatus: 'Idle' });
   t.like(status.incoming[0], { server: 'source', set: 'docs', linked: true });
@@ -104,55 +113,61 @@ test.serial('a transcript: from two servers to a verified replica and back, by t
   await us('set', 'delete', 'alpha:docs');
 });
 
-test.serial('exit codes: 1 failed, 2 usage, 3 not reachable, 4 refused by a guard, 5 conflict, 75 try again', async (t) => {
-  const pair = await open(t);
-  const source = pair.folder('data');
-  const code = async (...args: string[]): Promise<number> => (await understudy(pair, args)).code;
-  t.is(await code('set', 'create', 'alpha:docs', source), 0);
-  t.is(await code('barrier', '9'), 1);
-  t.is(await code('nonsense'), 2);
-  t.is(await code('set', 'create', 'alpha:a.b', source), 2);
-  t.is(await code('connect', 'alpha:docs', 'beta'), 2);
-  t.is(await code('set', 'list', 'gamma'), 2);
-  t.is(await code('server', 'add', 'gone', `unix:${pair.root}/none.sock`), 0);
-  t.is(await code('set', 'list', 'gone'), 3);
-  t.is(await code('server', 'remove', 'gone'), 0);
-  t.is(await code('connect', 'alpha:docs', 'alpha', '--map', `${source}=${source}/loop`), 4, 'TOP-08');
-  t.is(await code('set', 'create', 'alpha:docs', source), 5);
-  t.is(await code('connect', 'alpha:docs', 'beta', '--map', `${source}=${pair.root}/replica`), 0);
-  t.is(await code('barrier', '1'), 0);
-  await pair.target.stop();
-  t.is(await code('barrier', '1', '--timeout', '0.5'), 75);
-  const failed = await understudy(pair, ['barrier', 'alpha:9', '--json']);
-  t.like((JSON.parse(failed.err) as { error: object }).error, { code: 'CONNECTION_UNKNOWN', id: 1200 });
-});
+test.serial(
+  'exit codes: 1 failed, 2 usage, 3 not reachable, 4 refused by a guard, 5 conflict, 75 try again',
+  async (t) => {
+    const pair = await open(t);
+    const source = pair.folder('data');
+    const code = async (...args: string[]): Promise<number> => (await understudy(pair, args)).code;
+    t.is(await code('set', 'create', 'alpha:docs', source), 0);
+    t.is(await code('barrier', '9'), 1);
+    t.is(await code('nonsense'), 2);
+    t.is(await code('set', 'create', 'alpha:a.b', source), 2);
+    t.is(await code('connect', 'alpha:docs', 'beta'), 2);
+    t.is(await code('set', 'list', 'gamma'), 2);
+    t.is(await code('server', 'add', 'gone', `unix:${pair.root}/none.sock`), 0);
+    t.is(await code('set', 'list', 'gone'), 3);
+    t.is(await code('server', 'remove', 'gone'), 0);
+    t.is(await code('connect', 'alpha:docs', 'alpha', '--map', `${source}=${source}/loop`), 4, 'TOP-08');
+    t.is(await code('set', 'create', 'alpha:docs', source), 5);
+    t.is(await code('connect', 'alpha:docs', 'beta', '--map', `${source}=${pair.root}/replica`), 0);
+    t.is(await code('barrier', '1'), 0);
+    await pair.target.stop();
+    t.is(await code('barrier', '1', '--timeout', '0.5'), 75);
+    const failed = await understudy(pair, ['barrier', 'alpha:9', '--json']);
+    t.like((JSON.parse(failed.err) as { error: object }).error, { code: 'CONNECTION_UNKNOWN', id: 1200 });
+  },
+);
 
-test.serial('MIR-31: each agent is stopped and killed with changes in between, and both trees end identical', async (t) => {
-  const pair = await open(t);
-  const source = pair.folder('data');
-  const target = join(pair.root, 'replica');
-  fill(source, 0, 300);
-  const link = await pair.connect(source, target);
-  await pair.barrier(link);
-  let at = 300;
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    for (const which of ['target', 'source'] as const) {
-      await pair[which].stop(signal);
-      fill(source, at, at + 50);
-      rmSync(join(source, `d${at % 7}`), { recursive: true });
-      at += 50;
-      await pair[which].start();
-      await pair.barrier(link);
-      identical(t, source, target);
-      t.is((await pair.item(link)).statistics.targetDataState, 'OK', `${which} after ${signal}`);
+test.serial(
+  'MIR-31: each agent is stopped and killed with changes in between, and both trees end identical',
+  async (t) => {
+    const pair = await open(t);
+    const source = pair.folder('data');
+    const target = join(pair.root, 'replica');
+    fill(source, 0, 300);
+    const link = await pair.connect(source, target);
+    await pair.barrier(link);
+    let at = 300;
+    for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+      for (const which of ['target', 'source'] as const) {
+        await pair[which].stop(signal);
+        fill(source, at, at + 50);
+        rmSync(join(source, `d${at % 7}`), { recursive: true });
+        at += 50;
+        await pair[which].start();
+        await pair.barrier(link);
+        identical(t, source, target);
+        t.is((await pair.item(link)).statistics.targetDataState, 'OK', `${which} after ${signal}`);
+      }
     }
-  }
-  await Promise.all([pair.source.stop('SIGKILL'), pair.target.stop('SIGKILL')]);
-  fill(source, at, at + 50);
-  await Promise.all([pair.source.start(), pair.target.start()]);
-  await pair.barrier(link);
-  identical(t, source, target);
-});
+    await Promise.all([pair.source.stop('SIGKILL'), pair.target.stop('SIGKILL')]);
+    fill(source, at, at + 50);
+    await Promise.all([pair.source.start(), pair.target.start()]);
+    await pair.barrier(link);
+    identical(t, source, target);
+  },
+);
 
 test.serial('killed in the middle of a mirror, source and target end identical', async (t) => {
   const pair = await open(t);
@@ -161,7 +176,12 @@ test.serial('killed in the middle of a mirror, source and target end identical',
   fill(source, 0, 6_000);
   for (const which of ['source', 'target'] as const) {
     const link = await pair.connect(source, join(target, which));
-    await pair.until(link, 'mirroring', ({ statistics }) => statistics.mirrorStatus !== 'Idle' || statistics.targetDataState === 'OK', 20_000);
+    await pair.until(
+      link,
+      'mirroring',
+      ({ statistics }) => statistics.mirrorStatus !== 'Idle' || statistics.targetDataState === 'OK',
+      20_000,
+    );
     await pair[which].stop('SIGKILL');
     await pair[which].start();
     await pair.barrier(link, 120_000);
@@ -175,12 +195,31 @@ test.serial('a target that does not hold the pinned key gets not one byte', asyn
   const source = pair.folder('data');
   fill(source, 0, 10);
   const target = join(pair.root, 'replica');
-  await pair.source.client.request(m.SetSave, { name: 'docs', rules: [{ path: source, include: true, recursive: true }], generation: null });
-  const prepared = await pair.source.client.request(m.ConnectionPrepare, { set: 'docs', mapping: { kind: 'custom', custom: [{ source, target }] } });
+  await pair.source.client.request(m.SetSave, {
+    name: 'docs',
+    rules: [{ path: source, include: true, recursive: true }],
+    generation: null,
+  });
+  const prepared = await pair.source.client.request(m.ConnectionPrepare, {
+    set: 'docs',
+    mapping: { kind: 'custom', custom: [{ source, target }] },
+  });
   await pair.target.client.request(m.PeerTrust, { name: 'source', key: prepared.peer });
-  await pair.target.client.request(m.GrantCreate, { connection: prepared.key, peer: prepared.peer, server: 'source', set: 'docs', mappings: prepared.mappings, origins: prepared.origins });
+  await pair.target.client.request(m.GrantCreate, {
+    connection: prepared.key,
+    peer: prepared.peer,
+    server: 'source',
+    set: 'docs',
+    mappings: prepared.mappings,
+    origins: prepared.origins,
+  });
   await pair.source.client.request(m.ConnectionCreate, {
-    key: prepared.key, set: 'docs', generation: prepared.generation, mappings: prepared.mappings, mirror: { kind: 'full' }, replication: true,
+    key: prepared.key,
+    set: 'docs',
+    generation: prepared.generation,
+    mappings: prepared.mappings,
+    mirror: { kind: 'full' },
+    replication: true,
     target: { name: 'target', key: 'a'.repeat(64), host: pair.target.host, port: pair.target.port },
   });
   const link: Link = { set: 'docs', key: prepared.key, source, target };
@@ -203,61 +242,97 @@ test.serial('a source that is not trusted any more is refused with a reason, and
   writeFileSync(join(source, 'meanwhile'), 'x');
   t.false(existsSync(join(pair.root, 'replica', 'meanwhile')));
   await pair.target.client.request(m.PeerTrust, { name: 'source', key });
-  await pair.target.client.request(m.GrantCreate, { connection: link.key, peer: key, server: 'source', set: link.set, mappings: before?.mappings ?? [], origins: [] });
+  await pair.target.client.request(m.GrantCreate, {
+    connection: link.key,
+    peer: key,
+    server: 'source',
+    set: link.set,
+    mappings: before?.mappings ?? [],
+    origins: [],
+  });
   await pair.barrier(link, 90_000);
   identical(t, source, join(pair.root, 'replica'));
 });
 
-(isRoot ? test.serial : test.serial.skip)('SEC-04: a user outside of the groups sees the hello and nothing else', async (t) => {
-  const pair = await open(t);
-  spawnSync('chmod', ['-R', 'a+rX', join(pair.root, 'console')]);
-  // The folder of the agent is private; its socket is not.
-  spawnSync('chmod', ['a+rx', pair.source.root, pair.target.root]);
-  const list = await understudy(pair, ['server', 'list', '--json'], { uid: NOBODY });
-  t.is(list.code, 0, list.err);
-  t.deepEqual((JSON.parse(list.out) as { servers: { access: string }[] }).servers.map((server) => server.access), ['none', 'none']);
-  for (const args of [['set', 'list', 'alpha'], ['set', 'create', 'alpha:x', '/etc'], ['logs', 'alpha'], ['peer', 'show', 'alpha'], ['target', 'pause', 'beta'], ['logs', 'alpha', '-f']]) {
-    const ran = await understudy(pair, args, { uid: NOBODY });
-    t.true(ran.code === 4 || ran.code === 3, `${args.join(' ')}: ${ran.code}`);
-    t.is(ran.out, '');
-  }
-});
+(isRoot ? test.serial : test.serial.skip)(
+  'SEC-04: a user outside of the groups sees the hello and nothing else',
+  async (t) => {
+    const pair = await open(t);
+    spawnSync('chmod', ['-R', 'a+rX', join(pair.root, 'console')]);
+    // The folder of the agent is private; its socket is not.
+    spawnSync('chmod', ['a+rx', pair.source.root, pair.target.root]);
+    const list = await understudy(pair, ['server', 'list', '--json'], { uid: NOBODY });
+    t.is(list.code, 0, list.err);
+    t.deepEqual(
+      (JSON.parse(list.out) as { servers: { access: string }[] }).servers.map((server) => server.access),
+      ['none', 'none'],
+    );
+    for (const args of [
+      ['set', 'list', 'alpha'],
+      ['set', 'create', 'alpha:x', '/etc'],
+      ['logs', 'alpha'],
+      ['peer', 'show', 'alpha'],
+      ['target', 'pause', 'beta'],
+      ['logs', 'alpha', '-f'],
+    ]) {
+      const ran = await understudy(pair, args, { uid: NOBODY });
+      t.true(ran.code === 4 || ran.code === 3, `${args.join(' ')}: ${ran.code}`);
+      t.is(ran.out, '');
+    }
+  },
+);
 
-(isRoot ? test.serial : test.serial.skip)('an agent of an ordinary user belongs to that user and replicates what the user may read', async (t) => {
-  t.timeout(120_000);
-  const pair = await Pair.open({ uid: NOBODY });
-  t.teardown(() => pair.close());
-  const source = pair.folder('data', NOBODY);
-  pair.folder('out', NOBODY);
-  fill(source, 0, 50);
-  spawnSync('chown', ['-R', String(NOBODY), source]);
-  const link = await pair.connect(source, join(pair.root, 'out', 'replica'));
-  await pair.barrier(link);
-  t.deepEqual(readdirSync(join(pair.root, 'out', 'replica')).sort(), readdirSync(source).sort());
-  await understudy(pair, ['server', 'add', 'alpha', `unix:${pair.source.socket}`]);
-  spawnSync('chown', ['-R', String(NOBODY), join(pair.root, 'console')]);
-  spawnSync('chmod', ['a+x', pair.source.root]);
-  const list = await understudy(pair, ['server', 'list'], { uid: NOBODY });
-  t.regex(list.out, /administrator/);
-});
+(isRoot ? test.serial : test.serial.skip)(
+  'an agent of an ordinary user belongs to that user and replicates what the user may read',
+  async (t) => {
+    t.timeout(120_000);
+    const pair = await Pair.open({ uid: NOBODY });
+    t.teardown(() => pair.close());
+    const source = pair.folder('data', NOBODY);
+    pair.folder('out', NOBODY);
+    fill(source, 0, 50);
+    spawnSync('chown', ['-R', String(NOBODY), source]);
+    const link = await pair.connect(source, join(pair.root, 'out', 'replica'));
+    await pair.barrier(link);
+    t.deepEqual(readdirSync(join(pair.root, 'out', 'replica')).sort(), readdirSync(source).sort());
+    await understudy(pair, ['server', 'add', 'alpha', `unix:${pair.source.socket}`]);
+    spawnSync('chown', ['-R', String(NOBODY), join(pair.root, 'console')]);
+    spawnSync('chmod', ['a+x', pair.source.root]);
+    const list = await understudy(pair, ['server', 'list'], { uid: NOBODY });
+    t.regex(list.out, /administrator/);
+  },
+);
 
-test.serial('TOP-08, TOP-09: loops and shared locations are refused by both servers, links on the way included', async (t) => {
-  const pair = await open(t);
-  const source = pair.folder('data');
-  const target = pair.folder('replica');
-  await pair.connect(source, target);
-  symlinkSync(target, join(pair.root, 'alias'));
-  const refused = async (code: string, call: Promise<unknown>): Promise<void> => {
-    const error = await t.throwsAsync(call, { instanceOf: Failure });
-    t.is(error?.code, code, error?.message);
-  };
-  const { source: a, target: b } = pair;
-  const wish = (set: string, from: string, to: string, at: AgentProcess) => ({ set, source: from, target: to, host: at.host, port: at.port, mirror: { kind: 'full' as const } });
-  await refused('SAME_LOCATION', connect(a.client, b.client, wish('s1', pair.folder('other'), join(pair.root, 'alias', 'in'), b)));
-  await refused('LOOP', connect(b.client, a.client, wish('s2', target, join(source, 'back'), a)));
-  await refused('LOOP', connect(a.client, a.client, wish('s3', source, join(source, 'copy'), a)));
-  await refused('AGENT_DIRECTORY', connect(a.client, b.client, wish('s4', source, join(b.root, 'state', 'x'), b)));
-});
+test.serial(
+  'TOP-08, TOP-09: loops and shared locations are refused by both servers, links on the way included',
+  async (t) => {
+    const pair = await open(t);
+    const source = pair.folder('data');
+    const target = pair.folder('replica');
+    await pair.connect(source, target);
+    symlinkSync(target, join(pair.root, 'alias'));
+    const refused = async (code: string, call: Promise<unknown>): Promise<void> => {
+      const error = await t.throwsAsync(call, { instanceOf: Failure });
+      t.is(error?.code, code, error?.message);
+    };
+    const { source: a, target: b } = pair;
+    const wish = (set: string, from: string, to: string, at: AgentProcess) => ({
+      set,
+      source: from,
+      target: to,
+      host: at.host,
+      port: at.port,
+      mirror: { kind: 'full' as const },
+    });
+    await refused(
+      'SAME_LOCATION',
+      connect(a.client, b.client, wish('s1', pair.folder('other'), join(pair.root, 'alias', 'in'), b)),
+    );
+    await refused('LOOP', connect(b.client, a.client, wish('s2', target, join(source, 'back'), a)));
+    await refused('LOOP', connect(a.client, a.client, wish('s3', source, join(source, 'copy'), a)));
+    await refused('AGENT_DIRECTORY', connect(a.client, b.client, wish('s4', source, join(b.root, 'state', 'x'), b)));
+  },
+);
 
 test.serial('SET-04, SET-07: wildcards and exclusions decide what travels, live and in mirrors', async (t) => {
   const pair = await open(t);
@@ -276,13 +351,24 @@ test.serial('SET-04, SET-07: wildcards and exclusions decide what travels, live 
   await pair.barrier(link);
   for (const name of ['later.db', 'later.txt', 'sub/later.db', 'old/later.db']) put(name);
   await pair.barrier(link);
-  const files = (readdirSync(target, { recursive: true, withFileTypes: true }) as { name: string; parentPath: string; isFile(): boolean }[]).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(target.length + 1));
+  const files = (
+    readdirSync(target, { recursive: true, withFileTypes: true }) as {
+      name: string;
+      parentPath: string;
+      isFile(): boolean;
+    }[]
+  )
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(target.length + 1));
   t.deepEqual(files.sort(), ['a.db', 'later.db', 'sub/b.db', 'sub/later.db']);
 });
 
 test.serial('TOP-03..06: one to many, many to one, a chain and a single server, side by side', async (t) => {
   const pair = await open(t);
-  const third = new AgentProcess({ root: join(pair.root, 'third-agent'), config: '[agent]\nname = "third"\n[source]\nguard_percent = 0\n' });
+  const third = new AgentProcess({
+    root: join(pair.root, 'third-agent'),
+    config: '[agent]\nname = "third"\n[source]\nguard_percent = 0\n',
+  });
   await third.start();
   t.teardown(() => third.stop());
   const { source: a, target: b } = pair;
@@ -291,14 +377,39 @@ test.serial('TOP-03..06: one to many, many to one, a chain and a single server, 
   fill(one, 0, 80);
   fill(two, 0, 40);
   const path = (name: string): string => join(pair.root, name);
-  const wish = (set: string, from: string, to: string, at: AgentProcess) => ({ set, source: from, target: to, host: at.host, port: at.port, mirror: { kind: 'full' as const } });
+  const wish = (set: string, from: string, to: string, at: AgentProcess) => ({
+    set,
+    source: from,
+    target: to,
+    host: at.host,
+    port: at.port,
+    mirror: { kind: 'full' as const },
+  });
   await connect(a.client, b.client, wish('one', one, path('b/one'), b));
   // The same set to a second target, through one capture.
-  const prepared = await a.client.request(m.ConnectionPrepare, { set: 'one', mapping: { kind: 'all_to_one', base: path('c') } });
+  const prepared = await a.client.request(m.ConnectionPrepare, {
+    set: 'one',
+    mapping: { kind: 'all_to_one', base: path('c') },
+  });
   const { key } = await third.client.request(m.PeerShow, {});
   await third.client.request(m.PeerTrust, { name: 'source', key: prepared.peer });
-  await third.client.request(m.GrantCreate, { connection: prepared.key, peer: prepared.peer, server: 'source', set: 'one', mappings: prepared.mappings, origins: prepared.origins });
-  await a.client.request(m.ConnectionCreate, { key: prepared.key, set: 'one', generation: prepared.generation, mappings: prepared.mappings, mirror: { kind: 'full' }, replication: true, target: { name: 'third', key, host: third.host, port: third.port } });
+  await third.client.request(m.GrantCreate, {
+    connection: prepared.key,
+    peer: prepared.peer,
+    server: 'source',
+    set: 'one',
+    mappings: prepared.mappings,
+    origins: prepared.origins,
+  });
+  await a.client.request(m.ConnectionCreate, {
+    key: prepared.key,
+    set: 'one',
+    generation: prepared.generation,
+    mappings: prepared.mappings,
+    mirror: { kind: 'full' },
+    replication: true,
+    target: { name: 'third', key, host: third.host, port: third.port },
+  });
   await connect(third.client, b.client, wish('two', two, path('b/two'), b));
   await connect(b.client, third.client, wish('onward', path('b/one'), path('c-chain'), third)).catch(async () => {
     // The first directory appears with its mirror.
@@ -307,7 +418,8 @@ test.serial('TOP-03..06: one to many, many to one, a chain and a single server, 
   await connect(a.client, a.client, wish('here', two, path('here'), a));
 
   const barriers = async (agent: AgentProcess): Promise<void> => {
-    for (const { id } of (await agent.client.request(m.ConnectionList, {})).connections) await agent.client.request(m.Barrier, { id, timeoutMs: 60_000 });
+    for (const { id } of (await agent.client.request(m.ConnectionList, {})).connections)
+      await agent.client.request(m.Barrier, { id, timeoutMs: 60_000 });
   };
   const settle = async (): Promise<void> => {
     for (const agent of [a, third, b]) await barriers(agent);
@@ -324,18 +436,32 @@ test.serial('TOP-03..06: one to many, many to one, a chain and a single server, 
   t.false((await logCodes(a)).includes('AGENT_CRASHED'));
 });
 
-test.serial('understudyd: one per state folder, a wrong configuration does not loop, SIGTERM ends in order', async (t) => {
-  const pair = await open(t);
-  const run = (...args: string[]) => spawnSync(process.execPath, [join(REPOSITORY, 'dist/agentd/main.js'), ...args], { encoding: 'utf8', timeout: 20_000 });
-  const second = run('--state', join(pair.source.root, 'state'), '--socket', join(pair.root, 'other.sock'), '--listen', '127.0.0.1:0');
-  t.is(second.status, 73);
-  t.regex(second.stderr, /Another agent answers/);
-  writeFileSync(join(pair.root, 'bad.toml'), '[agent]\nlissten = "x"\n');
-  const bad = run('--config', join(pair.root, 'bad.toml'), '--state', join(pair.root, 'new-state'));
-  t.is(bad.status, 78);
-  t.regex(bad.stderr, /did you mean "agent.listen"/);
-  await pair.source.stop('SIGTERM');
-  t.regex(pair.source.log(), /Agent stopped cleanly \(SIGTERM\)/);
-  t.false(existsSync(join(pair.source.root, 'state', 'agent.pid')));
-  await pair.source.start();
-});
+test.serial(
+  'understudyd: one per state folder, a wrong configuration does not loop, SIGTERM ends in order',
+  async (t) => {
+    const pair = await open(t);
+    const run = (...args: string[]) =>
+      spawnSync(process.execPath, [join(REPOSITORY, 'dist/agentd/main.js'), ...args], {
+        encoding: 'utf8',
+        timeout: 20_000,
+      });
+    const second = run(
+      '--state',
+      join(pair.source.root, 'state'),
+      '--socket',
+      join(pair.root, 'other.sock'),
+      '--listen',
+      '127.0.0.1:0',
+    );
+    t.is(second.status, 73);
+    t.regex(second.stderr, /Another agent answers/);
+    writeFileSync(join(pair.root, 'bad.toml'), '[agent]\nlissten = "x"\n');
+    const bad = run('--config', join(pair.root, 'bad.toml'), '--state', join(pair.root, 'new-state'));
+    t.is(bad.status, 78);
+    t.regex(bad.stderr, /did you mean "agent.listen"/);
+    await pair.source.stop('SIGTERM');
+    t.regex(pair.source.log(), /Agent stopped cleanly \(SIGTERM\)/);
+    t.false(existsSync(join(pair.source.root, 'state', 'agent.pid')));
+    await pair.source.start();
+  },
+);

@@ -68,7 +68,12 @@ export class FakeAgent {
   }
 
   start(): this {
-    const places = { hostName: this.name, socket: '/run/agent.sock', state: `/state/${this.name}`, log: `/log/${this.name}` };
+    const places = {
+      hostName: this.name,
+      socket: '/run/agent.sock',
+      state: `/state/${this.name}`,
+      log: `/log/${this.name}`,
+    };
     const configured = readSettings(places, this.file, { 'agent.listen': `127.0.0.1:${this.port}` });
     if ('problem' in configured) throw new Error(configured.problem);
     this.agent = new Agent({
@@ -84,7 +89,12 @@ export class FakeAgent {
       sinks: [],
       configured,
       ownKey: this.key,
-      facts: { hostName: this.name, operatingSystem: 'test', privileged: false, probe: () => ({ fanotify: 'no', inotify: 'ok', fileSystem: 'fake' }) },
+      facts: {
+        hostName: this.name,
+        operatingSystem: 'test',
+        privileged: false,
+        probe: () => ({ fanotify: 'no', inotify: 'ok', fileSystem: 'fake' }),
+      },
       createEngine: (onEvent) => (this.engine = new FakeEngine(this.network, this.key, onEvent)),
     });
     this.agent.start();

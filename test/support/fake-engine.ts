@@ -2,7 +2,18 @@
  * An engine without disks and threads: agents made with one `FakeNetwork` reach each other by port, and the test says
  * when things happen. It keeps the order of events the real one promises.
  */
-import type { AcceptOptions, ConnectionOptions, ConnectionStatistics, Engine, EngineEvent, MirrorOptions, ReceiverStatistics, SourceOptions, SourceStatistics, VerifyOptions } from '../../native/index.js';
+import type {
+  AcceptOptions,
+  ConnectionOptions,
+  ConnectionStatistics,
+  Engine,
+  EngineEvent,
+  MirrorOptions,
+  ReceiverStatistics,
+  SourceOptions,
+  SourceStatistics,
+  VerifyOptions,
+} from '../../native/index.js';
 
 export class FakeNetwork {
   readonly listening = new Map<number, FakeEngine>();
@@ -91,7 +102,20 @@ export class FakeEngine implements Engine {
   }
 
   receiverStatistics(link: number): ReceiverStatistics | null {
-    return this.links.has(link) ? { linked: true, batches: 1, operations: 2, writtenBytes: 3, applied: 1, durable: 1, queuedBytes: 0, failed: 0, checkpoints: 1, lastPath: '/f' } : null;
+    return this.links.has(link)
+      ? {
+          linked: true,
+          batches: 1,
+          operations: 2,
+          writtenBytes: 3,
+          applied: 1,
+          durable: 1,
+          queuedBytes: 0,
+          failed: 0,
+          checkpoints: 1,
+          lastPath: '/f',
+        }
+      : null;
   }
 
   sourceOpen(options: SourceOptions): number {
@@ -107,11 +131,20 @@ export class FakeEngine implements Engine {
     const found = this.sources.get(source);
     if (!found) return;
     found.state = 'watching';
-    this.tell({ kind: 'source_ready', source, capture: 'fake', rootIdentity: found.options.roots.map(() => '1:2'), files: 5, bytes: 50, ms: 1 });
+    this.tell({
+      kind: 'source_ready',
+      source,
+      capture: 'fake',
+      rootIdentity: found.options.roots.map(() => '1:2'),
+      files: 5,
+      bytes: 50,
+      ms: 1,
+    });
   }
 
   sourceClose(source: number): void {
-    if ([...this.connections.values()].some((one) => one.source === source)) throw new Error("close the source's connections first");
+    if ([...this.connections.values()].some((one) => one.source === source))
+      throw new Error("close the source's connections first");
     this.sources.delete(source);
     this.calls.push('sourceClose');
   }
@@ -119,7 +152,18 @@ export class FakeEngine implements Engine {
   sourceStatistics(source: number): SourceStatistics {
     const found = this.sources.get(source);
     if (!found) throw new Error('no such source');
-    return { state: found.state, capture: 'fake', files: 5, directories: 1, bytes: 50, dirty: 0, events: 0, lost: 0, shadowBytes: 0, unreadable: 0 };
+    return {
+      state: found.state,
+      capture: 'fake',
+      files: 5,
+      directories: 1,
+      bytes: 50,
+      dirty: 0,
+      events: 0,
+      lost: 0,
+      shadowBytes: 0,
+      unreadable: 0,
+    };
   }
 
   sourceContinue(source: number, accept: 'once' | 'never'): void {
@@ -133,7 +177,16 @@ export class FakeEngine implements Engine {
 
   connectionOpen(source: number, options: ConnectionOptions): number {
     const connection = this.#next++;
-    this.connections.set(connection, { options, source, remote: null, replicating: options.replication, mirror: 'idle', barriers: [], streamNew: false, paused: false });
+    this.connections.set(connection, {
+      options,
+      source,
+      remote: null,
+      replicating: options.replication,
+      mirror: 'idle',
+      barriers: [],
+      streamNew: false,
+      paused: false,
+    });
     this.calls.push('connectionOpen');
     this.#dial(connection);
     return connection;
@@ -151,11 +204,33 @@ export class FakeEngine implements Engine {
     const found = this.connections.get(connection);
     if (!found) throw new Error('no such connection');
     return {
-      linked: found.remote !== null, transmitPaused: found.paused, mirror: found.mirror, replicating: found.replicating,
-      queuedOps: 0, queuedBytes: 0, queuedMirrorOps: 0, queuedMirrorBytes: 0, sentBytes: 10, sentCompressedBytes: 10, sentMirrorBytes: 10,
-      sentMirrorCompressedBytes: 10, skippedMirrorBytes: 0, remainingMirrorBytes: 0, mirrorFilesDone: 0, mirrorFilesTotal: 0, wireBytes: 99,
-      sequence: 1, applied: 1, durable: 1, targetQueuedBytes: 0, targetPaused: false, targetRetrying: false, failed: 0,
-      latencyMs: found.remote ? 0 : -1, lastPath: '/f', quietMs: found.remote ? 1 : -1,
+      linked: found.remote !== null,
+      transmitPaused: found.paused,
+      mirror: found.mirror,
+      replicating: found.replicating,
+      queuedOps: 0,
+      queuedBytes: 0,
+      queuedMirrorOps: 0,
+      queuedMirrorBytes: 0,
+      sentBytes: 10,
+      sentCompressedBytes: 10,
+      sentMirrorBytes: 10,
+      sentMirrorCompressedBytes: 10,
+      skippedMirrorBytes: 0,
+      remainingMirrorBytes: 0,
+      mirrorFilesDone: 0,
+      mirrorFilesTotal: 0,
+      wireBytes: 99,
+      sequence: 1,
+      applied: 1,
+      durable: 1,
+      targetQueuedBytes: 0,
+      targetPaused: false,
+      targetRetrying: false,
+      failed: 0,
+      latencyMs: found.remote ? 0 : -1,
+      lastPath: '/f',
+      quietMs: found.remote ? 1 : -1,
     };
   }
 
@@ -219,7 +294,20 @@ export class FakeEngine implements Engine {
 
   verify(connection: number, options: VerifyOptions): void {
     this.calls.push(`verify ${options.checksum}`);
-    this.later(() => this.tell({ kind: 'verify_done', connection, files: 5, bytes: 50, different: 1, missing: 0, orphans: 0, paths: ['different /f'], omitted: 0, ms: 1 }));
+    this.later(() =>
+      this.tell({
+        kind: 'verify_done',
+        connection,
+        files: 5,
+        bytes: 50,
+        different: 1,
+        missing: 0,
+        orphans: 0,
+        paths: ['different /f'],
+        omitted: 0,
+        ms: 1,
+      }),
+    );
   }
 
   close(): void {
@@ -271,10 +359,22 @@ export class FakeEngine implements Engine {
       if (!found) return;
       const engine = this.network.cut ? undefined : this.network.listening.get(found.options.port);
       if (!engine) return this.tell({ kind: 'link_down', connection, code: 'ECONNREFUSED', call: 'connect' });
-      if (engine.key !== found.options.peerKey) return this.tell({ kind: 'link_down', connection, code: 'EACCES', call: `peer key ${engine.key} is not the pinned one` });
+      if (engine.key !== found.options.peerKey)
+        return this.tell({
+          kind: 'link_down',
+          connection,
+          code: 'EACCES',
+          call: `peer key ${engine.key} is not the pinned one`,
+        });
       const link = engine.#next++;
       engine.links.set(link, { from: this, connection, accepted: null, paused: false });
-      engine.tell({ kind: 'incoming', link, peerKey: this.key, address: '127.0.0.1:5', hello: Buffer.from(found.options.hello) });
+      engine.tell({
+        kind: 'incoming',
+        link,
+        peerKey: this.key,
+        address: '127.0.0.1:5',
+        hello: Buffer.from(found.options.hello),
+      });
     });
   }
 

@@ -12,7 +12,9 @@ export interface Run {
 }
 
 /** Wraps an action: opens what it needs, closes what it opened. The action may return an exit code. */
-export function run<A extends unknown[]>(action: (run: Run, ...args: A) => Promise<number | void>): (...args: [...A, Command]) => Promise<void> {
+export function run<A extends unknown[]>(
+  action: (run: Run, ...args: A) => Promise<unknown>,
+): (...args: [...A, Command]) => Promise<void> {
   return async (...given) => {
     const command = given[given.length - 1] as Command;
     const flags = command.optsWithGlobals<{ json?: boolean; quiet?: boolean }>();
@@ -23,8 +25,11 @@ export function run<A extends unknown[]>(action: (run: Run, ...args: A) => Promi
     const links = new Links();
     try {
       const args = given.slice(0, -1) as unknown as A;
-      const code = await action({ links, out: makeOutput(flags.json === true, flags.quiet === true), signal: interrupted.signal }, ...args);
-      process.exitCode = code ?? 0;
+      const code = await action(
+        { links, out: makeOutput(flags.json === true, flags.quiet === true), signal: interrupted.signal },
+        ...args,
+      );
+      process.exitCode = typeof code === 'number' ? code : 0;
     } finally {
       process.off('SIGINT', stop);
       process.off('SIGTERM', stop);
@@ -39,7 +44,8 @@ export const collect = (value: string, before: readonly string[] | undefined): s
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!/^\d+$/.test(text) || value < min || value > max) throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    if (!/^\d+$/.test(text) || value < min || value > max)
+      throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
     return value;
   };
 }

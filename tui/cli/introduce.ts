@@ -5,7 +5,17 @@
 import { isIP } from 'node:net';
 import type { Client } from '../../protocol/client.js';
 import { failure } from '../../protocol/errors.js';
-import { ConnectionCreate, ConnectionPrepare, GrantCreate, GrantRemove, type Mapping, type MappingWish, type MirrorOptions, PeerShow, PeerTrust } from '../../protocol/messages/index.js';
+import {
+  ConnectionCreate,
+  ConnectionPrepare,
+  GrantCreate,
+  GrantRemove,
+  type Mapping,
+  type MappingWish,
+  type MirrorOptions,
+  PeerShow,
+  PeerTrust,
+} from '../../protocol/messages/index.js';
 import { parseAddress } from '../link/transport.js';
 
 export interface Introduction {
@@ -57,7 +67,12 @@ export async function introduce(it: Introduction): Promise<Introduced> {
       ...(it.compression === undefined ? {} : { compression: it.compression }),
       ...(it.calculateSize === undefined ? {} : { calculateSize: it.calculateSize }),
     });
-    return { id, key: prepared.key, route: route.host.includes(':') ? `[${route.host}]:${route.port}` : `${route.host}:${route.port}`, mappings };
+    return {
+      id,
+      key: prepared.key,
+      route: route.host.includes(':') ? `[${route.host}]:${route.port}` : `${route.host}:${route.port}`,
+      mappings,
+    };
   } catch (error) {
     await it.target.request(GrantRemove, { connection: prepared.key }).catch(() => undefined);
     throw error;
@@ -70,12 +85,17 @@ interface Route {
 }
 
 /** Where the source sends the data: as told, as the target listens, or as this console reaches the target. */
-export function chooseRoute(it: Pick<Introduction, 'route' | 'sourceAddress' | 'targetAddress'>, listen: Route, addresses: readonly string[]): Route {
+export function chooseRoute(
+  it: Pick<Introduction, 'route' | 'sourceAddress' | 'targetAddress'>,
+  listen: Route,
+  addresses: readonly string[],
+): Route {
   if (it.route !== undefined) {
     const match = /^(?:\[([0-9A-Fa-f:.%]+)\]|([^:[\]]+)|([0-9A-Fa-f]*:[0-9A-Fa-f:.%]+))(?::(\d{1,5}))?$/.exec(it.route);
     const host = match?.[1] ?? match?.[2] ?? match?.[3];
     const port = match?.[4] === undefined ? listen.port : Number(match[4]);
-    if (host === undefined || port < 1 || port > 65_535) throw failure('USAGE', { problem: `"${it.route}" is not a route: ADDRESS or ADDRESS:PORT.` });
+    if (host === undefined || port < 1 || port > 65_535)
+      throw failure('USAGE', { problem: `"${it.route}" is not a route: ADDRESS or ADDRESS:PORT.` });
     return { host, port };
   }
   const everywhere = listen.host === '0.0.0.0' || listen.host === '::';
@@ -84,7 +104,8 @@ export function chooseRoute(it: Pick<Introduction, 'route' | 'sourceAddress' | '
   const target = parseAddress(it.targetAddress);
   const hostOf = (address: typeof source): string => (address.kind === 'unix' ? 'localhost' : address.host);
   const isLocal = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
-  if (isLocal(hostOf(source)) && isLocal(hostOf(target))) return { host: listen.host === '::' ? '::1' : '127.0.0.1', port: listen.port };
+  if (isLocal(hostOf(source)) && isLocal(hostOf(target)))
+    return { host: listen.host === '::' ? '::1' : '127.0.0.1', port: listen.port };
   // A name may be an alias of this console's ssh configuration, which the source does not know; an address is the same everywhere.
   const host = hostOf(target);
   if (isIP(host) !== 0 && !isLocal(host)) return { host, port: listen.port };

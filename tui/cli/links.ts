@@ -51,7 +51,10 @@ export class Links {
     const match = /^(?:([^:]+):)?(\d{1,9})$/.exec(text);
     if (!match) throw failure('USAGE', { problem: `"${text}" is not a connection ID; write ID or SERVER:ID.` });
     const id = Number(match[2]);
-    const reached = match[1] === undefined ? await this.all() : [{ server: findServer(this.servers, match[1]), client: await this.client(match[1]), error: null }];
+    const reached =
+      match[1] === undefined
+        ? await this.all()
+        : [{ server: findServer(this.servers, match[1]), client: await this.client(match[1]), error: null }];
     const found: Found[] = [];
     let denied: Failure | null = null;
     for (const { server, client } of reached) {
@@ -66,7 +69,8 @@ export class Links {
       }
     }
     const [first] = found;
-    if (found.length > 1) throw failure('ID_AMBIGUOUS', { id, servers: found.map((one) => one.server.name).join(', ') });
+    if (found.length > 1)
+      throw failure('ID_AMBIGUOUS', { id, servers: found.map((one) => one.server.name).join(', ') });
     if (first) return first;
     const silent = reached.find((one) => one.error)?.error;
     throw silent ?? denied ?? failure('CONNECTION_UNKNOWN', { id: text });
@@ -93,7 +97,10 @@ async function connectTo(server: ServerEntry): Promise<Client> {
 export function asCliFailure(error: unknown): Failure {
   if (error instanceof FailureError) return error;
   if (error instanceof LinkError) {
-    const said = failure(error.code === 'ADDRESS_INVALID' ? 'ADDRESS_INVALID' : 'UNREACHABLE', { address: '', reason: '' });
+    const said = failure(error.code === 'ADDRESS_INVALID' ? 'ADDRESS_INVALID' : 'UNREACHABLE', {
+      address: '',
+      reason: '',
+    });
     // The road knows better words than the catalogue.
     return new FailureError({ ...said.notice, code: error.code, text: error.message, remedy: error.remedy });
   }

@@ -8,7 +8,6 @@ export const JSON_SCHEMA = 1;
 
 /** Text of servers may hold anything; on a terminal control bytes are shown instead of obeyed. */
 export function visible(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
@@ -43,7 +42,10 @@ export function table(heads: readonly Column[], rows: readonly (readonly string[
 /** Name and value, one per line. */
 export function properties(pairs: readonly (readonly [string, string])[]): string {
   const width = Math.max(0, ...pairs.map(([name]) => columns(name)));
-  return pairs.map(([name, value]) => `${name}${' '.repeat(width - columns(name))}  ${visible(value)}`.trimEnd()).join('\n').concat('\n');
+  return pairs
+    .map(([name, value]) => `${name}${' '.repeat(width - columns(name))}  ${visible(value)}`.trimEnd())
+    .join('\n')
+    .concat('\n');
 }
 
 export interface Output {
@@ -60,8 +62,10 @@ export function makeOutput(json: boolean, quiet: boolean): Output {
   const pick = (text: string | (() => string)): string => (typeof text === 'string' ? text : text());
   return {
     json,
-    show: (text, value) => void process.stdout.write(json ? `${JSON.stringify({ schema: JSON_SCHEMA, ...value }, null, 2)}\n` : pick(text)),
-    stream: (text, value) => void process.stdout.write(json ? `${JSON.stringify({ schema: JSON_SCHEMA, ...value })}\n` : pick(text)),
+    show: (text, value) =>
+      void process.stdout.write(json ? `${JSON.stringify({ schema: JSON_SCHEMA, ...value }, null, 2)}\n` : pick(text)),
+    stream: (text, value) =>
+      void process.stdout.write(json ? `${JSON.stringify({ schema: JSON_SCHEMA, ...value })}\n` : pick(text)),
     tell: (text) => {
       if (!quiet && !json) process.stderr.write(`${text}\n`);
     },
@@ -73,9 +77,10 @@ export function showFailure(error: Failure, json: boolean): void {
   const remedy = noticeRemedy(notice);
   if (json) {
     const { code, id, severity, params, cause } = notice;
-    process.stderr.write(`${JSON.stringify({ schema: JSON_SCHEMA, error: { code, id, severity, message: noticeText(notice), remedy, params, cause } })}\n`);
+    process.stderr.write(
+      `${JSON.stringify({ schema: JSON_SCHEMA, error: { code, id, severity, message: noticeText(notice), remedy, params, cause } })}\n`,
+    );
     return;
   }
   process.stderr.write(`understudy: ${visible(noticeText(notice))}\n${remedy ? `${visible(remedy)}\n` : ''}`);
 }
-

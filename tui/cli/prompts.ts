@@ -8,7 +8,10 @@ export function terminalPrompts(): Prompts | undefined {
   return {
     async hostKey({ host, port, keyType, fingerprint, otherTypes }) {
       const known = otherTypes.length > 0 ? ` This server showed ${otherTypes.join(', ')} keys before.` : '';
-      const answer = await ask(`The ${keyType} key of ${host}:${port} is not known: ${fingerprint}.${known}\nTrust it? [yes/once/no] `, true);
+      const answer = await ask(
+        `The ${keyType} key of ${host}:${port} is not known: ${fingerprint}.${known}\nTrust it? [yes/once/no] `,
+        true,
+      );
       return answer === 'yes' || answer === 'once' ? answer : 'no';
     },
     secret: ({ prompt, echo }) => ask(prompt.endsWith(' ') ? prompt : `${prompt} `, echo),

@@ -13,7 +13,10 @@ export interface ServerEntry {
   readonly address: string;
 }
 
-const File = z.object({ schema: z.literal(1), servers: z.array(z.object({ name: z.string().min(1), address: z.string().min(1) })) });
+const File = z.object({
+  schema: z.literal(1),
+  servers: z.array(z.object({ name: z.string().min(1), address: z.string().min(1) })),
+});
 
 /** `$UNDERSTUDY_CONFIG_DIR`, else the user's usual place. */
 export function configFolder(env: NodeJS.ProcessEnv = process.env): string {
@@ -24,7 +27,8 @@ export const serversPath = (): string => join(configFolder(), 'servers.json');
 
 /** Names are typed before a colon and shown in tables. */
 export function serverNameProblem(name: string): string | null {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(name)) return 'names of servers are letters, digits, dots, dashes and underscores';
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(name))
+    return 'names of servers are letters, digits, dots, dashes and underscores';
   if (/^\d+$/.test(name)) return 'a number alone would be taken for a connection ID';
   return null;
 }
@@ -39,7 +43,12 @@ export function loadServers(): ServerEntry[] {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw failure('CONFIG_INVALID', { file: path, problem: 'it cannot be read' }, { call: 'open', errno: (error as NodeJS.ErrnoException).code ?? 'EIO' });
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      throw failure(
+        'CONFIG_INVALID',
+        { file: path, problem: 'it cannot be read' },
+        { call: 'open', errno: (error as NodeJS.ErrnoException).code ?? 'EIO' },
+      );
     return existsSync(SOCKET_DEFAULT) ? [{ name: 'local', address: `unix:${SOCKET_DEFAULT}` }] : [];
   }
   let value: unknown;
@@ -84,7 +93,10 @@ export function findServer(servers: readonly ServerEntry[], name: string): Serve
 }
 
 /** `SERVER:SET`; the server may be left out when there is only one. */
-export function splitName(text: string, servers: readonly ServerEntry[]): { readonly server: string; readonly rest: string } {
+export function splitName(
+  text: string,
+  servers: readonly ServerEntry[],
+): { readonly server: string; readonly rest: string } {
   const cut = text.indexOf(':');
   if (cut > 0 && cut < text.length - 1) return { server: text.slice(0, cut), rest: text.slice(cut + 1) };
   const [only] = servers;

@@ -22,7 +22,12 @@ export interface LinkEffect {
 export const linkStart = (now: WallTime): LinkState => ({ phase: 'opening', since: now, failures: 0 });
 
 /** @param random 0 <= random < 1, spreads retries */
-export function linkStep(state: LinkState, fact: LinkFact, now: WallTime, random: number): readonly [LinkState, readonly LinkEffect[]] {
+export function linkStep(
+  state: LinkState,
+  fact: LinkFact,
+  now: WallTime,
+  random: number,
+): readonly [LinkState, readonly LinkEffect[]] {
   const row = findRow(LINK_TABLE, state.phase, fact);
   // The answer to a question nobody asks any more, such as a late event of a closed stream.
   if (!row) return [state, []];
@@ -47,6 +52,7 @@ function failuresAfter(failures: number, fact: LinkFact): number {
 
 function waitFor(act: LinkAct, failures: number, random: number): number {
   if (act === 'retry_soon') return backoffMs({ minMs: LINK_RETRY_MS_MIN, maxMs: LINK_RETRY_MS_MAX }, failures, random);
-  if (act === 'retry_seldom') return backoffMs({ minMs: LINK_REFUSED_RETRY_MS / 8, maxMs: LINK_REFUSED_RETRY_MS }, failures, random);
+  if (act === 'retry_seldom')
+    return backoffMs({ minMs: LINK_REFUSED_RETRY_MS / 8, maxMs: LINK_REFUSED_RETRY_MS }, failures, random);
   return 0;
 }

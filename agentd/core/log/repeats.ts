@@ -15,11 +15,23 @@ export type Repeats = ReadonlyMap<string, Running>;
 /** What makes two lines the same message about the same thing; numbers in it may differ. */
 export function repeatKey(line: Omit<LogLine, 'sequence' | 'at' | 'count'>): string {
   const texts = Object.entries(line.notice.params).filter(([, value]) => typeof value !== 'number');
-  return JSON.stringify([line.notice.code, line.set, line.connection, line.server, line.audit, line.notice.cause, texts]);
+  return JSON.stringify([
+    line.notice.code,
+    line.set,
+    line.connection,
+    line.server,
+    line.audit,
+    line.notice.cause,
+    texts,
+  ]);
 }
 
 /** Takes one more message in; `running` is null when it begins anew. */
-export function countRepeat(repeats: Repeats, key: string, now: WallTime): { readonly repeats: Repeats; readonly running: Running | null } {
+export function countRepeat(
+  repeats: Repeats,
+  key: string,
+  now: WallTime,
+): { readonly repeats: Repeats; readonly running: Running | null } {
   const known = repeats.get(key);
   if (!known || now - known.since >= LOG_REPEAT_MS) return { repeats, running: null };
   const running = { ...known, count: known.count + 1 };
@@ -30,12 +42,16 @@ export function countRepeat(repeats: Repeats, key: string, now: WallTime): { rea
 export function beginRepeat(repeats: Repeats, key: string, running: Running): Repeats {
   const next = new Map(repeats);
   next.delete(key);
-  if (next.size >= LOG_REPEAT_COUNT_MAX) for (const first of next.keys()) return next.delete(first), next.set(key, running);
+  const [oldest] = next.keys();
+  if (next.size >= LOG_REPEAT_COUNT_MAX && oldest !== undefined) next.delete(oldest);
   return next.set(key, running);
 }
 
 /** Ends windows that are over; those that counted repeats are told in the log file. */
-export function endRepeats(repeats: Repeats, now: WallTime): { readonly repeats: Repeats; readonly ended: readonly Running[] } {
+export function endRepeats(
+  repeats: Repeats,
+  now: WallTime,
+): { readonly repeats: Repeats; readonly ended: readonly Running[] } {
   const next = new Map(repeats);
   const ended: Running[] = [];
   for (const [key, running] of repeats) {

@@ -55,7 +55,11 @@ export interface Shared {
 }
 
 /** TOP-09: a target directory that another connection writes already, or that holds or lies in one. */
-export function findShared(connection: string, mappings: readonly Mapping[], granted: readonly Granted[]): Shared | null {
+export function findShared(
+  connection: string,
+  mappings: readonly Mapping[],
+  granted: readonly Granted[],
+): Shared | null {
   for (const grant of granted) {
     if (grant.connection === connection) continue;
     for (const mapping of mappings) {

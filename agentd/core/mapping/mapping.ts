@@ -13,7 +13,12 @@ export interface MappingProblem {
  * Works the wish out into one target directory per directory of the set, in the same order.
  * @param roots directories of the set, see planRoots
  */
-export function planMapping(wish: MappingWish, roots: readonly string[], source: string, set: string): readonly Mapping[] | MappingProblem {
+export function planMapping(
+  wish: MappingWish,
+  roots: readonly string[],
+  source: string,
+  set: string,
+): readonly Mapping[] | MappingProblem {
   switch (wish.kind) {
     case 'one_to_one':
       return roots.map((root) => ({ source: root, target: root }));
@@ -25,7 +30,12 @@ export function planMapping(wish: MappingWish, roots: readonly string[], source:
 }
 
 /** CON-25: `/source_name/replication_set_name/volume_name` beneath the base; the volume is the path without its root. */
-function allToOne(base: string, roots: readonly string[], source: string, set: string): readonly Mapping[] | MappingProblem {
+function allToOne(
+  base: string,
+  roots: readonly string[],
+  source: string,
+  set: string,
+): readonly Mapping[] | MappingProblem {
   const problem = pathProblem(base) ?? locationProblem(base, []);
   if (problem) return { path: base, problem };
   const home = join(join(normalize(base), source), set);
@@ -40,14 +50,17 @@ function custom(given: readonly Mapping[], roots: readonly string[]): readonly M
     const clean = { source: normalize(mapping.source), target: normalize(mapping.target) };
     const location = locationProblem(clean.target, clean.source.split('/'));
     if (location) return { path: clean.target, problem: location };
-    if (wanted.some((other) => other.source === clean.source)) return { path: clean.source, problem: 'it is mapped twice' };
+    if (wanted.some((other) => other.source === clean.source))
+      return { path: clean.source, problem: 'it is mapped twice' };
     wanted.push(clean);
   }
   const result: Mapping[] = [];
   const used = new Set<Mapping>();
   for (const root of roots) {
     // The nearest directory at or above decides, so that a part of a mapped directory may go elsewhere.
-    const best = wanted.filter((mapping) => isWithin(root, mapping.source)).sort((a, b) => b.source.length - a.source.length)[0];
+    const best = wanted
+      .filter((mapping) => isWithin(root, mapping.source))
+      .sort((a, b) => b.source.length - a.source.length)[0];
     if (!best) return { path: root, problem: 'it is part of the set and has no target directory' };
     used.add(best);
     result.push({ source: root, target: join(best.target, relative(root, best.source)) });
@@ -61,7 +74,8 @@ function custom(given: readonly Mapping[], roots: readonly string[]): readonly M
 function locationProblem(target: string, carried: readonly string[]): string | null {
   for (const part of normalize(target).split('/')) {
     if (part === '' || carried.includes(part)) continue;
-    for (const character of part) if (FORBIDDEN_CHARACTERS.includes(character)) return `"${part}" holds ${character} (SET-09)`;
+    for (const character of part)
+      if (FORBIDDEN_CHARACTERS.includes(character)) return `"${part}" holds ${character} (SET-09)`;
   }
   return null;
 }

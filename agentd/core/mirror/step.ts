@@ -17,7 +17,11 @@ export const MIRROR_NONE: MirrorState = { phase: 'idle', complete: false, option
  * @param options for `asked` and `broken_repair`: what to mirror
  * @returns null when the fact is not possible in this phase; the caller answers whoever asked
  */
-export function mirrorStep(state: MirrorState, fact: MirrorFact, options: MirrorOptions | null = null): readonly [MirrorState, readonly MirrorAct[]] | null {
+export function mirrorStep(
+  state: MirrorState,
+  fact: MirrorFact,
+  options: MirrorOptions | null = null,
+): readonly [MirrorState, readonly MirrorAct[]] | null {
   const row = findRow(MIRROR_TABLE, state.phase, fact);
   if (!row) return null;
   let complete = state.complete;
@@ -31,11 +35,16 @@ export function mirrorStep(state: MirrorState, fact: MirrorFact, options: Mirror
 export function mirrorText(options: MirrorOptions | null): string {
   if (!options || options.kind === 'none') return 'none';
   if (options.kind === 'full') return 'full';
-  return ['differences', options.checksum ? 'with checksum' : 'with no checksum', options.newer ? 'only if newer' : ''].filter(Boolean).join(' ');
+  return ['differences', options.checksum ? 'with checksum' : 'with no checksum', options.newer ? 'only if newer' : '']
+    .filter(Boolean)
+    .join(' ');
 }
 
 /** MIR-20..25 as the engine takes them. `all`: compare every file, not only those that look different (SRV-55). */
-export function mirrorCall(options: MirrorOptions, checksumAll: boolean): { compare: 'none' | 'attributes' | 'content'; newer: boolean; all: boolean } {
+export function mirrorCall(
+  options: MirrorOptions,
+  checksumAll: boolean,
+): { compare: 'none' | 'attributes' | 'content'; newer: boolean; all: boolean } {
   if (options.kind !== 'difference') return { compare: 'none', newer: false, all: false };
   const newer = options.newer === true;
   if (!options.checksum) return { compare: 'attributes', newer, all: false };

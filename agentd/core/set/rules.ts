@@ -64,7 +64,8 @@ export function splitRule(rule: Rule): SplitRule {
  * @returns the problem of the first impossible rule, or the rules in effect
  */
 export function checkRules(given: readonly Rule[]): CheckedRules | RuleProblem {
-  if (given.length > RULE_COUNT_MAX) return { path: given[0]?.path ?? '', problem: `there are more than ${RULE_COUNT_MAX} rules` };
+  if (given.length > RULE_COUNT_MAX)
+    return { path: given[0]?.path ?? '', problem: `there are more than ${RULE_COUNT_MAX} rules` };
   const all: Rule[] = [];
   for (const rule of given) {
     const problem = ruleProblem(rule);
@@ -73,7 +74,9 @@ export function checkRules(given: readonly Rule[]): CheckedRules | RuleProblem {
   }
   const discarded: Rule[] = [];
   const kept = all.filter((rule, index) => {
-    const covered = all.some((other, at) => at !== index && covers(other, rule, all) && !(covers(rule, other, all) && index < at));
+    const covered = all.some(
+      (other, at) => at !== index && covers(other, rule, all) && !(covers(rule, other, all) && index < at),
+    );
     if (covered) discarded.push(rule);
     return !covered;
   });

@@ -2,7 +2,14 @@
 import { CAUGHT_UP_MS, HEARTBEAT_FRESH_MS } from '../../../protocol/limits.js';
 import type { ConnectionPhase } from '../../../protocol/messages/connection.js';
 import type { SetState } from '../../../protocol/messages/set.js';
-import type { MirrorStatus, ReplicationStatus, Statistics, TargetDataState, TargetStatus, TransmitMode } from '../../../protocol/messages/statistics.js';
+import type {
+  MirrorStatus,
+  ReplicationStatus,
+  Statistics,
+  TargetDataState,
+  TargetStatus,
+  TransmitMode,
+} from '../../../protocol/messages/statistics.js';
 import type { MirrorPhase } from '../mirror/table.js';
 
 /** The counters the engine keeps for a connection; see native/index.ts. */
@@ -59,7 +66,8 @@ export function targetDataState(facts: ConnectionFacts): TargetDataState {
   const { counters } = facts;
   if (facts.mirror === 'starting' || facts.mirror === 'mirroring' || facts.mirror === 'paused') return 'Mirroring';
   // What is known to be bad stays said, whatever else is not known.
-  if (!facts.complete || facts.mirror === 'wanted') return facts.source === 'opening' && facts.mirror !== 'idle' ? 'Not Ready' : 'Mirror Required';
+  if (!facts.complete || facts.mirror === 'wanted')
+    return facts.source === 'opening' && facts.mirror !== 'idle' ? 'Not Ready' : 'Mirror Required';
   if (counters && counters.failed > 0) return 'Mirror Required';
   if (facts.source === 'opening') return 'Not Ready';
   if (facts.source !== 'watching') return 'Unknown';
@@ -70,7 +78,8 @@ export function targetDataState(facts: ConnectionFacts): TargetDataState {
   return 'OK';
 }
 
-const isFresh = (counters: Counters): boolean => counters.linked && counters.quietMs >= 0 && counters.quietMs <= HEARTBEAT_FRESH_MS;
+const isFresh = (counters: Counters): boolean =>
+  counters.linked && counters.quietMs >= 0 && counters.quietMs <= HEARTBEAT_FRESH_MS;
 
 /** STA-06. */
 export function targetStatus(facts: ConnectionFacts): TargetStatus {
@@ -152,7 +161,9 @@ export function composeStatistics(facts: ConnectionFacts): Statistics {
     diskQueueBytes: 0,
     queuedReplicationBytes: less(c?.queuedBytes, c?.queuedMirrorBytes),
     sentReplicationBytes: less(c?.sentBytes, c?.sentMirrorBytes),
-    sentCompressedReplicationBytes: facts.compressed ? less(c?.sentCompressedBytes, c?.sentMirrorCompressedBytes) : less(c?.sentBytes, c?.sentMirrorBytes),
+    sentCompressedReplicationBytes: facts.compressed
+      ? less(c?.sentCompressedBytes, c?.sentMirrorCompressedBytes)
+      : less(c?.sentBytes, c?.sentMirrorBytes),
     queuedMirrorOps: c?.queuedMirrorOps ?? 0,
     sentMirrorBytes: c?.sentMirrorBytes ?? 0,
     sentCompressedMirrorBytes: (facts.compressed ? c?.sentMirrorCompressedBytes : c?.sentMirrorBytes) ?? 0,

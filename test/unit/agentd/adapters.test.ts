@@ -1,4 +1,14 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -21,7 +31,16 @@ function folder(t: ExecutionContext): string {
   return path;
 }
 
-const line = (text: string): LogLine => ({ sequence: 1, at: 0, set: null, connection: null, server: null, notice: notice('SET_DELETED', { set: text }), count: 1, audit: null });
+const line = (text: string): LogLine => ({
+  sequence: 1,
+  at: 0,
+  set: null,
+  connection: null,
+  server: null,
+  notice: notice('SET_DELETED', { set: text }),
+  count: 1,
+  audit: null,
+});
 
 test('I4: documents appear whole, private, without leftovers; the last of many saves wins', async (t) => {
   const path = folder(t);
@@ -94,7 +113,12 @@ test('a log file that cannot be written is told once', (t) => {
   const path = folder(t);
   writeFileSync(join(path, 'blocked'), '');
   let told = 0;
-  const log = new LogFile({ folder: join(path, 'blocked', 'in'), lengthMax: 200, filesMax: 3, onTrouble: () => (told += 1) });
+  const log = new LogFile({
+    folder: join(path, 'blocked', 'in'),
+    lengthMax: 200,
+    filesMax: 3,
+    onTrouble: () => (told += 1),
+  });
   log.write(line('a'));
   log.write(line('b'));
   t.is(told, 1);
@@ -149,7 +173,11 @@ test('DESIGN 3: the control socket is open to everybody, and who calls decides w
   const options = {
     path: join(path, 'agent.sock'),
     served: agent.agent,
-    accounts: { ownUid: 500, userName: (id: number) => `user${id}`, groupNames: (id: number) => (id === 7 ? ['usmon'] : []) },
+    accounts: {
+      ownUid: 500,
+      userName: (id: number) => `user${id}`,
+      groupNames: (id: number) => (id === 7 ? ['usmon'] : []),
+    },
     peerUid: () => uid,
   };
   writeFileSync(join(path, 'not-a-socket'), 'x');

@@ -15,7 +15,12 @@ interface Pair {
   item(): Promise<m.ConnectionItem>;
 }
 
-async function pair(t: ExecutionContext, file: unknown = null, mirror: m.MirrorOptions = { kind: 'full' }, connected = true): Promise<Pair> {
+async function pair(
+  t: ExecutionContext,
+  file: unknown = null,
+  mirror: m.MirrorOptions = { kind: 'full' },
+  connected = true,
+): Promise<Pair> {
   const network = new FakeNetwork();
   const a = new FakeAgent('alpha', network, file).start();
   const b = new FakeAgent('beta', network).start();
@@ -32,7 +37,14 @@ async function pair(t: ExecutionContext, file: unknown = null, mirror: m.MirrorO
     return first;
   };
   if (connected) {
-    await connect(ca, cb, { set: 'docs', source: '/data', target: '/replica', host: '127.0.0.1', port: b.port, mirror });
+    await connect(ca, cb, {
+      set: 'docs',
+      source: '/data',
+      target: '/replica',
+      host: '127.0.0.1',
+      port: b.port,
+      mirror,
+    });
     if (mirror.kind !== 'none') await until('mirrored', () => a.log().includes('MIRROR_DONE'));
   }
   return { a, b, ca, cb, item };
@@ -48,24 +60,71 @@ const handleOf = (agent: FakeAgent): number => [...agent.engine.connections.keys
 
 test('CON-28, CON-29: connecting opens the capture, links, mirrors, and is then OK', async (t) => {
   const { a, b, item } = await pair(t);
-  t.deepEqual(a.log().filter((code) => code !== 'AUDIT'), ['AGENT_STARTED', 'SET_SAVED', 'PEER_TRUSTED', 'CONNECTION_CREATED', 'SOURCE_OPENING', 'SOURCE_READY', 'LINK_UP', 'MIRROR_STARTED', 'MIRROR_DONE']);
-  t.deepEqual(b.log().filter((code) => code !== 'AUDIT'), ['AGENT_STARTED', 'PEER_TRUSTED', 'GRANT_CREATED', 'INCOMING_UP']);
-  t.like(await item(), { id: 1, set: 'docs', source: 'alpha', target: 'beta', phase: 'linked', statistics: { targetDataState: 'OK', transmitMode: 'Started', replicationStatus: 'Ready' } });
-  t.deepEqual(a.engine.calls.filter((call) => call.startsWith('mirrorStart')), ['mirrorStart none']);
+  t.deepEqual(
+    a.log().filter((code) => code !== 'AUDIT'),
+    [
+      'AGENT_STARTED',
+      'SET_SAVED',
+      'PEER_TRUSTED',
+      'CONNECTION_CREATED',
+      'SOURCE_OPENING',
+      'SOURCE_READY',
+      'LINK_UP',
+      'MIRROR_STARTED',
+      'MIRROR_DONE',
+    ],
+  );
+  t.deepEqual(
+    b.log().filter((code) => code !== 'AUDIT'),
+    ['AGENT_STARTED', 'PEER_TRUSTED', 'GRANT_CREATED', 'INCOMING_UP'],
+  );
+  t.like(await item(), {
+    id: 1,
+    set: 'docs',
+    source: 'alpha',
+    target: 'beta',
+    phase: 'linked',
+    statistics: { targetDataState: 'OK', transmitMode: 'Started', replicationStatus: 'Ready' },
+  });
+  t.deepEqual(
+    a.engine.calls.filter((call) => call.startsWith('mirrorStart')),
+    ['mirrorStart none'],
+  );
 });
 
-test('the agents\' own folders are excluded, and the engine is told the rules with their wildcards split off', async (t) => {
+test("the agents' own folders are excluded, and the engine is told the rules with their wildcards split off", async (t) => {
   const { a, ca, cb, b } = await pair(t, null, { kind: 'full' }, false);
-  await connect(ca, cb, { set: 'db', source: '/data', target: '/r', host: '127.0.0.1', port: b.port, mirror: { kind: 'full' }, rules: [{ path: '/data/*.db', include: true, recursive: true }, { path: '/data/old', include: false, recursive: true }] });
+  await connect(ca, cb, {
+    set: 'db',
+    source: '/data',
+    target: '/r',
+    host: '127.0.0.1',
+    port: b.port,
+    mirror: { kind: 'full' },
+    rules: [
+      { path: '/data/*.db', include: true, recursive: true },
+      { path: '/data/old', include: false, recursive: true },
+    ],
+  });
   const [source] = a.engine.sources.values();
   t.deepEqual(source?.options.roots, ['/data']);
   t.deepEqual(source?.options.exclude, ['/state/alpha', '/log/alpha']);
-  t.deepEqual(source?.options.rules, [{ path: '/data', pattern: '*.db', include: true, recursive: true }, { path: '/data/old', pattern: null, include: false, recursive: true }]);
+  t.deepEqual(source?.options.rules, [
+    { path: '/data', pattern: '*.db', include: true, recursive: true },
+    { path: '/data/old', pattern: null, include: false, recursive: true },
+  ]);
 });
 
 test('MIR-31, CON-01: after a restart connections come back by themselves, numbered from 1', async (t) => {
   const { a, b, ca, cb } = await pair(t);
-  await connect(ca, cb, { set: 'more', source: '/more', target: '/replica2', host: '127.0.0.1', port: b.port, mirror: { kind: 'full' } });
+  await connect(ca, cb, {
+    set: 'more',
+    source: '/more',
+    target: '/replica2',
+    host: '127.0.0.1',
+    port: b.port,
+    mirror: { kind: 'full' },
+  });
   await until('second mirror', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
   await ca.request(m.ConnectionRemove, { id: 1 });
   a.kill();
@@ -73,9 +132,16 @@ test('MIR-31, CON-01: after a restart connections come back by themselves, numbe
   t.teardown(() => again.stop());
   await until('linked again', () => again.log().includes('LINK_UP'));
   const { connections } = await (await again.client()).request(m.ConnectionList, {});
-  t.deepEqual(connections.map((one) => [one.id, one.set]), [[1, 'more']]);
+  t.deepEqual(
+    connections.map((one) => [one.id, one.set]),
+    [[1, 'more']],
+  );
   t.false(again.log().includes('AUTO_REMIRROR'), 'the stream went on where it was');
-  t.deepEqual([...again.engine.sources.values()].map((source) => [source.options.rootIdentity, source.options.streams]), [[['1:2'], 1]], 'I11: the identity of the root is remembered');
+  t.deepEqual(
+    [...again.engine.sources.values()].map((source) => [source.options.rootIdentity, source.options.streams]),
+    [[['1:2'], 1]],
+    'I11: the identity of the root is remembered',
+  );
 });
 
 test('MIR-34: a mirror under way when the agent dies begins again after the restart', async (t) => {
@@ -87,7 +153,11 @@ test('MIR-34: a mirror under way when the agent dies begins again after the rest
   const again = new FakeAgent('alpha', a.network, null, a.documents, a.port).start();
   t.teardown(() => again.stop());
   await until('mirrored', () => again.log().includes('MIRROR_DONE'));
-  t.deepEqual(again.engine.calls.filter((call) => call.startsWith('mirrorStart')), ['mirrorStart content'], 'MIR-32: differences with checksum');
+  t.deepEqual(
+    again.engine.calls.filter((call) => call.startsWith('mirrorStart')),
+    ['mirrorStart content'],
+    'MIR-32: differences with checksum',
+  );
 });
 
 test('MIR-30, MIR-32: a broken stream is mirrored again by itself', async (t) => {
@@ -127,7 +197,12 @@ test('CON-06: a broken link is an error that is retried; the stream goes on afte
   const { a, b, item } = await pair(t);
   a.network.cut = true;
   a.engine.breakLink(handleOf(a));
-  t.like((await item()).statistics, { transmitMode: 'Error', targetDataState: 'Unknown', targetStatus: 'Unknown', connectedSince: null });
+  t.like((await item()).statistics, {
+    transmitMode: 'Error',
+    targetDataState: 'Unknown',
+    targetStatus: 'Unknown',
+    connectedSince: null,
+  });
   await until('unreachable is told', () => a.log().includes('LINK_UNREACHABLE'));
   a.network.cut = false;
   await until('linked again', () => a.log().filter((code) => code === 'LINK_UP').length === 2);
@@ -153,13 +228,31 @@ test('a revoked grant refuses the source with a reason it can read, and a new gr
   t.is(stuck.statistics.transmitMode, 'Error');
   t.true(b.log().includes('INCOMING_REFUSED'));
   const { connections } = await (await a.client()).request(m.ConnectionList, {});
-  await cb.request(m.GrantCreate, { connection: connections[0]?.key ?? '', peer: a.key, server: 'alpha', set: 'docs', mappings: [{ source: '/data', target: '/replica' }], origins: [] });
+  await cb.request(m.GrantCreate, {
+    connection: connections[0]?.key ?? '',
+    peer: a.key,
+    server: 'alpha',
+    set: 'docs',
+    mappings: [{ source: '/data', target: '/replica' }],
+    origins: [],
+  });
   await until('linked again', () => a.log().filter((code) => code === 'LINK_UP').length === 2);
 });
 
 test('a server that is not trusted is refused, and so is a grant for one', async (t) => {
   const { a, cb, b } = await pair(t);
-  await refused(t, 'PEER_UNKNOWN', cb.request(m.GrantCreate, { connection: 'x', peer: 'f'.repeat(64), server: 'eve', set: 's', mappings: [{ source: '/a', target: '/z' }], origins: [] }));
+  await refused(
+    t,
+    'PEER_UNKNOWN',
+    cb.request(m.GrantCreate, {
+      connection: 'x',
+      peer: 'f'.repeat(64),
+      server: 'eve',
+      set: 's',
+      mappings: [{ source: '/a', target: '/z' }],
+      origins: [],
+    }),
+  );
   t.like(await cb.request(m.PeerForget, { key: a.key }), { grants: 1 });
   await until('refused', () => a.log().includes('LINK_REFUSED'));
   t.regex(b.agent.world.log.last(undefined).lines.at(-1)?.notice.text ?? '', /not trusted here/);
@@ -167,7 +260,14 @@ test('a server that is not trusted is refused, and so is a grant for one', async
 
 test('TOP-08, TOP-09: loops and shared locations are refused before anything is connected', async (t) => {
   const { ca, cb, b, a } = await pair(t);
-  const wish = (set: string, source: string, target: string, port: number) => ({ set, source, target, host: '127.0.0.1', port, mirror: { kind: 'full' as const } });
+  const wish = (set: string, source: string, target: string, port: number) => ({
+    set,
+    source,
+    target,
+    host: '127.0.0.1',
+    port,
+    mirror: { kind: 'full' as const },
+  });
   await refused(t, 'SAME_LOCATION', connect(ca, cb, wish('s1', '/other', '/replica/below', b.port)));
   await refused(t, 'LOOP', connect(cb, ca, wish('s2', '/replica', '/data/x', a.port)));
   await refused(t, 'LOOP', connect(ca, ca, wish('s3', '/data', '/data/copy', a.port)));
@@ -177,11 +277,31 @@ test('TOP-08, TOP-09: loops and shared locations are refused before anything is 
 
 test('TOP-05, TOP-06: a chain and a single server are allowed', async (t) => {
   const { a, b, ca, cb } = await pair(t);
-  await connect(cb, ca, { set: 'onward', source: '/replica', target: '/third', host: '127.0.0.1', port: a.port, mirror: { kind: 'full' } });
+  await connect(cb, ca, {
+    set: 'onward',
+    source: '/replica',
+    target: '/third',
+    host: '127.0.0.1',
+    port: a.port,
+    mirror: { kind: 'full' },
+  });
   await until('chain', () => b.log().includes('MIRROR_DONE'));
-  await connect(ca, ca, { set: 'here', source: '/local', target: '/elsewhere', host: '127.0.0.1', port: a.port, mirror: { kind: 'full' } });
+  await connect(ca, ca, {
+    set: 'here',
+    source: '/local',
+    target: '/elsewhere',
+    host: '127.0.0.1',
+    port: a.port,
+    mirror: { kind: 'full' },
+  });
   await until('single server', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
-  t.deepEqual((await ca.request(m.GrantList, {})).grants.map((grant) => [grant.server, grant.linked]), [['beta', true], ['alpha', true]]);
+  t.deepEqual(
+    (await ca.request(m.GrantList, {})).grants.map((grant) => [grant.server, grant.linked]),
+    [
+      ['beta', true],
+      ['alpha', true],
+    ],
+  );
 });
 
 test('SET-05, P17: a missing directory is waited for and the replica left alone', async (t) => {
@@ -204,7 +324,14 @@ test('SET-05, P17: a missing directory is waited for and the replica left alone'
 test('I11: a stopped set says the exact command, and going on is a decision', async (t) => {
   const { a, ca, item } = await pair(t);
   const [source] = a.engine.sources.keys();
-  a.engine.tell({ kind: 'source_stopped', source: source ?? -1, why: 'mass_delete', detail: '', deleted: 900, total: 1000 });
+  a.engine.tell({
+    kind: 'source_stopped',
+    source: source ?? -1,
+    why: 'mass_delete',
+    detail: '',
+    deleted: 900,
+    total: 1000,
+  });
   const [set] = (await ca.request(m.SetList, {})).sets;
   t.is(set?.state, 'stopped');
   t.regex(set?.problem?.remedy ?? '', /understudy set continue alpha:docs --accept-deletes/);
@@ -231,7 +358,11 @@ test('SET-15: a save from an older generation is refused', async (t) => {
 
 test('SET-16, SET-24: a connected set keeps running with its definition and cannot be deleted', async (t) => {
   const { ca, a } = await pair(t);
-  const saved = await ca.request(m.SetSave, { name: 'docs', rules: [{ path: '/new', include: true, recursive: true }], generation: 1 });
+  const saved = await ca.request(m.SetSave, {
+    name: 'docs',
+    rules: [{ path: '/new', include: true, recursive: true }],
+    generation: 1,
+  });
   t.true(saved.connected && saved.set.outdated);
   await refused(t, 'SET_CONNECTED', ca.request(m.SetDelete, { name: 'docs' }));
   await ca.request(m.ConnectionRemove, { id: 1 });
@@ -245,7 +376,10 @@ test('SET-17: rename copies or moves; SET-19: the size of a set that is not conn
   await ca.request(m.SetSave, { name: 'x', rules: [{ path: '/a', include: true, recursive: true }], generation: null });
   await ca.request(m.SetRename, { name: 'x', to: 'y', copy: true });
   await ca.request(m.SetRename, { name: 'x', to: 'z' });
-  t.deepEqual((await ca.request(m.SetList, {})).sets.map((set) => set.name), ['y', 'z']);
+  t.deepEqual(
+    (await ca.request(m.SetList, {})).sets.map((set) => set.name),
+    ['y', 'z'],
+  );
   t.like(await ca.request(m.SetSize, { name: 'y' }), { files: 5, directories: 1, bytes: 50 });
   t.is(a.engine.sources.size, 0, 'the source for counting is closed');
   t.is((await ca.request(m.SetList, {})).sets[0]?.bytes, 50);
@@ -258,8 +392,23 @@ test('TOP-04: one capture serves every connection of a set, and ends with the la
   const cc = await c.client();
   const prepared = await ca.request(m.ConnectionPrepare, { set: 'docs', mapping: { kind: 'one_to_one' } });
   await cc.request(m.PeerTrust, { name: 'alpha', key: a.key });
-  await cc.request(m.GrantCreate, { connection: prepared.key, peer: a.key, server: 'alpha', set: 'docs', mappings: prepared.mappings, origins: prepared.origins });
-  await ca.request(m.ConnectionCreate, { key: prepared.key, set: 'docs', generation: prepared.generation, target: { name: 'gamma', key: c.key, host: '127.0.0.1', port: c.port }, mappings: prepared.mappings, mirror: { kind: 'full' }, replication: true });
+  await cc.request(m.GrantCreate, {
+    connection: prepared.key,
+    peer: a.key,
+    server: 'alpha',
+    set: 'docs',
+    mappings: prepared.mappings,
+    origins: prepared.origins,
+  });
+  await ca.request(m.ConnectionCreate, {
+    key: prepared.key,
+    set: 'docs',
+    generation: prepared.generation,
+    target: { name: 'gamma', key: c.key, host: '127.0.0.1', port: c.port },
+    mappings: prepared.mappings,
+    mirror: { kind: 'full' },
+    replication: true,
+  });
   await until('both', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
   t.is(a.engine.sources.size, 1);
   await ca.request(m.ConnectionRemove, { id: 1 });
@@ -349,7 +498,11 @@ test('a source that comes back before its old link was noticed waits for the end
 test('state that cannot be saved is told to whoever asked, and nothing is half done', async (t) => {
   const { a, ca } = await pair(t, null, { kind: 'full' }, false);
   a.documents.broken = Object.assign(new Error('no space'), { code: 'ENOSPC', syscall: 'write' });
-  const error = await refused(t, 'REFUSED_BY_SYSTEM', ca.request(m.SetSave, { name: 'x', rules: [{ path: '/a', include: true, recursive: true }], generation: null }));
+  const error = await refused(
+    t,
+    'REFUSED_BY_SYSTEM',
+    ca.request(m.SetSave, { name: 'x', rules: [{ path: '/a', include: true, recursive: true }], generation: null }),
+  );
   t.deepEqual(error?.notice.cause, { call: 'write', errno: 'ENOSPC' });
   a.documents.broken = null;
   t.deepEqual((await ca.request(m.SetList, {})).sets, []);
@@ -369,7 +522,10 @@ test('repeats of a message are counted on its line, audit lines never (STYLE 6)'
   const { a, ca } = await pair(t, null, { kind: 'full' }, false);
   for (let i = 0; i < 5; i += 1) a.agent.world.log.say('SOURCE_LOST', { set: 'x', why: 'overflow' }, { set: 'x' });
   const { lines } = await ca.request(m.LogRead, {});
-  t.deepEqual(lines.filter((line) => line.notice.code === 'SOURCE_LOST').map((line) => line.count), [5]);
+  t.deepEqual(
+    lines.filter((line) => line.notice.code === 'SOURCE_LOST').map((line) => line.count),
+    [5],
+  );
   await ca.request(m.PeerTrust, { name: 'z', key: 'e'.repeat(64) });
   await ca.request(m.PeerTrust, { name: 'z', key: 'e'.repeat(64) });
   t.is((await ca.request(m.LogRead, {})).lines.filter((line) => line.notice.code === 'AUDIT').length, 2);

@@ -31,7 +31,8 @@ test('every method of the protocol has a handler, and nothing else has', (t) => 
 test('SEC-04: without access there is the hello and nothing else', async (t) => {
   const client = await agent(t).client('none', 'nobody');
   t.like(client.hello, { name: 'alpha', access: 'none', user: 'nobody' });
-  for (const method of m.METHODS.values()) if (method.access !== 'none') t.is(await code(t, client.request(method, {})), 'ACCESS_DENIED', method.name);
+  for (const method of m.METHODS.values())
+    if (method.access !== 'none') t.is(await code(t, client.request(method, {})), 'ACCESS_DENIED', method.name);
   for (const topic of m.TOPICS.values()) {
     const ended = await new Promise<Failure | null>((resolve) => client.subscribe(topic, {}, { ended: resolve }));
     t.is(ended?.code, 'ACCESS_DENIED', topic.name);
@@ -41,7 +42,8 @@ test('SEC-04: without access there is the hello and nothing else', async (t) => 
 test('SEC-03: a monitor sees everything and changes nothing', async (t) => {
   const client = await agent(t).client('monitor');
   t.deepEqual((await client.request(m.SetList, {})).sets, []);
-  for (const method of m.METHODS.values()) if (method.changes) t.is(await code(t, client.request(method, {})), 'ACCESS_DENIED', method.name);
+  for (const method of m.METHODS.values())
+    if (method.changes) t.is(await code(t, client.request(method, {})), 'ACCESS_DENIED', method.name);
 });
 
 test('calls are checked at the edge; unknown fields are ignored, unknown methods answered', async (t) => {
@@ -79,11 +81,15 @@ test('a subscription is snapshot, synced, then deltas', async (t) => {
   const client = await it.client();
   await client.request(m.SetSave, { name: 'one', rules, generation: null });
   const events: string[] = [];
-  const seen = client.subscribe(m.SetTopic, {}, {
-    synced: (items) => void events.push(`synced ${[...items.keys()].join()}`),
-    put: (set) => void events.push(`put ${set.name} ${set.generation}`),
-    remove: (key) => void events.push(`remove ${key}`),
-  });
+  const seen = client.subscribe(
+    m.SetTopic,
+    {},
+    {
+      synced: (items) => void events.push(`synced ${[...items.keys()].join()}`),
+      put: (set) => void events.push(`put ${set.name} ${set.generation}`),
+      remove: (key) => void events.push(`remove ${key}`),
+    },
+  );
   await until('synced', () => seen.live);
   await client.request(m.SetSave, { name: 'two', rules, generation: null });
   await until('put', () => seen.items.has('two'));
@@ -99,11 +105,15 @@ test('a subscription is snapshot, synced, then deltas', async (t) => {
 
 test('RCN-31: the log begins with the newest lines that were asked for', async (t) => {
   const it = agent(t);
-  for (let i = 0; i < LOG_LINES_MAX + 50; i += 1) it.agent.world.log.say('SET_DELETED', { set: `s${i}` }, { set: `s${i}` });
+  for (let i = 0; i < LOG_LINES_MAX + 50; i += 1)
+    it.agent.world.log.say('SET_DELETED', { set: `s${i}` }, { set: `s${i}` });
   const client = await it.client('monitor');
   const seen = client.subscribe(m.LogTopic, { last: 2 }, {});
   await until('synced', () => seen.live);
-  t.deepEqual([...seen.items.values()].map((line) => line.set), [`s${LOG_LINES_MAX + 48}`, `s${LOG_LINES_MAX + 49}`]);
+  t.deepEqual(
+    [...seen.items.values()].map((line) => line.set),
+    [`s${LOG_LINES_MAX + 48}`, `s${LOG_LINES_MAX + 49}`],
+  );
   const read = await client.request(m.LogRead, {});
   t.is(read.lines.length, LOG_LINES_MAX);
   t.is(read.omitted, 51, 'older ones are only in the file');
@@ -118,7 +128,12 @@ test('a gap in the deltas makes the client subscribe again', async (t) => {
   far.on('data', (bytes: Buffer) => {
     for (const payload of decoder.push(bytes)) {
       const message = decode(payload) as { kind?: string; id: number; method?: string };
-      if (message.kind === 'request') send({ kind: 'response', id: message.id, result: { name: 'x', version: '1', protocol: 1, access: 'monitor', user: 'u', capabilities: [] } });
+      if (message.kind === 'request')
+        send({
+          kind: 'response',
+          id: message.id,
+          result: { name: 'x', version: '1', protocol: 1, access: 'monitor', user: 'u', capabilities: [] },
+        });
       if (message.kind !== 'subscribe') continue;
       asked.push(message.id);
       send({ kind: 'synced', id: message.id });
@@ -130,7 +145,15 @@ test('a gap in the deltas makes the client subscribe again', async (t) => {
   send({ versions: { min: 1, max: 1 }, capabilities: [], software: 'test' });
   const client = await Client.open(near, { address: 'test' });
   let synced = 0;
-  client.subscribe(m.SetTopic, {}, { synced: () => void (synced += 1) });
+  client.subscribe(
+    m.SetTopic,
+    {},
+    {
+      synced: () => {
+        synced += 1;
+      },
+    },
+  );
   await until('again', () => asked.length === 2 && synced === 2);
   t.not(asked[0], asked[1]);
   client.close();
@@ -144,7 +167,10 @@ test('a stranger on the socket is recognised: banner, other version, silence', a
     return code(t, Client.open(near, { address: 'x', openingMs: 100 }));
   };
   t.is(await opening([Buffer.from('SSH-2.0-OpenSSH_9\r\n')]), 'NOT_UNDERSTUDY');
-  t.is(await opening([MAGIC, encodeFrame(encode({ versions: { min: 9, max: 12 }, capabilities: [], software: '9' }))]), 'VERSION_MISMATCH');
+  t.is(
+    await opening([MAGIC, encodeFrame(encode({ versions: { min: 9, max: 12 }, capabilities: [], software: '9' }))]),
+    'VERSION_MISMATCH',
+  );
   t.is(await opening([MAGIC, encodeFrame(encode({ versions: 'x' }))]), 'BAD_ANSWER');
   t.is(await opening([]), 'TIMED_OUT');
 });
@@ -156,7 +182,13 @@ test('N/N-1: a newer agent that still speaks our version is understood', async (
   const decoder = new FrameDecoder();
   const answers: unknown[] = [];
   near.on('data', (bytes: Buffer) => answers.push(...decoder.push(bytes).map(decode)));
-  near.write(Buffer.concat([MAGIC, encodeFrame(encode({ versions: { min: 1, max: 7 }, capabilities: ['x'], software: '7', more: 1 })), encodeFrame(encode({ kind: 'request', id: 1, method: 'server.hello', params: {} }))]));
+  near.write(
+    Buffer.concat([
+      MAGIC,
+      encodeFrame(encode({ versions: { min: 1, max: 7 }, capabilities: ['x'], software: '7', more: 1 })),
+      encodeFrame(encode({ kind: 'request', id: 1, method: 'server.hello', params: {} })),
+    ]),
+  );
   await until('answered', () => answers.length === 2);
   t.like(answers[1] as object, { kind: 'response', id: 1, result: { protocol: 1, access: 'monitor' } });
   near.destroy();
@@ -167,7 +199,9 @@ test('garbage after the opening closes the link and harms nobody else', async (t
   const other = await it.client();
   const [near, far] = duplexPair();
   let closed = false;
-  new ControlSession(far, { access: 'administrator', user: 'u' }, it.agent, () => void (closed = true));
+  new ControlSession(far, { access: 'administrator', user: 'u' }, it.agent, () => {
+    closed = true;
+  });
   near.on('data', () => undefined);
   near.on('error', () => undefined);
   near.write(Buffer.concat([MAGIC, Buffer.from([3, 0, 0, 0, 0xc1, 0xc1, 0xc1])]));

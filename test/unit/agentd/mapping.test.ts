@@ -32,34 +32,89 @@ test('CON-25: all to one builds /source_name/replication_set_name/volume_name', 
 
 test('CON-27: custom directories; the nearest one above decides', (t) => {
   t.deepEqual(
-    plan({ kind: 'custom', custom: [{ source: '/data', target: '/r/data' }, { source: '/data/big', target: '/disk2/big/' }] }, ['/data/big', '/data/small']),
+    plan(
+      {
+        kind: 'custom',
+        custom: [
+          { source: '/data', target: '/r/data' },
+          { source: '/data/big', target: '/disk2/big/' },
+        ],
+      },
+      ['/data/big', '/data/small'],
+    ),
     [
       { source: '/data/big', target: '/disk2/big' },
       { source: '/data/small', target: '/r/data/small' },
     ],
   );
   t.regex(problem({ kind: 'custom', custom: [{ source: '/other', target: '/r' }] }, ['/data']), /^\/data: .*no target/);
-  t.regex(problem({ kind: 'custom', custom: [{ source: '/data', target: '/r' }, { source: '/idle', target: '/q' }] }, ['/data']), /^\/idle: .*not a directory of the set/);
+  t.regex(
+    problem(
+      {
+        kind: 'custom',
+        custom: [
+          { source: '/data', target: '/r' },
+          { source: '/idle', target: '/q' },
+        ],
+      },
+      ['/data'],
+    ),
+    /^\/idle: .*not a directory of the set/,
+  );
   t.regex(problem({ kind: 'custom', custom: [{ source: '/data', target: 'r' }] }, ['/data']), /absolute/);
-  t.regex(problem({ kind: 'custom', custom: [{ source: '/data', target: '/a' }, { source: '/data/', target: '/b' }] }, ['/data']), /twice/);
+  t.regex(
+    problem(
+      {
+        kind: 'custom',
+        custom: [
+          { source: '/data', target: '/a' },
+          { source: '/data/', target: '/b' },
+        ],
+      },
+      ['/data'],
+    ),
+    /twice/,
+  );
 });
 
 test('SET-09: forbidden characters in a chosen location; parts carried over from the source are exempt', (t) => {
   t.regex(problem({ kind: 'custom', custom: [{ source: '/data', target: '/r.old' }] }, ['/data']), /SET-09/);
-  t.is(plan({ kind: 'custom', custom: [{ source: '/data/x.d', target: '/r/x.d' }] }, ['/data/x.d'])[0]?.target, '/r/x.d');
+  t.is(
+    plan({ kind: 'custom', custom: [{ source: '/data/x.d', target: '/r/x.d' }] }, ['/data/x.d'])[0]?.target,
+    '/r/x.d',
+  );
   t.regex(problem({ kind: 'all_to_one', base: '/a?b' }, ['/data']), /SET-09/);
 });
 
 test('targets of one mapping must not hold each other', (t) => {
-  t.is(innerOverlap([{ source: '/a', target: '/x' }, { source: '/b', target: '/y' }]), null);
-  t.truthy(innerOverlap([{ source: '/a', target: '/x' }, { source: '/b', target: '/x/y' }]));
+  t.is(
+    innerOverlap([
+      { source: '/a', target: '/x' },
+      { source: '/b', target: '/y' },
+    ]),
+    null,
+  );
+  t.truthy(
+    innerOverlap([
+      { source: '/a', target: '/x' },
+      { source: '/b', target: '/x/y' },
+    ]),
+  );
 });
 
-const grant = (connection: string, source: string, target: string, origins: { key: string; path: string }[]): Granted => ({ connection, server: 's', set: 'docs', mappings: [{ source, target }], origins });
+const grant = (
+  connection: string,
+  source: string,
+  target: string,
+  origins: { key: string; path: string }[],
+): Granted => ({ connection, server: 's', set: 'docs', mappings: [{ source, target }], origins });
 
 test('TOP-06, TOP-08: on a single server the target must lie outside of the source', (t) => {
   const origins = originsOf('A', ['/data'], []);
-  t.deepEqual(findLoop('A', [{ source: '/data', target: '/data/copy' }], origins), { target: '/data/copy', source: '/data' });
+  t.deepEqual(findLoop('A', [{ source: '/data', target: '/data/copy' }], origins), {
+    target: '/data/copy',
+    source: '/data',
+  });
   t.truthy(findLoop('A', [{ source: '/data', target: '/' }], origins), 'a target that holds the source');
   t.is(findLoop('A', [{ source: '/data', target: '/data2' }], origins), null);
 });

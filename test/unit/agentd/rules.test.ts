@@ -1,7 +1,16 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { isWithin, join, normalize, overlaps, pathProblem, relative } from '../../../agentd/core/paths.js';
-import { checkRules, type CheckedRules, FORBIDDEN_CHARACTERS, formatRule, planRoots, ruleProblem, setNameProblem, splitRule } from '../../../agentd/core/set/rules.js';
+import {
+  checkRules,
+  type CheckedRules,
+  FORBIDDEN_CHARACTERS,
+  formatRule,
+  planRoots,
+  ruleProblem,
+  setNameProblem,
+  splitRule,
+} from '../../../agentd/core/set/rules.js';
 import type { Rule } from '../../../protocol/messages/set.js';
 
 const inc = (path: string, recursive = true): Rule => ({ path, include: true, recursive });
@@ -15,7 +24,8 @@ const checked = (...rules: Rule[]): CheckedRules => {
 test('SET-09: forbidden characters, and nothing else, make a name impossible', (t) => {
   for (const character of FORBIDDEN_CHARACTERS) t.truthy(setNameProblem(`a${character}b`), character);
   for (const name of ['docs', 'New Replication Set', 'größe-1_2', 'a b']) t.is(setNameProblem(name), null, name);
-  for (const name of ['', ' ', ' a', 'a ', 'a\nb', 'x'.repeat(129)]) t.truthy(setNameProblem(name), JSON.stringify(name));
+  for (const name of ['', ' ', ' a', 'a ', 'a\nb', 'x'.repeat(129)])
+    t.truthy(setNameProblem(name), JSON.stringify(name));
 });
 
 test('SET-08: a path may have 259 characters', (t) => {
@@ -76,7 +86,8 @@ test('planRoots: every include rule lies in exactly one root', (t) => {
       const result = checkRules(drafts.map(([p, include, recursive]) => ({ path: p, include, recursive })));
       if ('problem' in result) return;
       const { roots, rules } = planRoots(result.rules, () => 'directory');
-      for (const rule of rules.filter((one) => one.include)) t.is(roots.filter((root) => isWithin(rule.path, root)).length, 1);
+      for (const rule of rules.filter((one) => one.include))
+        t.is(roots.filter((root) => isWithin(rule.path, root)).length, 1);
     }),
   );
 });

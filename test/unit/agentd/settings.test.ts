@@ -2,7 +2,13 @@ import test from 'ava';
 import fc from 'fast-check';
 import { accessOf, groupFor, permits } from '../../../agentd/core/access.js';
 import { distance, nearest } from '../../../agentd/core/settings/nearest.js';
-import { type Configured, parseListen, readSettings, remirrorOptions, SETTINGS } from '../../../agentd/core/settings/settings.js';
+import {
+  type Configured,
+  parseListen,
+  readSettings,
+  remirrorOptions,
+  SETTINGS,
+} from '../../../agentd/core/settings/settings.js';
 
 const places = { hostName: 'alpha', socket: '/run/s', state: '/var/s', log: '/var/log/s' };
 const read = (file: unknown, line = {}): Configured => {
@@ -18,9 +24,18 @@ const problem = (file: unknown, line = {}): string => {
 test('SRV rows: defaults are the ones of the specification', (t) => {
   const { settings, origins } = read(null);
   t.like(settings, {
-    'agent.name': 'alpha', 'agent.listen': '0.0.0.0:1500', 'log.length': 1_048_576, 'log.files': 5, 'queue.memory_mb': 128,
-    'source.remirror': 'difference_checksum', 'source.reconnect': true, 'source.checksum_all': true, 'source.ignore_deletes': false,
-    'target.retry_s': 3, 'target.remap_links': true, 'transmit.compression': 'off',
+    'agent.name': 'alpha',
+    'agent.listen': '0.0.0.0:1500',
+    'log.length': 1_048_576,
+    'log.files': 5,
+    'queue.memory_mb': 128,
+    'source.remirror': 'difference_checksum',
+    'source.reconnect': true,
+    'source.checksum_all': true,
+    'source.ignore_deletes': false,
+    'target.retry_s': 3,
+    'target.remap_links': true,
+    'transmit.compression': 'off',
   });
   t.true([...origins.values()].every((origin) => origin === 'default'));
 });
@@ -72,7 +87,13 @@ test('MIR-32: the three kinds of auto-remirror, and off (MIR-33)', (t) => {
 
 test('distance is a metric and the nearest word is never farther than another', (t) => {
   const word = fc.string({ maxLength: 8 });
-  fc.assert(fc.property(word, word, word, (a, b, c) => t.true(distance(a, b) === distance(b, a) && distance(a, a) === 0 && distance(a, c) <= distance(a, b) + distance(b, c))));
+  fc.assert(
+    fc.property(word, word, word, (a, b, c) =>
+      t.true(
+        distance(a, b) === distance(b, a) && distance(a, a) === 0 && distance(a, c) <= distance(a, b) + distance(b, c),
+      ),
+    ),
+  );
   t.is(nearest('listne', ['listen', 'name']), 'listen');
   t.is(nearest('zzzzzz', ['listen', 'name']), null);
 });
@@ -84,6 +105,11 @@ test('SEC-02..04: levels by group; root and the owner of the agent are administr
   t.is(accessOf({ uid: 8, groups: ['usmon', 'usadmin'] }, 7), 'administrator');
   t.is(accessOf({ uid: 8, groups: ['usmon'] }, 7), 'monitor');
   t.is(accessOf({ uid: 8, groups: ['users', 'root', 'sudo'] }, 7), 'none');
-  t.true(permits('administrator', 'monitor') && permits('none', 'none') && !permits('none', 'monitor') && !permits('monitor', 'administrator'));
+  t.true(
+    permits('administrator', 'monitor') &&
+      permits('none', 'none') &&
+      !permits('none', 'monitor') &&
+      !permits('monitor', 'administrator'),
+  );
   t.deepEqual([groupFor('administrator'), groupFor('monitor')], ['usadmin', 'usmon']);
 });

@@ -1,45 +1,108 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { type ConnectionFacts, composeStatistics, type Counters, mirrorPercent, targetDataState } from '../../../agentd/core/statistics/compose.js';
+import {
+  type ConnectionFacts,
+  composeStatistics,
+  type Counters,
+  mirrorPercent,
+  targetDataState,
+} from '../../../agentd/core/statistics/compose.js';
 import { CAUGHT_UP_MS, HEARTBEAT_FRESH_MS } from '../../../protocol/limits.js';
 import { CONNECTION_PHASE } from '../../../protocol/messages/connection.js';
 import { SET_STATE } from '../../../protocol/messages/set.js';
 import { Statistics } from '../../../protocol/messages/statistics.js';
 
 const counters: Counters = {
-  linked: true, transmitPaused: false, mirror: 'idle', replicating: true,
-  queuedOps: 12, queuedBytes: 1200, queuedMirrorOps: 2, queuedMirrorBytes: 200,
-  sentBytes: 5000, sentCompressedBytes: 2500, sentMirrorBytes: 4000, sentMirrorCompressedBytes: 2000,
-  skippedMirrorBytes: 700, remainingMirrorBytes: 0, mirrorFilesDone: 10, mirrorFilesTotal: 10,
-  targetPaused: false, targetRetrying: false, failed: 0, latencyMs: 0, lastPath: '/data/f', quietMs: 100,
+  linked: true,
+  transmitPaused: false,
+  mirror: 'idle',
+  replicating: true,
+  queuedOps: 12,
+  queuedBytes: 1200,
+  queuedMirrorOps: 2,
+  queuedMirrorBytes: 200,
+  sentBytes: 5000,
+  sentCompressedBytes: 2500,
+  sentMirrorBytes: 4000,
+  sentMirrorCompressedBytes: 2000,
+  skippedMirrorBytes: 700,
+  remainingMirrorBytes: 0,
+  mirrorFilesDone: 10,
+  mirrorFilesTotal: 10,
+  targetPaused: false,
+  targetRetrying: false,
+  failed: 0,
+  latencyMs: 0,
+  lastPath: '/data/f',
+  quietMs: 100,
 };
 const good: ConnectionFacts = {
-  id: 3, set: 'docs', target: 'beta', targetAddress: '10.0.0.2', phase: 'linked', failures: 0, source: 'watching',
-  mirror: 'idle', complete: true, replication: true, calculateSize: true, compressed: true, mirrorBase: 0, connectedSince: 42, counters,
+  id: 3,
+  set: 'docs',
+  target: 'beta',
+  targetAddress: '10.0.0.2',
+  phase: 'linked',
+  failures: 0,
+  source: 'watching',
+  mirror: 'idle',
+  complete: true,
+  replication: true,
+  calculateSize: true,
+  compressed: true,
+  mirrorBase: 0,
+  connectedSince: 42,
+  counters,
 };
-const of = (facts: Partial<ConnectionFacts>, count: Partial<Counters> = {}): ReturnType<typeof composeStatistics> => composeStatistics({ ...good, ...facts, counters: facts.counters === null ? null : { ...counters, ...count } });
+const of = (facts: Partial<ConnectionFacts>, count: Partial<Counters> = {}): ReturnType<typeof composeStatistics> =>
+  composeStatistics({ ...good, ...facts, counters: facts.counters === null ? null : { ...counters, ...count } });
 
 test('STA-01..26: counters land in their columns and the words fit the schema', (t) => {
   const statistics = of({});
   t.deepEqual(Statistics.parse(statistics), statistics);
   t.like(statistics, {
-    replicationSet: 'docs', connectionId: 3, targetName: 'beta', targetIp: '10.0.0.2', targetDataState: 'OK', targetStatus: 'OK', commitMode: 'Real-time',
-    transmitMode: 'Started', mirrorStatus: 'Idle', replicationStatus: 'Replicating', queuedOps: 12, sentBytes: 5000, sentCompressedBytes: 2500,
-    intermediateQueueBytes: 1200, diskQueueBytes: 0, queuedReplicationBytes: 1000, sentReplicationBytes: 1000, sentCompressedReplicationBytes: 500,
-    queuedMirrorOps: 2, sentMirrorBytes: 4000, sentCompressedMirrorBytes: 2000, skippedMirrorBytes: 700, remainingMirrorBytes: 0,
-    queuedReplicationOps: 10, lastFileTouched: '/data/f', connectedSince: 42,
+    replicationSet: 'docs',
+    connectionId: 3,
+    targetName: 'beta',
+    targetIp: '10.0.0.2',
+    targetDataState: 'OK',
+    targetStatus: 'OK',
+    commitMode: 'Real-time',
+    transmitMode: 'Started',
+    mirrorStatus: 'Idle',
+    replicationStatus: 'Replicating',
+    queuedOps: 12,
+    sentBytes: 5000,
+    sentCompressedBytes: 2500,
+    intermediateQueueBytes: 1200,
+    diskQueueBytes: 0,
+    queuedReplicationBytes: 1000,
+    sentReplicationBytes: 1000,
+    sentCompressedReplicationBytes: 500,
+    queuedMirrorOps: 2,
+    sentMirrorBytes: 4000,
+    sentCompressedMirrorBytes: 2000,
+    skippedMirrorBytes: 700,
+    remainingMirrorBytes: 0,
+    queuedReplicationOps: 10,
+    lastFileTouched: '/data/f',
+    connectedSince: 42,
   });
 });
 
 test('TRN-44: without compression the compressed counters equal the plain ones', (t) => {
   const s = of({ compressed: false });
-  t.deepEqual([s.sentCompressedBytes, s.sentCompressedReplicationBytes, s.sentCompressedMirrorBytes], [s.sentBytes, s.sentReplicationBytes, s.sentMirrorBytes]);
+  t.deepEqual(
+    [s.sentCompressedBytes, s.sentCompressedReplicationBytes, s.sentCompressedMirrorBytes],
+    [s.sentBytes, s.sentReplicationBytes, s.sentMirrorBytes],
+  );
 });
 
 test('STA-05: Target Data State', (t) => {
-  const state = (facts: Partial<ConnectionFacts>, count: Partial<Counters> = {}): string => of(facts, count).targetDataState;
+  const state = (facts: Partial<ConnectionFacts>, count: Partial<Counters> = {}): string =>
+    of(facts, count).targetDataState;
   t.is(state({}), 'OK');
-  for (const mirror of ['starting', 'mirroring', 'paused'] as const) t.is(state({ mirror, complete: false }), 'Mirroring', 'MIR-04');
+  for (const mirror of ['starting', 'mirroring', 'paused'] as const)
+    t.is(state({ mirror, complete: false }), 'Mirroring', 'MIR-04');
   t.is(state({ complete: false }), 'Mirror Required');
   t.is(state({ complete: false, mirror: 'wanted', phase: 'waiting' }), 'Mirror Required');
   t.is(state({}, { failed: 1 }), 'Mirror Required', 'REP-11');
@@ -55,22 +118,44 @@ test('STA-05: Target Data State', (t) => {
 
 test('I3: OK is said only of a live, caught-up, complete connection with a fresh heartbeat', (t) => {
   // Mostly good, so that the few bad facts are seen alone, too.
-  const mostly = <T>(usual: T, other: fc.Arbitrary<T>): fc.Arbitrary<T> => fc.oneof({ weight: 6, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
+  const mostly = <T>(usual: T, other: fc.Arbitrary<T>): fc.Arbitrary<T> =>
+    fc.oneof({ weight: 6, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
   const anyCounters = fc.record({
-    linked: mostly(true, fc.boolean()), failed: mostly(0, fc.nat(2)), quietMs: mostly(5, fc.integer({ min: -1, max: 20_000 })),
+    linked: mostly(true, fc.boolean()),
+    failed: mostly(0, fc.nat(2)),
+    quietMs: mostly(5, fc.integer({ min: -1, max: 20_000 })),
     latencyMs: mostly(0, fc.integer({ min: -1, max: 20_000 })),
   });
   let said = 0;
   fc.assert(
     fc.property(
-      mostly('linked', fc.constantFrom(...CONNECTION_PHASE)), mostly('watching', fc.constantFrom(...SET_STATE)),
-      mostly('idle', fc.constantFrom('wanted', 'starting', 'mirroring', 'paused')), mostly(true, fc.boolean()), mostly(true, fc.boolean()), fc.option(anyCounters, { freq: 10 }),
+      mostly('linked', fc.constantFrom(...CONNECTION_PHASE)),
+      mostly('watching', fc.constantFrom(...SET_STATE)),
+      mostly('idle', fc.constantFrom('wanted', 'starting', 'mirroring', 'paused')),
+      mostly(true, fc.boolean()),
+      mostly(true, fc.boolean()),
+      fc.option(anyCounters, { freq: 10 }),
       (phase, source, mirror, complete, replication, count) => {
-        const facts = { ...good, phase, source, mirror, complete, replication, counters: count && { ...counters, ...count } } as ConnectionFacts;
+        const facts = {
+          ...good,
+          phase,
+          source,
+          mirror,
+          complete,
+          replication,
+          counters: count && { ...counters, ...count },
+        } as ConnectionFacts;
         if (targetDataState(facts) !== 'OK') return;
         said += 1;
         t.true(phase === 'linked' && source === 'watching' && mirror === 'idle' && complete && replication);
-        t.true(count !== null && count.linked && count.failed === 0 && count.quietMs >= 0 && count.quietMs <= HEARTBEAT_FRESH_MS && count.latencyMs >= 0 && count.latencyMs <= CAUGHT_UP_MS);
+        t.true(
+          count?.linked === true &&
+            count.failed === 0 &&
+            count.quietMs >= 0 &&
+            count.quietMs <= HEARTBEAT_FRESH_MS &&
+            count.latencyMs >= 0 &&
+            count.latencyMs <= CAUGHT_UP_MS,
+        );
       },
     ),
     { numRuns: 2_000 },
@@ -105,7 +190,18 @@ test('STA-09: Mirror Status', (t) => {
 });
 
 test('SET-20, SET-21: percentage only with a known size, and 100 only at the end', (t) => {
-  const running: ConnectionFacts = { ...good, mirror: 'mirroring', mirrorBase: 1_000, counters: { ...counters, mirror: 'mirroring', sentMirrorBytes: 1_500, skippedMirrorBytes: 0, remainingMirrorBytes: 500 } };
+  const running: ConnectionFacts = {
+    ...good,
+    mirror: 'mirroring',
+    mirrorBase: 1_000,
+    counters: {
+      ...counters,
+      mirror: 'mirroring',
+      sentMirrorBytes: 1_500,
+      skippedMirrorBytes: 0,
+      remainingMirrorBytes: 500,
+    },
+  };
   t.is(mirrorPercent(running), 50);
   t.is(mirrorPercent({ ...running, calculateSize: false }), null);
   t.is(mirrorPercent({ ...running, counters: { ...counters, mirror: 'mirroring', remainingMirrorBytes: 0 } }), 99);

@@ -13,7 +13,16 @@ import { SET_STATE } from '../../../protocol/messages/set.js';
 
 const MIRROR_PHASES: readonly MirrorPhase[] = ['idle', 'wanted', 'starting', 'mirroring', 'paused'];
 
-function wellFormed(t: { is: (a: unknown, b: unknown, m?: string) => void; true: (a: boolean, m?: string) => void; regex: (a: string, b: RegExp) => void }, table: readonly Row<string, string, string>[], phases: readonly string[], first: string): void {
+function wellFormed(
+  t: {
+    is: (a: unknown, b: unknown, m?: string) => void;
+    true: (a: boolean, m?: string) => void;
+    regex: (a: string, b: RegExp) => void;
+  },
+  table: readonly Row<string, string, string>[],
+  phases: readonly string[],
+  first: string,
+): void {
   const pairs = table.flatMap((row) => row.from.map((from) => `${from} ${row.on}`));
   t.is(new Set(pairs).size, pairs.length, 'one answer per phase and fact');
   for (const row of table) {
@@ -34,7 +43,15 @@ test('I7: the tables give one answer per phase and fact, and every phase is reac
   wellFormed(t, SOURCE_TABLE, SET_STATE, 'idle');
 });
 
-const LINK_FACTS: readonly LinkFact[] = ['source_ready', 'source_gone', 'link_up', 'link_down', 'link_refused', 'retry_due', 'removed'];
+const LINK_FACTS: readonly LinkFact[] = [
+  'source_ready',
+  'source_gone',
+  'link_up',
+  'link_down',
+  'link_refused',
+  'retry_due',
+  'removed',
+];
 
 test('CON-02..06: every row of the link table, and every pair that is not in it, is answered', (t) => {
   for (const phase of CONNECTION_PHASE) {
@@ -48,7 +65,10 @@ test('CON-02..06: every row of the link table, and every pair that is not in it,
         continue;
       }
       t.is(next.phase, row.to);
-      t.deepEqual(effects.map((effect) => effect.act), row.act as never);
+      t.deepEqual(
+        effects.map((effect) => effect.act),
+        row.act as never,
+      );
       t.is(next.since, row.to === phase ? 1 : 5);
     }
   }
@@ -73,7 +93,10 @@ test('a link that does not come up is tried again, ever more seldom, within its 
 test('a refused link is tried again seldom, and the end of the refused link is not told twice', (t) => {
   let state: LinkState = { phase: 'linking', since: 0, failures: 0 };
   const [refused, effects] = linkStep(state, 'link_refused', 1, 0.5);
-  t.deepEqual(effects.map((effect) => effect.act), ['tell_refused', 'retry_seldom']);
+  t.deepEqual(
+    effects.map((effect) => effect.act),
+    ['tell_refused', 'retry_seldom'],
+  );
   t.true((effects[1]?.inMs ?? 0) <= LINK_REFUSED_RETRY_MS);
   const [after, silent] = linkStep(refused, 'link_down', 2, 0.5);
   t.is(after.phase, 'refused');
@@ -84,15 +107,31 @@ test('a refused link is tried again seldom, and the end of the refused link is n
 
 test('backoff stays between half and the whole of the doubled wait', (t) => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 1000 }), fc.double({ min: 0, max: 0.999999, noNaN: true }), (failures, random) => {
-      const wait = backoffMs({ minMs: 100, maxMs: 5_000 }, failures, random);
-      const whole = Math.min(5_000, 100 * 2 ** Math.min(30, failures - 1));
-      t.true(wait >= Math.floor(whole / 2) && wait <= whole);
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 1000 }),
+      fc.double({ min: 0, max: 0.999999, noNaN: true }),
+      (failures, random) => {
+        const wait = backoffMs({ minMs: 100, maxMs: 5_000 }, failures, random);
+        const whole = Math.min(5_000, 100 * 2 ** Math.min(30, failures - 1));
+        t.true(wait >= Math.floor(whole / 2) && wait <= whole);
+      },
+    ),
   );
 });
 
-const MIRROR_FACTS: readonly MirrorFact[] = ['asked', 'link_ready', 'started', 'done', 'stopped', 'broken_repair', 'broken_wait', 'stream_closed', 'pause', 'resume', 'stop'];
+const MIRROR_FACTS: readonly MirrorFact[] = [
+  'asked',
+  'link_ready',
+  'started',
+  'done',
+  'stopped',
+  'broken_repair',
+  'broken_wait',
+  'stream_closed',
+  'pause',
+  'resume',
+  'stop',
+];
 
 test('MIR-05..08: every pair of mirror phase and fact is answered or refused', (t) => {
   for (const phase of MIRROR_PHASES) {
@@ -120,7 +159,8 @@ test('MIR-04: a replica is complete only after a mirror that ended, and never wh
         const before = state;
         [state] = stepped;
         if (state.complete && !before.complete) t.is(fact, 'done');
-        if (['broken_repair', 'broken_wait', 'stopped', 'stop', 'stream_closed'].includes(fact)) t.false(state.complete, fact);
+        if (['broken_repair', 'broken_wait', 'stopped', 'stop', 'stream_closed'].includes(fact))
+          t.false(state.complete, fact);
         if (state.phase === 'idle') t.is(state.options, null);
         else t.truthy(state.options);
       }
@@ -131,10 +171,26 @@ test('MIR-04: a replica is complete only after a mirror that ended, and never wh
 test('MIR-20..25: options as the engine takes them', (t) => {
   t.deepEqual(mirrorCall({ kind: 'full' }, true), { compare: 'none', newer: false, all: false });
   t.deepEqual(mirrorCall({ kind: 'difference' }, true), { compare: 'attributes', newer: false, all: false });
-  t.deepEqual(mirrorCall({ kind: 'difference', newer: true }, true), { compare: 'attributes', newer: true, all: false });
-  t.deepEqual(mirrorCall({ kind: 'difference', checksum: true }, false), { compare: 'content', newer: false, all: false });
-  t.deepEqual(mirrorCall({ kind: 'difference', checksum: true }, true), { compare: 'content', newer: false, all: true });
-  t.deepEqual(mirrorCall({ kind: 'difference', checksum: true, newer: true }, true), { compare: 'content', newer: true, all: false });
+  t.deepEqual(mirrorCall({ kind: 'difference', newer: true }, true), {
+    compare: 'attributes',
+    newer: true,
+    all: false,
+  });
+  t.deepEqual(mirrorCall({ kind: 'difference', checksum: true }, false), {
+    compare: 'content',
+    newer: false,
+    all: false,
+  });
+  t.deepEqual(mirrorCall({ kind: 'difference', checksum: true }, true), {
+    compare: 'content',
+    newer: false,
+    all: true,
+  });
+  t.deepEqual(mirrorCall({ kind: 'difference', checksum: true, newer: true }, true), {
+    compare: 'content',
+    newer: true,
+    all: false,
+  });
   t.is(mirrorText({ kind: 'difference', checksum: true, newer: true }), 'differences with checksum only if newer');
   t.is(mirrorText({ kind: 'difference' }), 'differences with no checksum');
 });

@@ -35,13 +35,23 @@ test('MIR-26: without a choice a mirror sends differences found by checksum', (t
   t.deepEqual(mirrorOptionsOf({ full: true }), { kind: 'full' });
   t.deepEqual(mirrorOptionsOf({ difference: true }), { kind: 'difference' });
   t.deepEqual(mirrorOptionsOf({ newer: true }), { kind: 'difference', newer: true });
-  t.deepEqual(mirrorOptionsOf({ difference: true, newer: true, checksum: true }), { kind: 'difference', checksum: true, newer: true });
+  t.deepEqual(mirrorOptionsOf({ difference: true, newer: true, checksum: true }), {
+    kind: 'difference',
+    checksum: true,
+    newer: true,
+  });
   t.throws(() => mirrorOptionsOf({ full: true, newer: true }), { instanceOf: Failure });
 });
 
 test('CON-24: the route is as told, as the target listens, or as the console reaches it', (t) => {
   const listen = { host: '0.0.0.0', port: 1500 };
-  const choose = (sourceAddress: string, targetAddress: string, route?: string, at = listen, addresses = ['10.0.0.9']) => chooseRoute({ sourceAddress, targetAddress, ...(route ? { route } : {}) }, at, addresses);
+  const choose = (
+    sourceAddress: string,
+    targetAddress: string,
+    route?: string,
+    at = listen,
+    addresses = ['10.0.0.9'],
+  ) => chooseRoute({ sourceAddress, targetAddress, ...(route ? { route } : {}) }, at, addresses);
   t.deepEqual(choose('unix:/a', 'ssh://x', '192.0.2.1:77'), { host: '192.0.2.1', port: 77 });
   t.deepEqual(choose('unix:/a', 'ssh://x', 'fd00::1'), { host: 'fd00::1', port: 1500 });
   t.deepEqual(choose('unix:/a', 'ssh://x', '[fd00::1]:77'), { host: 'fd00::1', port: 77 });
@@ -64,7 +74,16 @@ test('names of sets and servers', (t) => {
 test('text of servers cannot steer the terminal, and tables line up for wide characters', (t) => {
   t.is(visible('a\x1b[2Jb\u009b'), 'a\\x1b[2Jb\\x9b');
   t.is(columns('日本'), 4);
-  t.is(table([{ title: 'A' }, { title: 'N', right: true }], [['日本', '1'], ['x', '22']]), 'A      N\n日本   1\nx     22\n');
+  t.is(
+    table(
+      [{ title: 'A' }, { title: 'N', right: true }],
+      [
+        ['日本', '1'],
+        ['x', '22'],
+      ],
+    ),
+    'A      N\n日本   1\nx     22\n',
+  );
 });
 
 test.serial('the list of servers is private, keeps its order and refuses doubles', (t) => {
@@ -78,7 +97,10 @@ test.serial('the list of servers is private, keeps its order and refuses doubles
   });
   addServer('b', 'unix:/b.sock');
   addServer('a', 'ssh://root@host:22/x.sock');
-  t.deepEqual(loadServers().map((server) => server.name), ['b', 'a']);
+  t.deepEqual(
+    loadServers().map((server) => server.name),
+    ['b', 'a'],
+  );
   t.is(t.throws(() => addServer('a', 'unix:/x'), { instanceOf: Failure }).code, 'SERVER_EXISTS');
   t.throws(() => addServer('12', 'unix:/x'), { instanceOf: Failure });
   t.throws(() => addServer('c', 'http://x'));

@@ -1,7 +1,17 @@
 import test from 'ava';
 import { EVENTS } from '../../../protocol/catalogue/events.js';
 import { REQUESTS } from '../../../protocol/catalogue/requests.js';
-import { CATALOGUE, type Entry, entryOf, Failure, failure, notice, noticeRemedy, noticeText, type Params } from '../../../protocol/errors.js';
+import {
+  CATALOGUE,
+  type Entry,
+  entryOf,
+  Failure,
+  failure,
+  notice,
+  noticeRemedy,
+  noticeText,
+  type Params,
+} from '../../../protocol/errors.js';
 import { Notice, SEVERITY } from '../../../protocol/messages/log.js';
 
 const entries = Object.entries(CATALOGUE) as unknown as [string, Entry<Params>][];
@@ -20,7 +30,8 @@ test('LOG-03: every message has its own number, a severity and words', (t) => {
 });
 
 test('I10: what needs a person says what to do', (t) => {
-  for (const [code, entry] of entries) if (entry.severity === 'error' || entry.retry === 'after_fix') t.regex(entry.remedy(anything), /\S/, code);
+  for (const [code, entry] of entries)
+    if (entry.severity === 'error' || entry.retry === 'after_fix') t.regex(entry.remedy(anything), /\S/, code);
 });
 
 test('the reader formats with its own words, and falls back to the sender for what it does not know', (t) => {

@@ -12,7 +12,11 @@ const value = fc.letrec((tie) => ({
     fc.integer({ min: -(2 ** 52), max: 2 ** 52 }),
     fc.double({ noNaN: true, noDefaultInfinity: true }).map((n) => (Object.is(n, -0) ? 0 : n)),
     fc.array(tie('any'), { maxLength: 5 }),
-    fc.dictionary(fc.string({ maxLength: 10 }).filter((key) => key !== '__proto__'), tie('any'), { maxKeys: 5, noNullPrototype: true }),
+    fc.dictionary(
+      fc.string({ maxLength: 10 }).filter((key) => key !== '__proto__'),
+      tie('any'),
+      { maxKeys: 5, noNullPrototype: true },
+    ),
   ),
 })).any;
 
@@ -78,7 +82,14 @@ test('refuses nesting beyond the limit without using the stack for it', (t) => {
 });
 
 test('no key reaches the prototype of the value', (t) => {
-  const bytes = Buffer.concat([Buffer.from('a169', 'hex'), Buffer.from('__proto__'), Buffer.from('a1', 'hex'), Buffer.from('61', 'hex'), Buffer.from('x'), Buffer.from('01', 'hex')]);
+  const bytes = Buffer.concat([
+    Buffer.from('a169', 'hex'),
+    Buffer.from('__proto__'),
+    Buffer.from('a1', 'hex'),
+    Buffer.from('61', 'hex'),
+    Buffer.from('x'),
+    Buffer.from('01', 'hex'),
+  ]);
   const read = decode(bytes) as { x?: number };
   t.is(read.x, undefined);
   t.is(({} as { x?: number }).x, undefined);

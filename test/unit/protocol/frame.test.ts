@@ -6,18 +6,25 @@ import { MAGIC } from '../../../protocol/version.js';
 
 test('frames come out whole and in order, however the stream is cut', (t) => {
   fc.assert(
-    fc.property(fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 20 }), fc.array(fc.integer({ min: 1, max: 97 }), { minLength: 1, maxLength: 50 }), (payloads, cuts) => {
-      const stream = Buffer.concat([MAGIC, ...payloads.map(encodeFrame)]);
-      const decoder = new FrameDecoder();
-      const seen: Buffer[] = [];
-      for (let at = 0, turn = 0; at < stream.length; turn += 1) {
-        const size = cuts[turn % cuts.length] ?? 1;
-        seen.push(...decoder.push(stream.subarray(at, at + size)));
-        at += size;
-      }
-      t.deepEqual(seen.map((one) => one.toString('hex')), payloads.map((one) => Buffer.from(one).toString('hex')));
-      t.is(decoder.pending, 0);
-    }),
+    fc.property(
+      fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 20 }),
+      fc.array(fc.integer({ min: 1, max: 97 }), { minLength: 1, maxLength: 50 }),
+      (payloads, cuts) => {
+        const stream = Buffer.concat([MAGIC, ...payloads.map(encodeFrame)]);
+        const decoder = new FrameDecoder();
+        const seen: Buffer[] = [];
+        for (let at = 0, turn = 0; at < stream.length; turn += 1) {
+          const size = cuts[turn % cuts.length] ?? 1;
+          seen.push(...decoder.push(stream.subarray(at, at + size)));
+          at += size;
+        }
+        t.deepEqual(
+          seen.map((one) => one.toString('hex')),
+          payloads.map((one) => Buffer.from(one).toString('hex')),
+        );
+        t.is(decoder.pending, 0);
+      },
+    ),
   );
 });
 
@@ -30,7 +37,9 @@ test('I4: a frame that arrived partly is held back', (t) => {
 });
 
 test('a login banner is refused at its first wrong byte and shown without control bytes', (t) => {
-  const error = t.throws(() => new FrameDecoder().push(Buffer.from('\x1b[31mWelcome to host')), { instanceOf: FrameError });
+  const error = t.throws(() => new FrameDecoder().push(Buffer.from('\x1b[31mWelcome to host')), {
+    instanceOf: FrameError,
+  });
   t.is(error.reason, 'not_understudy');
   t.regex(error.message, /Welcome to host/);
   t.notRegex(error.message, /\x1b/);

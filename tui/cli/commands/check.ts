@@ -20,8 +20,16 @@ export function addCheckCommands(program: Command): void {
       run(async ({ links, out, signal }, id: string, flags: { timeout: number }) => {
         const { server, client, item } = await links.connection(id);
         const timeoutMs = Math.max(1, Math.min(86_400_000, Math.round(flags.timeout * 1000)));
-        const { ms } = await client.request(Barrier, { id: item.id, timeoutMs }, { signal, timeoutMs: timeoutMs + GRACE_MS });
-        out.show(`${server.name}:${item.id} durable on ${visible(item.target)} after ${formatMillis(ms)}\n`, { server: server.name, id: item.id, ms });
+        const { ms } = await client.request(
+          Barrier,
+          { id: item.id, timeoutMs },
+          { signal, timeoutMs: timeoutMs + GRACE_MS },
+        );
+        out.show(`${server.name}:${item.id} durable on ${visible(item.target)} after ${formatMillis(ms)}\n`, {
+          server: server.name,
+          id: item.id,
+          ms,
+        });
       }),
     );
 
@@ -34,7 +42,11 @@ export function addCheckCommands(program: Command): void {
     .action(
       run(async ({ links, out, signal }, id: string, flags: { checksum?: boolean; remirror?: boolean }) => {
         const { server, client, item } = await links.connection(id);
-        const result = await client.request(Verify, { id: item.id, checksum: flags.checksum === true, remirror: flags.remirror === true }, { signal });
+        const result = await client.request(
+          Verify,
+          { id: item.id, checksum: flags.checksum === true, remirror: flags.remirror === true },
+          { signal },
+        );
         const { different, missing, orphans } = result;
         const same = different + missing + orphans === 0;
         out.show(
@@ -63,19 +75,55 @@ export function addCheckCommands(program: Command): void {
     .option('--path <directory>', 'what can be captured there')
     .action(
       run(async ({ links, out }, server: string | undefined, flags: { path?: string }) => {
-        const reached = server === undefined ? await links.all() : [{ server: { name: server, address: '' }, client: await links.client(server), error: null }];
+        const reached =
+          server === undefined
+            ? await links.all()
+            : [{ server: { name: server, address: '' }, client: await links.client(server), error: null }];
         const all: (Check & { server: string })[] = [];
-        for (const { server: { name }, client, error } of reached) {
-          if (error) all.push({ server: name, name: 'link', result: 'failed', text: error.message, remedy: error.notice.remedy });
+        for (const {
+          server: { name },
+          client,
+          error,
+        } of reached) {
+          if (error)
+            all.push({
+              server: name,
+              name: 'link',
+              result: 'failed',
+              text: error.message,
+              remedy: error.notice.remedy,
+            });
           if (!client) continue;
-          all.push({ server: name, name: 'link', result: 'ok', text: `answers as ${client.hello.name}, version ${client.hello.version}; you have ${client.hello.access} access`, remedy: '' });
+          all.push({
+            server: name,
+            name: 'link',
+            result: 'ok',
+            text: `answers as ${client.hello.name}, version ${client.hello.version}; you have ${client.hello.access} access`,
+            remedy: '',
+          });
           if (client.hello.access === 'none') continue;
           const { checks } = await client.request(ServerDoctor, flags.path === undefined ? {} : { path: flags.path });
           for (const check of checks) all.push({ server: name, ...check });
         }
-        if (reached.length === 0) all.push({ server: '', name: 'servers', result: 'warning', text: 'no server is listed', remedy: 'understudy server add NAME ADDRESS' });
+        if (reached.length === 0)
+          all.push({
+            server: '',
+            name: 'servers',
+            result: 'warning',
+            text: 'no server is listed',
+            remedy: 'understudy server add NAME ADDRESS',
+          });
         out.show(
-          () => table([{ title: 'Server' }, { title: 'What' }, { title: 'Result' }, { title: 'Found' }], all.map((one) => [one.server, one.name, one.result, one.remedy ? `${one.text} -> ${one.remedy}` : one.text])),
+          () =>
+            table(
+              [{ title: 'Server' }, { title: 'What' }, { title: 'Result' }, { title: 'Found' }],
+              all.map((one) => [
+                one.server,
+                one.name,
+                one.result,
+                one.remedy ? `${one.text} -> ${one.remedy}` : one.text,
+              ]),
+            ),
           { checks: all },
         );
         return all.some((one) => one.result === 'failed') ? 1 : 0;

@@ -1,6 +1,14 @@
 /** `understudy connect` and `understudy disconnect`. */
 import { type Command, Option } from 'commander';
-import { type Mapping, type MappingWish, MIRROR_KIND, type MirrorOptions, ConnectionRemove, GrantRemove, PeerShow } from '../../../protocol/messages/index.js';
+import {
+  type Mapping,
+  type MappingWish,
+  MIRROR_KIND,
+  type MirrorOptions,
+  ConnectionRemove,
+  GrantRemove,
+  PeerShow,
+} from '../../../protocol/messages/index.js';
 import { collect, run, usage, wholeNumber } from '../command.js';
 import { introduce } from '../introduce.js';
 import { asCliFailure } from '../links.js';
@@ -57,8 +65,13 @@ export function addConnectCommands(program: Command): void {
       run(async ({ links, out }, text: string, targetName: string, flags: Flags) => {
         const { server, rest: set } = splitName(text, links.servers);
         const mapping = mappingOf(flags);
-        if (flags.mirror !== 'difference' && (flags.checksum || flags.newer)) throw usage('--checksum and --newer belong to --mirror difference.');
-        const mirror: MirrorOptions = { kind: flags.mirror, ...(flags.checksum ? { checksum: true } : {}), ...(flags.newer ? { newer: true } : {}) };
+        if (flags.mirror !== 'difference' && (flags.checksum || flags.newer))
+          throw usage('--checksum and --newer belong to --mirror difference.');
+        const mirror: MirrorOptions = {
+          kind: flags.mirror,
+          ...(flags.checksum ? { checksum: true } : {}),
+          ...(flags.newer ? { newer: true } : {}),
+        };
         const [source, target] = await Promise.all([links.client(server), links.client(targetName)]);
         const made = await introduce({
           source,
@@ -74,7 +87,11 @@ export function addConnectCommands(program: Command): void {
           ...(flags.compression === undefined ? {} : { compression: flags.compression }),
           ...(flags.route === undefined ? {} : { route: flags.route }),
         });
-        out.tell(visible(`connected ${server}:${set} to ${targetName} at ${made.route}: ${made.mappings.map((one) => `${one.source} -> ${one.target}`).join(', ')}`));
+        out.tell(
+          visible(
+            `connected ${server}:${set} to ${targetName} at ${made.route}: ${made.mappings.map((one) => `${one.source} -> ${one.target}`).join(', ')}`,
+          ),
+        );
         out.show(`${made.id}\n`, { server, id: made.id, key: made.key, route: made.route, mappings: made.mappings });
       }),
     );
@@ -90,7 +107,7 @@ export function addConnectCommands(program: Command): void {
         // The permission on the target is taken back where this console reaches it.
         let revoked = false;
         for (const reached of await links.all()) {
-          if (!reached.client || reached.client.hello.access !== 'administrator') continue;
+          if (reached.client?.hello.access !== 'administrator') continue;
           try {
             if ((await reached.client.request(PeerShow, {})).key !== removed.targetKey) continue;
             revoked = (await reached.client.request(GrantRemove, { connection: removed.key })).removed;
@@ -99,7 +116,8 @@ export function addConnectCommands(program: Command): void {
           }
           break;
         }
-        if (!revoked) out.tell(visible(`the target ${removed.target} still allows this connection; it was not reached`));
+        if (!revoked)
+          out.tell(visible(`the target ${removed.target} still allows this connection; it was not reached`));
         out.show(`${server.name}: connection ${item.id} ended\n`, { server: server.name, id: item.id, revoked });
       }),
     );

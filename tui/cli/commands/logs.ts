@@ -41,7 +41,8 @@ export function addLogsCommand(program: Command): void {
           // A repeat is told once more only where every step is wanted.
           if (shown.has(line.sequence) && !out.json) return;
           shown.set(line.sequence, line.count);
-          if (shown.size > LOG_LINES_MAX) for (const first of shown.keys()) return void (shown.delete(first), out.stream(() => lineText(line), { server, line }));
+          const [oldest] = shown.keys();
+          if (shown.size > LOG_LINES_MAX && oldest !== undefined) shown.delete(oldest);
           out.stream(() => lineText(line), { server, line });
         };
         client.subscribe(LogTopic, window, {

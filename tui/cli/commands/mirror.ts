@@ -22,7 +22,8 @@ interface Flags {
 
 /** Without a choice: what differs, found by checksum (MIR-26). */
 export function mirrorOptionsOf(flags: Flags): MirrorOptions {
-  if (flags.full && (flags.difference || flags.checksum || flags.newer)) throw usage('--full sends everything; it does not go with --difference, --checksum or --newer.');
+  if (flags.full && (flags.difference || flags.checksum || flags.newer))
+    throw usage('--full sends everything; it does not go with --difference, --checksum or --newer.');
   if (flags.full) return { kind: 'full' };
   const checksum = flags.checksum || !(flags.difference || flags.newer);
   return { kind: 'difference', ...(checksum ? { checksum: true } : {}), ...(flags.newer ? { newer: true } : {}) };
@@ -56,7 +57,13 @@ export function addMirrorCommands(program: Command): void {
   const transmit = program.command('transmit').description('the transmission of a connection');
   for (const [parent, verb, why, method, done] of [
     ...families,
-    [replication, 'start', 'captures and sends changes; a mirror follows (REP-02)', ReplicationStart, 'replication started'] as const,
+    [
+      replication,
+      'start',
+      'captures and sends changes; a mirror follows (REP-02)',
+      ReplicationStart,
+      'replication started',
+    ] as const,
     [replication, 'stop', 'changes are not queued any more (REP-01)', ReplicationStop, 'replication stopped'] as const,
     [transmit, 'pause', 'the link stays, data is queued (CON-04)', TransmitPause, 'transmission paused'] as const,
     [transmit, 'resume', 'sends what was queued', TransmitResume, 'transmission resumed'] as const,

@@ -20,7 +20,13 @@ export function addPeerCommands(program: Command): void {
               ['Name', shown.name],
               ['Key', shown.key],
               ['Data link', shown.listen.port === 0 ? 'does not listen' : `${shown.listen.host}:${shown.listen.port}`],
-            ]) + (shown.peers.length === 0 ? '' : `\n${table([{ title: 'Trusts' }, { title: 'Key' }], shown.peers.map((one) => [one.name, one.key]))}`),
+            ]) +
+            (shown.peers.length === 0
+              ? ''
+              : `\n${table(
+                  [{ title: 'Trusts' }, { title: 'Key' }],
+                  shown.peers.map((one) => [one.name, one.key]),
+                )}`),
           { server, ...shown },
         );
       }),

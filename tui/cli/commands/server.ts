@@ -71,7 +71,10 @@ export function addServerCommands(program: Command): void {
               ['Operating System', info.operatingSystem],
               ['Version', status.version],
               ['Running since', formatWallTime(status.started)],
-              ['Data link', status.listen.port === 0 ? 'does not listen' : `${status.listen.host}:${status.listen.port}`],
+              [
+                'Data link',
+                status.listen.port === 0 ? 'does not listen' : `${status.listen.host}:${status.listen.port}`,
+              ],
               ['Key', status.key],
               ['State', info.statePath],
               ['Log', info.logPath],
@@ -91,7 +94,13 @@ export function addServerCommands(program: Command): void {
       run(async ({ links, out }, name: string) => {
         const { settings } = await (await links.client(name)).request(ServerSettings, {});
         const rows = settings.map((one) => [one.key, one.value, one.origin, one.row, one.why]);
-        out.show(table([{ title: 'Setting' }, { title: 'Value' }, { title: 'From' }, { title: 'Row' }, { title: 'Meaning' }], rows), { server: name, settings });
+        out.show(
+          table(
+            [{ title: 'Setting' }, { title: 'Value' }, { title: 'From' }, { title: 'Row' }, { title: 'Meaning' }],
+            rows,
+          ),
+          { server: name, settings },
+        );
       }),
     );
 

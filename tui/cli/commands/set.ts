@@ -4,7 +4,17 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import type { Client } from '../../../protocol/client.js';
 import { failure } from '../../../protocol/errors.js';
-import { Rule, SetContinue, SetDelete, type SetItem, SetList, SetRename, SetRescan, SetSave, SetSize } from '../../../protocol/messages/index.js';
+import {
+  Rule,
+  SetContinue,
+  SetDelete,
+  type SetItem,
+  SetList,
+  SetRename,
+  SetRescan,
+  SetSave,
+  SetSize,
+} from '../../../protocol/messages/index.js';
 import { problemOf } from '../../../protocol/schema.js';
 import { formatBytes, formatCount, formatWallTime } from '../../../protocol/units.js';
 import { collect, type Run, run, usage } from '../command.js';
@@ -22,11 +32,19 @@ interface RuleFlags {
 const Exported = z.object({ understudySet: z.literal(1), name: z.string(), rules: z.array(Rule) });
 
 function rulesOf(paths: readonly string[], flags: RuleFlags): Rule[] {
-  const make = (list: readonly string[] | undefined, include: boolean, recursive: boolean): Rule[] => (list ?? []).map((path) => ({ path, include, recursive }));
-  return [...make(paths, true, true), ...make(flags.include, true, true), ...make(flags.includeFlat, true, false), ...make(flags.exclude, false, true), ...make(flags.excludeFlat, false, false)];
+  const make = (list: readonly string[] | undefined, include: boolean, recursive: boolean): Rule[] =>
+    (list ?? []).map((path) => ({ path, include, recursive }));
+  return [
+    ...make(paths, true, true),
+    ...make(flags.include, true, true),
+    ...make(flags.includeFlat, true, false),
+    ...make(flags.exclude, false, true),
+    ...make(flags.excludeFlat, false, false),
+  ];
 }
 
-const ruleText = (rule: Rule): string => `${rule.path} ${rule.include ? 'inc' : 'exc'}, ${rule.recursive ? 'rec' : 'non-rec'}`;
+const ruleText = (rule: Rule): string =>
+  `${rule.path} ${rule.include ? 'inc' : 'exc'}, ${rule.recursive ? 'rec' : 'non-rec'}`;
 
 async function find(client: Client, name: string): Promise<SetItem> {
   const { sets } = await client.request(SetList, {});
@@ -50,9 +68,26 @@ function showSet(out: Output, server: string, set: SetItem): void {
         ['State', set.state],
         ['Capture', set.capture ?? ''],
         ['Connections', set.connections.join(', ')],
-        ['Size', set.bytes === null ? 'not calculated' : `${formatCount(set.files ?? 0)} files, ${formatCount(set.directories ?? 0)} directories, ${formatBytes(set.bytes)}`],
-        ...(set.outdated ? ([['Note', 'a connection runs with an older definition: disconnect, reconnect and run a difference mirror (SET-16)']] as const) : []),
-        ...(set.problem ? ([['Problem', set.problem.text], ['Remedy', set.problem.remedy]] as const) : []),
+        [
+          'Size',
+          set.bytes === null
+            ? 'not calculated'
+            : `${formatCount(set.files ?? 0)} files, ${formatCount(set.directories ?? 0)} directories, ${formatBytes(set.bytes)}`,
+        ],
+        ...(set.outdated
+          ? ([
+              [
+                'Note',
+                'a connection runs with an older definition: disconnect, reconnect and run a difference mirror (SET-16)',
+              ],
+            ] as const)
+          : []),
+        ...(set.problem
+          ? ([
+              ['Problem', set.problem.text],
+              ['Remedy', set.problem.remedy],
+            ] as const)
+          : []),
         ...set.rules.map((rule, at): [string, string] => [at === 0 ? 'Rules' : '', ruleText(rule)]),
       ]),
     { server, set },
@@ -94,11 +129,20 @@ export function addSetCommands(program: Command): void {
       run(async (it, text: string, flags: RuleFlags & { remove?: string[] }) => {
         const { client, server, name } = await open(it, text);
         const before = await find(client, name);
-        for (const path of flags.remove ?? []) if (!before.rules.some((rule) => rule.path === path)) throw failure('RULE_INVALID', { path, problem: 'the set has no such rule' });
+        for (const path of flags.remove ?? [])
+          if (!before.rules.some((rule) => rule.path === path))
+            throw failure('RULE_INVALID', { path, problem: 'the set has no such rule' });
         const added = rulesOf([], flags);
-        if (added.length === 0 && !flags.remove) throw usage('Nothing to change: give --include, --exclude or --remove.');
-        const kept = before.rules.filter((rule) => !flags.remove?.includes(rule.path) && !added.some((one) => one.path === rule.path));
-        const saved = await client.request(SetSave, { name, rules: [...kept, ...added], generation: before.generation });
+        if (added.length === 0 && !flags.remove)
+          throw usage('Nothing to change: give --include, --exclude or --remove.');
+        const kept = before.rules.filter(
+          (rule) => !flags.remove?.includes(rule.path) && !added.some((one) => one.path === rule.path),
+        );
+        const saved = await client.request(SetSave, {
+          name,
+          rules: [...kept, ...added],
+          generation: before.generation,
+        });
         tellSaved(it.out, saved.discarded, saved.connected);
         it.out.show(`${server}:${name} saved as generation ${saved.set.generation}\n`, { server, set: saved.set });
       }),
@@ -110,9 +154,16 @@ export function addSetCommands(program: Command): void {
     .argument('[server]', 'server')
     .action(
       run(async ({ links, out }, server: string | undefined) => {
-        const reached = server === undefined ? await links.all() : [{ server: { name: server, address: '' }, client: await links.client(server), error: null }];
+        const reached =
+          server === undefined
+            ? await links.all()
+            : [{ server: { name: server, address: '' }, client: await links.client(server), error: null }];
         const sets: (SetItem & { server: string })[] = [];
-        for (const { server: { name }, client, error } of reached) {
+        for (const {
+          server: { name },
+          client,
+          error,
+        } of reached) {
           if (error) out.tell(`${name}: ${error.message}`);
           if (client) for (const item of (await client.request(SetList, {})).sets) sets.push({ server: name, ...item });
         }
@@ -124,7 +175,20 @@ export function addSetCommands(program: Command): void {
           String(item.rules.length),
           item.problem?.text ?? '',
         ]);
-        out.show(table([{ title: 'Set' }, { title: 'State' }, { title: 'Connections' }, { title: 'Size', right: true }, { title: 'Rules', right: true }, { title: 'Problem' }], rows), { sets });
+        out.show(
+          table(
+            [
+              { title: 'Set' },
+              { title: 'State' },
+              { title: 'Connections' },
+              { title: 'Size', right: true },
+              { title: 'Rules', right: true },
+              { title: 'Problem' },
+            ],
+            rows,
+          ),
+          { sets },
+        );
       }),
     );
 
@@ -147,7 +211,10 @@ export function addSetCommands(program: Command): void {
       run(async (it, text: string) => {
         const { client, server, name } = await open(it, text);
         const size = await client.request(SetSize, { name }, { signal: it.signal });
-        it.out.show(`${formatBytes(size.bytes)} in ${formatCount(size.files)} files and ${formatCount(size.directories)} directories, as of ${formatWallTime(size.at)}\n`, { server, name, ...size });
+        it.out.show(
+          `${formatBytes(size.bytes)} in ${formatCount(size.files)} files and ${formatCount(size.directories)} directories, as of ${formatWallTime(size.at)}\n`,
+          { server, name, ...size },
+        );
       }),
     );
 
@@ -187,7 +254,11 @@ export function addSetCommands(program: Command): void {
         const read = Exported.safeParse(value);
         if (!read.success) throw usage(`${file} is not an exported set: ${problemOf(read.error)}.`);
         const name = flags.name ?? read.data.name;
-        const saved = await (await it.links.client(server)).request(SetSave, { name, rules: read.data.rules, generation: null });
+        const saved = await (await it.links.client(server)).request(SetSave, {
+          name,
+          rules: read.data.rules,
+          generation: null,
+        });
         tellSaved(it.out, saved.discarded, saved.connected);
         it.out.show(`${server}:${name} created\n`, { server, set: saved.set });
       }),

@@ -1,7 +1,16 @@
 /** `understudy status`. */
 import type { Command } from 'commander';
 import { noticeRemedy, noticeText } from '../../../protocol/errors.js';
-import { type ConnectionItem, ConnectionList, ConnectionTopic, type Grant, GrantList, mirrorStatusText, STATISTIC_COLUMNS, type Statistics } from '../../../protocol/messages/index.js';
+import {
+  type ConnectionItem,
+  ConnectionList,
+  ConnectionTopic,
+  type Grant,
+  GrantList,
+  mirrorStatusText,
+  STATISTIC_COLUMNS,
+  type Statistics,
+} from '../../../protocol/messages/index.js';
 import { formatBytes, formatCount, formatMillis, formatWallTime } from '../../../protocol/units.js';
 import { type Run, run, untilAborted } from '../command.js';
 import type { Reached } from '../links.js';
@@ -17,20 +26,69 @@ const latency = (ms: number): string => (ms < 0 ? 'unknown' : ms === 0 ? 'caught
 function overview(rows: readonly Row[]): string {
   const cells = rows.map((row) => {
     const s = row.statistics;
-    return [`${row.server}:${row.id}`, row.set, row.target, s.targetDataState, s.targetStatus, s.transmitMode, mirrorStatusText(s), s.replicationStatus, formatBytes(s.intermediateQueueBytes + s.diskQueueBytes), formatBytes(s.sentBytes), latency(row.latencyMs)];
+    return [
+      `${row.server}:${row.id}`,
+      row.set,
+      row.target,
+      s.targetDataState,
+      s.targetStatus,
+      s.transmitMode,
+      mirrorStatusText(s),
+      s.replicationStatus,
+      formatBytes(s.intermediateQueueBytes + s.diskQueueBytes),
+      formatBytes(s.sentBytes),
+      latency(row.latencyMs),
+    ];
   });
-  const heads = ['Connection', 'Replication Set', 'Target Name', 'Target Data State', 'Target Status', 'Transmit Mode', 'Mirror Status', 'Replication Status', 'Queued', 'Sent', 'Behind'];
-  return table(heads.map((title) => ({ title, right: title === 'Queued' || title === 'Sent' })), cells);
+  const heads = [
+    'Connection',
+    'Replication Set',
+    'Target Name',
+    'Target Data State',
+    'Target Status',
+    'Transmit Mode',
+    'Mirror Status',
+    'Replication Status',
+    'Queued',
+    'Sent',
+    'Behind',
+  ];
+  return table(
+    heads.map((title) => ({ title, right: title === 'Queued' || title === 'Sent' })),
+    cells,
+  );
 }
 
 function incoming(grants: readonly (Grant & { server: string; target: string })[]): string {
-  const cells = grants.map((grant) => [grant.target, `${grant.server}: ${grant.set}`, grant.linked ? (grant.paused ? 'Paused' : 'linked') : 'not linked', formatBytes(grant.writtenBytes), grant.mappings.map((one) => one.target).join(', ')]);
-  return table([{ title: 'Target' }, { title: 'Receives' }, { title: 'State' }, { title: 'Written', right: true }, { title: 'Into' }], cells);
+  const cells = grants.map((grant) => [
+    grant.target,
+    `${grant.server}: ${grant.set}`,
+    grant.linked ? (grant.paused ? 'Paused' : 'linked') : 'not linked',
+    formatBytes(grant.writtenBytes),
+    grant.mappings.map((one) => one.target).join(', '),
+  ]);
+  return table(
+    [
+      { title: 'Target' },
+      { title: 'Receives' },
+      { title: 'State' },
+      { title: 'Written', right: true },
+      { title: 'Into' },
+    ],
+    cells,
+  );
 }
 
 function problems(rows: readonly Row[]): string {
-  const lines = rows.flatMap((row) => (row.problem ? [`${row.server}:${row.id}  ${visible(noticeText(row.problem))}`, `    ${visible(noticeRemedy(row.problem))}`] : []));
-  return lines.filter((line) => line.trim() !== '').map((line) => `${line}\n`).join('');
+  const lines = rows.flatMap((row) =>
+    row.problem
+      ? [`${row.server}:${row.id}  ${visible(noticeText(row.problem))}`, `    ${visible(noticeRemedy(row.problem))}`]
+      : [],
+  );
+  return lines
+    .filter((line) => line.trim() !== '')
+    .map((line) => `${line}\n`)
+    .join('');
 }
 
 function statisticText(statistics: Statistics, column: (typeof STATISTIC_COLUMNS)[number]): string {
@@ -46,14 +104,22 @@ function details(row: Row): string {
   return (
     properties([
       ['Connection', `${row.server}:${row.id}`],
-      ...STATISTIC_COLUMNS.filter((column) => column.field !== 'connectionId').map((column): [string, string] => [column.label, statisticText(row.statistics, column)]),
+      ...STATISTIC_COLUMNS.filter((column) => column.field !== 'connectionId').map((column): [string, string] => [
+        column.label,
+        statisticText(row.statistics, column),
+      ]),
       ['Route', row.route],
-      ...row.mappings.map((mapping, at): [string, string] => [at === 0 ? 'Directories' : '', `${mapping.source} -> ${mapping.target}`]),
+      ...row.mappings.map((mapping, at): [string, string] => [
+        at === 0 ? 'Directories' : '',
+        `${mapping.source} -> ${mapping.target}`,
+      ]),
       ['Behind', latency(row.latencyMs)],
       ['Batches', `${row.sequence} made, ${row.applied} applied, ${row.durable} durable`],
       ['On the wire', formatBytes(row.wireBytes)],
       ['In quarantine', formatCount(row.quarantined)],
-      ...(row.mirrorFilesTotal > 0 ? [['Mirror', `${formatCount(row.mirrorFilesDone)} of ${formatCount(row.mirrorFilesTotal)} files`] as const] : []),
+      ...(row.mirrorFilesTotal > 0
+        ? [['Mirror', `${formatCount(row.mirrorFilesDone)} of ${formatCount(row.mirrorFilesTotal)} files`] as const]
+        : []),
     ]) + problems([row])
   );
 }
@@ -78,14 +144,19 @@ async function showAll({ links, out }: Run): Promise<number> {
     if (reached.length === 0) return 'No servers yet: understudy server add NAME ADDRESS\n';
     const parts = [rows.length === 0 ? 'No connections.\n' : overview(rows)];
     if (grants.length > 0) parts.push(incoming(grants));
-    const trouble = problems(rows) + silent.map((one) => `${one.server.name}  ${visible(one.error?.message ?? '')}\n`).join('');
+    const trouble =
+      problems(rows) + silent.map((one) => `${one.server.name}  ${visible(one.error?.message ?? '')}\n`).join('');
     if (trouble) parts.push(trouble);
     return parts.join('\n');
   };
   out.show(text, {
     connections: rows,
     incoming: grants,
-    servers: reached.map((one) => ({ name: one.server.name, reachable: one.client !== null, error: one.error ? { code: one.error.code, message: one.error.message } : null })),
+    servers: reached.map((one) => ({
+      name: one.server.name,
+      reachable: one.client !== null,
+      error: one.error ? { code: one.error.code, message: one.error.message } : null,
+    })),
   });
   return silent.length > 0 && silent.length === reached.length ? 3 : 0;
 }
@@ -118,19 +189,23 @@ async function watch(it: Run, only: string | undefined): Promise<void> {
   if (terminal) process.stdout.write('\x1b[2J');
   for (const { server, client, error } of reached) {
     if (error) out.tell(`${server.name}: ${error.message}`);
-    client?.subscribe(ConnectionTopic, {}, {
-      synced: (items) => {
-        for (const item of items.values()) changed(server.name, item);
+    client?.subscribe(
+      ConnectionTopic,
+      {},
+      {
+        synced: (items) => {
+          for (const item of items.values()) changed(server.name, item);
+        },
+        put: (item) => changed(server.name, item),
+        remove: (key) => {
+          rows.delete(`${server.name} ${key}`);
+          if (terminal) drawn ??= setTimeout(draw, REDRAW_MS);
+        },
+        ended: (reason) => {
+          if (reason) out.tell(`${server.name}: ${asCliFailure(reason).message}`);
+        },
       },
-      put: (item) => changed(server.name, item),
-      remove: (key) => {
-        rows.delete(`${server.name} ${key}`);
-        if (terminal) drawn ??= setTimeout(draw, REDRAW_MS);
-      },
-      ended: (reason) => {
-        if (reason) out.tell(`${server.name}: ${asCliFailure(reason).message}`);
-      },
-    });
+    );
   }
   await untilAborted(signal);
   if (drawn) clearTimeout(drawn);
