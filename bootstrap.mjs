@@ -169,8 +169,9 @@ function run(what, command, args, options = {}) {
 /** The lines that name an error, or else the last ones; compilers say a great deal besides. */
 function explanation(text) {
   const lines = text.split('\n').filter((line) => line.trim() !== '');
-  const errors = lines.filter((line) => /\berror\b|\bERR!|undefined reference|EACCES|ENOSPC/i.test(line));
-  return (errors.length > 0 ? errors.slice(0, 30) : lines.slice(-30)).map((line) => line.slice(0, 400)).join('\n');
+  const named = lines.filter((line) => /: (fatal )?error:|error TS\d|undefined reference/.test(line));
+  const shown = named.length > 0 ? named.slice(0, 30) : lines.slice(-30);
+  return shown.map((line) => line.slice(0, 400)).join('\n');
 }
 
 /** One bootstrap at a time: two builds in one folder would spoil each other. */
