@@ -33,8 +33,8 @@ export function composeItem(
     phase: run.link.phase,
     failures: run.link.failures,
     source,
-    mirror: run.mirror.phase,
-    complete: run.mirror.complete,
+    mirror: run.mirror.state.phase,
+    complete: run.mirror.state.complete,
     replication: run.replication,
     calculateSize: stored.calculateSize,
     compressed: stored.compression > 0,
@@ -42,7 +42,7 @@ export function composeItem(
     connectedSince: run.connectedSince,
     counters,
   });
-  const incomplete = statistics.targetDataState === 'Mirror Required' && run.mirror.phase === 'idle';
+  const incomplete = statistics.targetDataState === 'Mirror Required' && run.mirror.state.phase === 'idle';
   const problem = sourceProblem ?? run.problem ?? (incomplete ? notice('MIRROR_REQUIRED', run.at) : null);
   return {
     id: run.id,

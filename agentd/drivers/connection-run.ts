@@ -6,14 +6,11 @@ import type { Notice } from '../../protocol/messages/log.js';
 import type { MirrorOptions, VerifyResult } from '../../protocol/messages/mirror.js';
 import type { Origin } from '../../protocol/messages/peer.js';
 import { SOFTWARE_VERSION } from '../../protocol/version.js';
-import { backoffMs } from '../core/backoff.js';
 import { type LinkEffect, type LinkState, linkStart, linkStep } from '../core/connection/step.js';
 import type { LinkFact } from '../core/connection/table.js';
-import { type MirrorState, mirrorCall, mirrorStep, mirrorText } from '../core/mirror/step.js';
-import type { MirrorAct, MirrorFact } from '../core/mirror/table.js';
-import { remirrorOptions } from '../core/settings/settings.js';
 import { composeItem } from './connection-item.js';
 import { decodeRefusal, decodeWelcome, encodeHello, LINK_HELLO_VERSION } from './hello.js';
+import { MirrorRun, type MirrorOwner } from './mirror-run.js';
 import type { Sources, SourceUser } from './sources.js';
 import type { StoredConnection } from './stored.js';
 import { type BarrierRoad, Barriers, Verification } from './waits.js';
@@ -21,9 +18,6 @@ import { asNotice, type World } from './world.js';
 
 /** Events of the engine that name a connection. */
 export type ConnectionEvent = Extract<EngineEvent, { connection: number }>;
-
-/** A mirror that the engine gave up is begun again after this, longer each time. */
-const REMIRROR_BACKOFF = { minMs: 1_000, maxMs: 60_000 };
 
 /** A trouble that lasts is told again after this. */
 const TELL_AGAIN_MS = 600_000;
@@ -38,9 +32,9 @@ export interface RunHost {
   origins(roots: readonly string[]): readonly Origin[];
 }
 
-export class ConnectionRun implements SourceUser {
+export class ConnectionRun implements SourceUser, MirrorOwner {
   link: LinkState;
-  mirror: MirrorState;
+  readonly mirror: MirrorRun;
   handle: number | null = null;
   replication: boolean;
   everLinked: boolean;
@@ -49,12 +43,7 @@ export class ConnectionRun implements SourceUser {
   targetName: string;
   readonly barriers: Barriers;
   readonly verification: Verification;
-  #mirrorBase = 0;
-  #mirrorAgain = false;
-  #mirrorFailures = 0;
-  #last: ConnectionStatistics | null = null;
   #cancelRetry: (() => void) | null = null;
-  #cancelRemirror: (() => void) | null = null;
 
   constructor(
     readonly host: RunHost,
@@ -65,13 +54,17 @@ export class ConnectionRun implements SourceUser {
     this.replication = stored.replication;
     this.everLinked = stored.everLinked;
     this.targetName = stored.target.name;
-    this.mirror = restored(stored.mirror, remirrorOptions(host.world.settings['source.remirror']));
+    this.mirror = new MirrorRun(this, stored.mirror);
     this.barriers = new Barriers(
       host.world.clock,
       () => id,
       () => this.#barrierRoad(),
     );
     this.verification = new Verification(() => id);
+  }
+
+  get world(): World {
+    return this.host.world;
   }
 
   get scope(): { set: string; connection: number; server: string } {
@@ -90,7 +83,7 @@ export class ConnectionRun implements SourceUser {
 
   /** As it has to be found after a restart. */
   toStored(): StoredConnection {
-    const { phase, complete, options } = this.mirror;
+    const { phase, complete, options } = this.mirror.state;
     return {
       ...this.stored,
       replication: this.replication,
@@ -115,7 +108,7 @@ export class ConnectionRun implements SourceUser {
   }
 
   sourceChanged(): void {
-    this.#mirrorReady();
+    this.mirror.begin();
     this.barriers.pump();
   }
 
@@ -125,23 +118,21 @@ export class ConnectionRun implements SourceUser {
 
   startMirror(options: MirrorOptions): void {
     if (options.kind === 'none') throw failure('USAGE', { problem: 'A mirror is full or difference.' });
-    if (options.kind === 'difference' && options.newer) this.host.world.log.say('NEWER_ONLY', this.at, this.scope);
-    this.#asked('A start', 'asked', options);
-    this.#mirrorReady();
+    if (options.kind === 'difference' && options.newer) this.world.log.say('NEWER_ONLY', this.at, this.scope);
+    this.mirror.ask('A start', 'asked', options);
+    this.mirror.begin();
   }
 
   stopMirror(): void {
-    this.#cancelRemirror?.();
-    this.#cancelRemirror = null;
-    this.#asked('Stop', 'stop');
+    this.mirror.ask('Stop', 'stop');
   }
 
   pauseMirror(): void {
-    this.#asked('Pause', 'pause');
+    this.mirror.ask('Pause', 'pause');
   }
 
   resumeMirror(): void {
-    this.#asked('Resume', 'resume');
+    this.mirror.ask('Resume', 'resume');
   }
 
   startReplication(): void {
@@ -151,11 +142,11 @@ export class ConnectionRun implements SourceUser {
     if (this.handle !== null) this.host.world.engine.replicationStart(this.handle);
     this.host.world.log.say('REPLICATION_STARTED', this.at, this.scope);
     // What changed meanwhile was not queued (REP-02); a running mirror has passed some of it already.
-    if (this.mirror.phase === 'idle' || this.mirror.phase === 'wanted') {
-      this.#broken();
-      this.#mirrorReady();
-    } else this.#mirrorAgain = true;
-    this.#changed(true);
+    if (this.mirror.state.phase === 'idle' || this.mirror.state.phase === 'wanted') {
+      this.mirror.broken();
+      this.mirror.begin();
+    } else this.mirror.again = true;
+    this.changed(true);
   }
 
   stopReplication(): void {
@@ -164,21 +155,21 @@ export class ConnectionRun implements SourceUser {
     this.replication = false;
     if (this.handle !== null) this.host.world.engine.replicationStop(this.handle);
     this.host.world.log.say('REPLICATION_STOPPED', this.at, this.scope);
-    this.#changed(true);
+    this.changed(true);
   }
 
   pauseTransmit(paused: boolean): void {
     if (this.handle === null) throw failure('NOT_LINKED', { id: this.id, target: this.targetName });
     this.host.world.engine.transmitPause(this.handle, paused);
     this.host.world.log.say(paused ? 'TRANSMIT_PAUSED' : 'TRANSMIT_RESUMED', this.at, this.scope);
-    this.#changed(false);
+    this.changed(false);
   }
 
   verify(checksum: boolean, remirror: boolean, signal: AbortSignal | undefined): Promise<VerifyResult> {
     const handle = this.handle;
     if (handle === null || this.link.phase !== 'linked')
       return Promise.reject(failure('NOT_LINKED', { id: this.id, target: this.targetName }));
-    if (this.mirror.phase !== 'idle')
+    if (this.mirror.state.phase !== 'idle')
       return Promise.reject(failure('NOT_POSSIBLE_NOW', { action: 'Verification', id: this.id, state: 'mirroring' }));
     return this.verification.start(() => this.host.world.engine.verify(handle, { checksum, remirror }), signal);
   }
@@ -216,10 +207,10 @@ export class ConnectionRun implements SourceUser {
         this.everLinked = true;
         this.#resumed = event.resumed && !first;
         this.#linkFact('link_up');
-        if (gap && this.mirror.phase !== 'wanted') this.#broken();
-        this.#mirrorReady();
+        if (gap && this.mirror.state.phase !== 'wanted') this.mirror.broken();
+        this.mirror.begin();
         this.barriers.pump();
-        this.#changed(first || gap);
+        this.changed(first || gap);
         return;
       }
       case 'link_refused': {
@@ -252,14 +243,13 @@ export class ConnectionRun implements SourceUser {
       case 'stream_broken':
         log.say('STREAM_BROKEN', { ...this.at, why: event.why }, this.scope);
         this.barriers.failed('all');
-        if (this.mirror.phase !== 'wanted') this.#broken();
-        this.#mirrorReady();
+        if (this.mirror.state.phase !== 'wanted') this.mirror.broken();
+        this.mirror.begin();
         return;
       case 'mirror_started':
-        this.#mirrorFact('started');
+        this.mirror.fact('started');
         return;
       case 'mirror_done':
-        this.#mirrorFailures = 0;
         log.say(
           'MIRROR_DONE',
           {
@@ -272,23 +262,18 @@ export class ConnectionRun implements SourceUser {
           },
           this.scope,
         );
-        this.#mirrorFact('done');
-        if (this.#mirrorAgain) {
-          this.#mirrorAgain = false;
-          this.#broken();
-          this.#mirrorReady();
-        }
+        this.mirror.done();
         this.barriers.pump();
         return;
       case 'mirror_stopped':
-        this.#mirrorGaveUp(event.why);
+        this.mirror.gaveUp(event.why);
         return;
       case 'quarantined':
         log.say('QUARANTINED', { ...this.at, path: event.path, count: event.count }, this.scope, {
           call: event.call,
           errno: event.code,
         });
-        this.#changed(false);
+        this.changed(false);
         return;
       case 'barrier_done':
         this.barriers.done(event.token);
@@ -301,7 +286,7 @@ export class ConnectionRun implements SourceUser {
         const code = different + missing + orphans === 0 ? 'VERIFY_DONE' : 'VERIFY_DIFFERENT';
         log.say(code, { ...this.at, files, different, missing, orphans, ms: Math.round(ms) }, this.scope);
         this.verification.done({ files, bytes, different, missing, orphans, paths, omitted, ms });
-        this.#changed(false);
+        this.changed(false);
         return;
       }
       case 'message':
@@ -315,13 +300,12 @@ export class ConnectionRun implements SourceUser {
   /** The connection as its table row; reads the engine's counters. */
   item(): ConnectionItem {
     const source = this.host.sources.get(this.stored.set, this.stored.generation);
-    return composeItem(this, this.#counters(), this.#mirrorBase, source?.state ?? 'idle', source?.problem ?? null);
+    return composeItem(this, this.#counters(), this.mirror.base, source?.state ?? 'idle', source?.problem ?? null);
   }
 
   #counters(): ConnectionStatistics | null {
     if (this.handle === null) return null;
-    this.#last = this.host.world.engine.connectionStatistics(this.handle);
-    return this.#last;
+    return this.host.world.engine.connectionStatistics(this.handle);
   }
 
   #linkFact(fact: LinkFact): void {
@@ -329,7 +313,7 @@ export class ConnectionRun implements SourceUser {
     const [next, effects] = linkStep(this.link, fact, clock.wall(), clock.random());
     this.link = next;
     for (const effect of effects) this.#performLink(effect);
-    this.#changed(false);
+    this.changed(false);
   }
 
   #performLink({ act, inMs }: LinkEffect): void {
@@ -340,7 +324,8 @@ export class ConnectionRun implements SourceUser {
         return;
       case 'close_stream':
         this.#closeStream(false);
-        if (this.mirror.phase !== 'idle' && this.mirror.phase !== 'wanted') this.#mirrorFact('stream_closed');
+        if (this.mirror.state.phase !== 'idle' && this.mirror.state.phase !== 'wanted')
+          this.mirror.fact('stream_closed');
         return;
       case 'forget_stream':
         this.#closeStream(true);
@@ -427,95 +412,15 @@ export class ConnectionRun implements SourceUser {
     this.verification.failed('the stream was closed');
   }
 
-  #asked(action: string, fact: MirrorFact, options: MirrorOptions | null = null): void {
-    if (this.#mirrorFact(fact, options)) return;
-    throw failure('NOT_POSSIBLE_NOW', { action: `${action} of the mirror`, id: this.id, state: this.mirror.phase });
-  }
-
-  /** Says that something is missing on the target; repairs by itself where the setting allows. */
-  #broken(): void {
-    const options = remirrorOptions(this.host.world.settings['source.remirror']);
-    this.#mirrorFact(options ? 'broken_repair' : 'broken_wait', options);
-  }
-
-  #mirrorReady(): void {
+  /** Capture comes first: what changes during the walk must not be missed (DESIGN 7). */
+  canMirror(): boolean {
     const state = this.host.sources.get(this.stored.set, this.stored.generation)?.state;
-    // Capture comes first: what changes during the walk must not be missed (DESIGN 7).
-    if (state !== 'watching' && state !== 'rescanning') return;
-    if (this.link.phase === 'linked' && this.mirror.phase === 'wanted') this.#mirrorFact('link_ready');
+    return this.link.phase === 'linked' && (state === 'watching' || state === 'rescanning');
   }
 
-  #mirrorGaveUp(why: string): void {
-    this.#stopReason = why;
-    if (!this.#mirrorFact('stopped')) return;
-    const options = remirrorOptions(this.host.world.settings['source.remirror']);
-    if (!options) return;
-    this.#mirrorFailures += 1;
-    const { clock } = this.host.world;
-    this.#cancelRemirror?.();
-    this.#cancelRemirror = clock.after(backoffMs(REMIRROR_BACKOFF, this.#mirrorFailures, clock.random()), () => {
-      this.#cancelRemirror = null;
-      if (this.mirror.phase !== 'idle' || this.mirror.complete) return;
-      this.#mirrorFact('broken_repair', options);
-      this.#mirrorReady();
-    });
-  }
-
-  #stopReason = 'asked by a person';
-
-  #mirrorFact(fact: MirrorFact, options: MirrorOptions | null = null): boolean {
-    const stepped = mirrorStep(this.mirror, fact, options);
-    if (!stepped) return false;
-    const [next, acts] = stepped;
-    this.mirror = next;
-    for (const act of acts) this.#performMirror(act);
-    this.#changed(true);
-    return true;
-  }
-
-  #performMirror(act: MirrorAct): void {
-    const { engine, log, settings } = this.host.world;
-    const { handle } = this;
-    switch (act) {
-      case 'start_mirror': {
-        if (handle === null || !this.mirror.options) return;
-        const counters = this.#counters();
-        this.#mirrorBase = counters ? counters.sentMirrorBytes + counters.skippedMirrorBytes : 0;
-        engine.mirrorStart(handle, mirrorCall(this.mirror.options, settings['source.checksum_all']));
-        return;
-      }
-      case 'pause_mirror':
-        if (handle !== null) engine.mirrorPause(handle);
-        return;
-      case 'resume_mirror':
-        if (handle !== null) engine.mirrorResume(handle);
-        return;
-      case 'stop_mirror':
-        if (handle !== null) engine.mirrorStop(handle);
-        return;
-      case 'tell_started':
-        log.say('MIRROR_STARTED', { ...this.at, kind: mirrorText(this.mirror.options) }, this.scope);
-        return;
-      case 'tell_stopped':
-        log.say('MIRROR_STOPPED', { ...this.at, why: this.#stopReason }, this.scope);
-        this.#stopReason = 'asked by a person';
-        return;
-      case 'tell_paused':
-        log.say('MIRROR_PAUSED', this.at, this.scope);
-        return;
-      case 'tell_resumed':
-        log.say('MIRROR_RESUMED', this.at, this.scope);
-        return;
-      case 'tell_remirror':
-        log.say('AUTO_REMIRROR', { ...this.at, kind: mirrorText(this.mirror.options) }, this.scope);
-        return;
-      case 'tell_required':
-        log.say('MIRROR_REQUIRED', this.at, this.scope);
-        return;
-      case 'complete':
-      case 'incomplete':
-        return;
-    }
+  mirrorBytes(): number {
+    const counters = this.#counters();
+    return counters ? counters.sentMirrorBytes + counters.skippedMirrorBytes : 0;
   }
 
   #barrierRoad(): BarrierRoad {
@@ -524,9 +429,9 @@ export class ConnectionRun implements SourceUser {
     if (!this.replication) return { kind: 'never', why: 'replication is stopped' };
     if (this.host.sources.get(this.stored.set, this.stored.generation)?.state === 'stopped')
       return { kind: 'never', why: 'the set is stopped by its guard' };
-    if (this.mirror.phase !== 'idle') return { kind: 'wait' };
-    if (!this.mirror.complete)
-      return this.#cancelRemirror || !this.everLinked
+    if (this.mirror.state.phase !== 'idle') return { kind: 'wait' };
+    if (!this.mirror.state.complete)
+      return this.mirror.repairDue || !this.everLinked
         ? { kind: 'wait' }
         : { kind: 'never', why: 'a mirror is required' };
     if (handle === null) return { kind: 'wait' };
@@ -535,31 +440,14 @@ export class ConnectionRun implements SourceUser {
 
   #end(why: string): void {
     this.#cancelRetry?.();
-    this.#cancelRemirror?.();
     this.#cancelRetry = null;
-    this.#cancelRemirror = null;
+    this.mirror.end();
     this.barriers.end(why);
     this.verification.failed(why);
   }
 
-  #changed(persist: boolean): void {
+  changed(persist: boolean): void {
     if (persist) this.host.save();
     this.host.world.hub.touch('connections', 'server');
-  }
-}
-
-/** After a restart the engine walks nothing: what was under way begins again, a pause stays a pause (MIR-34). */
-function restored(stored: StoredConnection['mirror'], auto: MirrorOptions | null): MirrorState {
-  const state: MirrorState = { phase: 'idle', complete: stored.complete, options: null };
-  switch (stored.phase) {
-    case 'starting':
-    case 'mirroring':
-      return { phase: 'wanted', complete: false, options: auto ?? stored.options };
-    case 'wanted':
-      return { phase: 'wanted', complete: false, options: stored.options };
-    case 'paused':
-      return { ...state, complete: false };
-    case 'idle':
-      return state;
   }
 }

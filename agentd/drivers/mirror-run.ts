@@ -1,0 +1,176 @@
+/** The mirror of one connection, driven by its table in core. */
+import { failure } from '../../protocol/errors.js';
+import type { MirrorOptions } from '../../protocol/messages/mirror.js';
+import { backoffMs } from '../core/backoff.js';
+import { type MirrorState, mirrorCall, mirrorStep, mirrorText } from '../core/mirror/step.js';
+import type { MirrorAct, MirrorFact } from '../core/mirror/table.js';
+import { remirrorOptions } from '../core/settings/settings.js';
+import type { StoredConnection } from './stored.js';
+import type { World } from './world.js';
+
+/** A mirror that the engine gave up is begun again after this, longer each time. */
+const REMIRROR_BACKOFF = { minMs: 1_000, maxMs: 60_000 };
+const ASKED = 'asked by a person';
+
+export interface MirrorOwner {
+  readonly world: World;
+  readonly id: number;
+  readonly at: { id: number; set: string; target: string };
+  readonly scope: { set: string; connection: number; server: string };
+  readonly handle: number | null;
+  /** Link and capture are there. */
+  canMirror(): boolean;
+  /** Mirror bytes sent and skipped so far. */
+  mirrorBytes(): number;
+  changed(persist: boolean): void;
+}
+
+export class MirrorRun {
+  state: MirrorState;
+  /** Mirror bytes sent and skipped before the running mirror began. */
+  base = 0;
+  /** What the running mirror has passed already may have changed unseen: another one follows. */
+  again = false;
+  #failures = 0;
+  #stopReason = ASKED;
+  #cancelRepair: (() => void) | null = null;
+
+  constructor(
+    readonly owner: MirrorOwner,
+    stored: StoredConnection['mirror'],
+  ) {
+    this.state = restored(stored, this.#auto());
+  }
+
+  /** One will begin again by itself after a while. */
+  get repairDue(): boolean {
+    return this.#cancelRepair !== null;
+  }
+
+  /** What a person asks. @throws Failure NOT_POSSIBLE_NOW */
+  ask(action: string, fact: MirrorFact, options: MirrorOptions | null = null): void {
+    if (fact === 'stop') this.end();
+    if (this.fact(fact, options)) return;
+    throw failure('NOT_POSSIBLE_NOW', {
+      action: `${action} of the mirror`,
+      id: this.owner.id,
+      state: this.state.phase,
+    });
+  }
+
+  /** Says that something is missing on the target; repairs by itself where the setting allows (MIR-32, MIR-33). */
+  broken(): void {
+    const options = this.#auto();
+    this.fact(options ? 'broken_repair' : 'broken_wait', options);
+  }
+
+  /** Begins what is wanted as soon as it can. */
+  begin(): void {
+    if (this.state.phase === 'wanted' && this.owner.canMirror()) this.fact('link_ready');
+  }
+
+  done(): void {
+    this.#failures = 0;
+    this.fact('done');
+    if (!this.again) return;
+    this.again = false;
+    this.broken();
+    this.begin();
+  }
+
+  /** The engine ended it before it was done. */
+  gaveUp(why: string): void {
+    this.#stopReason = why;
+    if (!this.fact('stopped')) return;
+    const options = this.#auto();
+    if (!options) return;
+    this.#failures += 1;
+    const { clock } = this.owner.world;
+    this.#cancelRepair?.();
+    this.#cancelRepair = clock.after(backoffMs(REMIRROR_BACKOFF, this.#failures, clock.random()), () => {
+      this.#cancelRepair = null;
+      if (this.state.phase !== 'idle' || this.state.complete) return;
+      this.fact('broken_repair', options);
+      this.begin();
+    });
+  }
+
+  /** Nothing begins by itself any more. */
+  end(): void {
+    this.#cancelRepair?.();
+    this.#cancelRepair = null;
+  }
+
+  fact(fact: MirrorFact, options: MirrorOptions | null = null): boolean {
+    const stepped = mirrorStep(this.state, fact, options);
+    if (!stepped) return false;
+    const [next, acts] = stepped;
+    this.state = next;
+    for (const act of acts) this.#perform(act);
+    this.owner.changed(true);
+    return true;
+  }
+
+  #auto(): MirrorOptions | null {
+    return remirrorOptions(this.owner.world.settings['source.remirror']);
+  }
+
+  #perform(act: MirrorAct): void {
+    const { handle, at, scope, world } = this.owner;
+    const { engine, log } = world;
+    switch (act) {
+      case 'start_mirror':
+        if (handle === null || !this.state.options) return;
+        this.base = this.owner.mirrorBytes();
+        engine.mirrorStart(handle, mirrorCall(this.state.options, world.settings['source.checksum_all']));
+        return;
+      case 'pause_mirror':
+        if (handle !== null) engine.mirrorPause(handle);
+        return;
+      case 'resume_mirror':
+        if (handle !== null) engine.mirrorResume(handle);
+        return;
+      case 'stop_mirror':
+        if (handle !== null) engine.mirrorStop(handle);
+        return;
+      case 'tell_started':
+        log.say('MIRROR_STARTED', { ...at, kind: mirrorText(this.state.options) }, scope);
+        return;
+      case 'tell_stopped':
+        log.say('MIRROR_STOPPED', { ...at, why: this.#stopReason }, scope);
+        this.#stopReason = ASKED;
+        return;
+      case 'tell_paused':
+        log.say('MIRROR_PAUSED', at, scope);
+        return;
+      case 'tell_resumed':
+        log.say('MIRROR_RESUMED', at, scope);
+        return;
+      case 'tell_remirror':
+        log.say('AUTO_REMIRROR', { ...at, kind: mirrorText(this.state.options) }, scope);
+        return;
+      case 'tell_required':
+        log.say('MIRROR_REQUIRED', at, scope);
+        return;
+      case 'complete':
+      case 'incomplete':
+        // Kept in the state itself.
+        return;
+    }
+  }
+}
+
+/** After a restart the engine walks nothing: what was under way begins again, a pause stays a pause (MIR-34). */
+function restored(stored: StoredConnection['mirror'], auto: MirrorOptions | null): MirrorState {
+  switch (stored.phase) {
+    case 'starting':
+    case 'mirroring':
+      return { phase: 'wanted', complete: false, options: auto ?? stored.options };
+    case 'wanted':
+      return { phase: 'wanted', complete: false, options: stored.options };
+    case 'paused':
+      return { phase: 'idle', complete: false, options: null };
+    case 'idle':
+      return { phase: 'idle', complete: stored.complete, options: null };
+  }
+}
