@@ -105,6 +105,12 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
   const u64 object = shadow_.object(node);
   const std::string name(shadow_.name(node));
   if (busy(node)) {
+    if (trace_on()) {
+      fprintf(stderr, "busy %lx count %u", (unsigned long)object, busy_.at(object));
+      for (auto& j : jobs_) if (j->object == object) fprintf(stderr, " job mode %d off %lu size %lu mask %x node %u live %d", (int)j->mode, (unsigned long)j->offset, (unsigned long)j->size, j->mask, j->node, shadow_.live(j->node));
+      for (auto& c : channels_) for (auto& [id, r] : c->hash_requests) if (r.object == object) fprintf(stderr, " request %lu have %zu", (unsigned long)id, r.hashes.size());
+      fprintf(stderr, "\n");
+    }
     stale_.insert(object);
     return;
   }
@@ -125,6 +131,7 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
   }
   Fd file = open_for_read(directory, name.c_str());
   if (!file) {
+    if (trace_on()) fprintf(stderr, "open failed %d\n", errno);
     if (errno != ENOENT && errno != ELOOP) unreadable(absolute_path(node), sys_error("open"));
     return;
   }

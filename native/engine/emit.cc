@@ -148,7 +148,8 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
   if (trace_on()) fprintf(stderr, "tell [%lu] %s mode %o\n", (unsigned long)shadow_.at(node).inode, path.c_str(), mode);
   const std::string name(shadow_.name(node));
   // In a directory with a default ACL a new object inherits one on the target: the (empty) list takes it away.
-  const bool has_xattrs = shadow_.attributes(node).xattr_digest != 0 ||
+  // A directory that may exist there already may carry old ones.
+  const bool has_xattrs = shadow_.attributes(node).xattr_digest != 0 || (S_ISDIR(mode) && !fresh) ||
                           (!shadow_.is_root(node) && shadow_.attributes(shadow_.at(node).parent).xattr_digest != 0);
   const u8 flags = static_cast<u8>((fresh ? wire::kOpFresh : 0) | (replaces ? wire::kOpReplace : 0));
   if (!S_ISDIR(mode) && shadow_.linked(node)) {
@@ -167,8 +168,9 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
   if (S_ISREG(mode)) {
     Fd file = open_for_read(directory, name.c_str());
     if (!file) {
-      if (errno != ENOENT && errno != ELOOP) unreadable(absolute_path(node), sys_error("open"));
-      return false;
+      if (errno == ENOENT || errno == ELOOP) return false;
+      unreadable(absolute_path(node), sys_error("open"));
+      return true;   // Named in the status; waiting for it would stop everything else.
     }
     struct statx stat;
     if (::statx(file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) != 0) return false;

@@ -231,7 +231,7 @@ bool Source::mirror_step(Channel& channel) {
     const NodeId node = mirror.names[mirror.next++];
     if (!shadow_.live(node) || shadow_.at(node).parent != directory) continue;
     if (!mirror.verify && (shadow_.at(node).told & channel.bit)) continue;
-    mirror_node(channel, node, fd);
+    if (!mirror_node(channel, node, fd) && shadow_.live(node) && !mirror.verify) mirror.extra.push_back(node);
     if (!channel.stream.has_room() || mirror_jobs(channel) >= kJobsMax || channel.hash_requests.size() >= kHashRequestsMax) break;
   }
   return true;
@@ -305,7 +305,8 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
     } else if (same) {
       same = entry->detail == shadow_.attributes(node).rdev;
     }
-    if (!same && !tell_object(channel.bit, mirror.active, node, fd, fresh, split)) return false;
+    const bool alias = entry != nullptr && (entry->flags & wire::kManifestLinks);
+    if (!same && !tell_object(channel.bit, mirror.active, node, fd, fresh, alias || (full && !fresh))) return false;
     record.told |= channel.bit;
     return true;
   }
@@ -316,7 +317,8 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
     return true;
   }
   if (whole || differs) {
-    if (!tell_object(channel.bit, mirror.active, node, fd, fresh, false)) return false;
+    // Sent whole over whatever is there: nothing is known of its links, so the place is taken anew.
+    if (!tell_object(channel.bit, mirror.active, node, fd, fresh, full && !fresh)) return false;
   } else {
     channel.counters.skipped += size;
     if (entry_differs(*entry, node, true)) {
@@ -379,11 +381,16 @@ void Source::mirror_extra(Channel& channel) {
       request_hashes(channel, node, mirror.active, nullptr);
       continue;
     }
-    if (!tell_object(channel.bit, mirror.active, node, fd, false, false)) {
+    // What lies at this place on the target may be a name of something else: it must not be written through.
+    const bool linked = shadow_.linked(node);
+    if (!tell_object(channel.bit, mirror.active, node, fd, false, true)) {
       add_dirty(parent, shadow_.name(node), kHintName | kHintContent, 0);
+      if (shadow_.live(node)) mirror.extra.push_back(node);   // Gone, or moved on: its hint decides, we wait for that.
       continue;
     }
     shadow_.at(node).told |= channel.bit;
+    // Told as a link, its bytes were not: they may be what the target refused.
+    if (linked && shadow_.is_regular(node) && !busy(node)) request_hashes(channel, node, mirror.active, nullptr);
     if (is_dir) mirror.stack.emplace_back(node, false);
     else tell_attributes(channel.bit, mirror.active, node, true);
     times_.insert(parent);
@@ -451,7 +458,9 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
                 .with("count", static_cast<i64>(channel.quarantine.size())));
   };
   note(op.mapping, path);
-  if (static_cast<wire::OpKind>(op.kind) == wire::OpKind::rename && op.aux < shadow_.root_count()) note(op.aux, path2);
+  // The other end of a rename or link may be what is missing there.
+  const auto kind = static_cast<wire::OpKind>(op.kind);
+  if ((kind == wire::OpKind::rename || kind == wire::OpKind::link) && op.aux < shadow_.root_count()) note(op.aux, path2);
 }
 
 void Source::retry_quarantine(Channel& channel) {
@@ -466,7 +475,7 @@ void Source::retry_quarantine(Channel& channel) {
     }
     if (entry.retry_ns != 0 && entry.retry_ns <= now) {
       entry.retry_ns = 0;
-      retell(channel, at->first.first, at->first.second, true);
+      retell(channel, at->first.first, at->first.second, entry.error == ENOENT || entry.error == ENOTDIR);
       mirror_extra(channel);
       flush(channel);
       entry.sequence = channel.stream.last_sequence();
@@ -476,7 +485,7 @@ void Source::retry_quarantine(Channel& channel) {
   channel.counters.failed = channel.quarantine.size();
 }
 
-void Source::retell(Channel& channel, u32 mapping, const std::string& path, bool) {
+void Source::retell(Channel& channel, u32 mapping, const std::string& path, bool with_contents) {
   NodeId node = shadow_.find_path(mapping, path);
   if (node == kNoNode) {
     if (path.empty()) return;
@@ -502,7 +511,9 @@ void Source::retell(Channel& channel, u32 mapping, const std::string& path, bool
     tell_attributes(channel.bit, false, node, true);
     return;
   }
-  shadow_.at(node).told &= ~channel.bit;
+  // Missing there: then nothing that was told below it can have arrived either.
+  if (with_contents) untell(node, channel.bit);
+  else shadow_.at(node).told &= ~channel.bit;
   channel.mirror.extra.push_back(node);
 }
 

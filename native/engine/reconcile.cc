@@ -15,6 +15,7 @@ namespace understudy {
 
 namespace {
 constexpr u32 kHintSweep = 1u << 16;           // no event: everything about the object is compared
+constexpr unsigned kStatx = STATX_BASIC_STATS | STATX_BTIME;
 constexpr i64 kSettleNs = 3'000'000;           // a new or open file: wait for its close
 constexpr std::size_t kDirtyMax = 1'000'000;   // beyond it the tree is compared as a whole
 constexpr u32 kAttemptsMax = 200;
@@ -25,6 +26,11 @@ constexpr std::size_t kFdsMax = 256;
 
 i64 stx_ns(const statx_timestamp& at) { return i64{at.tv_sec} * 1'000'000'000 + at.tv_nsec; }
 u64 stx_device(const struct statx& stat) { return makedev(stat.stx_dev_major, stat.stx_dev_minor); }
+// Size of a file; birth time of a directory, which tells it from a later one with the same inode number.
+i64 size_or_birth(const struct statx& stat) {
+  if (!S_ISDIR(stat.stx_mode)) return static_cast<i64>(stat.stx_size);
+  return (stat.stx_mask & STATX_BTIME) ? stx_ns(stat.stx_btime) : 0;
+}
 bool told_kind(u32 mode) {
   return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISFIFO(mode) || S_ISCHR(mode) || S_ISBLK(mode);
 }
@@ -180,8 +186,8 @@ int Source::directory_fd(NodeId directory) {
   if (!fd && errno == ENOSYS) fd = Fd(::openat(root, path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd && errno == EACCES) unreadable(absolute_path(directory), sys_error("open"));
   if (!fd) return -1;
-  struct stat stat;
-  if (::fstat(fd.get(), &stat) != 0 || stat.st_ino != shadow_.at(directory).inode) return -1;   // Moved: its hint comes.
+  struct statx stat;
+  if (::statx(fd.get(), "", AT_EMPTY_PATH, kStatx, &stat) != 0 || !same_object(directory, stat)) return -1;   // Moved: its hint comes.
   if (fds_.size() >= kFdsMax) {
     // Callers up the stack may still use one of them: closed at the next safe place.
     for (auto& [node, old] : fds_) retired_.push_back(std::move(old));
@@ -204,7 +210,7 @@ void Source::apply_stat(NodeId node, const struct statx& stat) {
   auto set = [&](NodeId each) {
     Node& record = shadow_.at(each);
     if (S_ISREG(stat.stx_mode)) total_bytes_ += stat.stx_size - (shadow_.is_regular(each) ? static_cast<u64>(record.size) : 0);
-    record.size = static_cast<i64>(stat.stx_size);
+    record.size = size_or_birth(stat);
     record.mtime_ns = stx_ns(stat.stx_mtime);
     record.ctime_ns = stx_ns(stat.stx_ctime);
     shadow_.set_attributes(each, attributes_of(stat, shadow_.attributes(each).xattr_digest));
@@ -216,6 +222,15 @@ void Source::apply_stat(NodeId node, const struct statx& stat) {
     if (each != node) set(each);
 }
 
+// Is this what the node stands for? Inode, type and, for directories, the time of birth.
+bool Source::same_object(NodeId node, const struct statx& stat) const {
+  const Node& record = shadow_.at(node);
+  if (record.inode != stat.stx_ino || shadow_.device(record.device) != stx_device(stat)) return false;
+  if (shadow_.is_root(node)) return true;
+  if ((shadow_.mode(node) & S_IFMT) != (stat.stx_mode & S_IFMT)) return false;
+  return !S_ISDIR(stat.stx_mode) || record.size == 0 || size_or_birth(stat) == 0 || record.size == size_or_birth(stat);
+}
+
 // True when the shadow's place of `node` still holds that very object. `found`: the inode that is there, 0 if none.
 bool Source::still_there(NodeId node, u64 device, u64 inode, u64* found) {
   if (found != nullptr) *found = 0;
@@ -224,25 +239,33 @@ bool Source::still_there(NodeId node, u64 device, u64 inode, u64* found) {
   if (directory < 0) return false;
   const std::string name(shadow_.name(node));
   struct statx stat;
-  if (::statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW, STATX_INO, &stat) != 0) return false;
+  if (::statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW, kStatx, &stat) != 0) return false;
   if (found != nullptr) *found = stat.stx_ino;
-  return stat.stx_ino == inode && stx_device(stat) == device;
+  return stat.stx_ino == inode && stx_device(stat) == device && same_object(node, stat);
 }
 
 Source::Outcome Source::reconcile(NodeId parent, const std::string& name, u32 what, u32 attempts, bool final) {
   const int directory = directory_fd(parent);
   if (directory < 0) return shadow_.live(parent) && roots_open_ ? Outcome::later : Outcome::done;
   struct statx stat;
+  if (name.empty() && (what & kHintName) && !shadow_.is_root(parent)) {
+    // The watched directory itself is gone (inotify): what is at its place now?
+    add_dirty(shadow_.at(parent).parent, shadow_.name(parent), kHintName | kHintDirectory, 0);
+    return Outcome::done;
+  }
   if (name.empty()) {
     const int above = shadow_.is_root(parent) ? directory : directory_fd(shadow_.at(parent).parent);
     if (above < 0) return Outcome::later;
-    if (::statx(directory, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) == 0) update(parent, above, stat, what);
+    if (::statx(directory, "", AT_EMPTY_PATH, kStatx, &stat) == 0) update(parent, above, stat, what);
     return Outcome::done;
   }
   const NodeId known = shadow_.child(parent, name);
-  if (::statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &stat) != 0) {
+  if (::statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW, kStatx, &stat) != 0) {
     if (errno != ENOENT) unreadable(absolute_path(parent) + "/" + name, sys_error("statx"));
-    else if (known != kNoNode) missing(known);
+    else if (known != kNoNode) {
+      missing(known);
+      other_names(known);
+    }
     return Outcome::done;
   }
   const bool is_dir = S_ISDIR(stat.stx_mode);
@@ -256,10 +279,7 @@ Source::Outcome Source::reconcile(NodeId parent, const std::string& name, u32 wh
   }
   const u64 device = stx_device(stat);
   if (known != kNoNode) {
-    const Node& node = shadow_.at(known);
-    const bool same = node.inode == stat.stx_ino && shadow_.device(node.device) == device &&
-                      (shadow_.mode(known) & S_IFMT) == (stat.stx_mode & S_IFMT);
-    if (same) {
+    if (same_object(known, stat)) {
       shadow_.at(known).flags &= static_cast<u16>(~kNodeMissing);
       update(known, directory, stat, what);
       return Outcome::done;
@@ -278,11 +298,23 @@ Source::Outcome Source::reconcile(NodeId parent, const std::string& name, u32 wh
   return Outcome::done;
 }
 
+// A change may have come through a name that is gone now: the other names of the object show it.
+void Source::other_names(NodeId node) {
+  if (shadow_.is_directory(node) || !shadow_.linked(node)) return;
+  for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link)
+    if (each != node) add_dirty(shadow_.at(each).parent, shadow_.name(each), kHintContent | kHintAttributes, 0);
+}
+
+void Source::hint_object(u64 device, u64 inode, u32 what) {
+  for (NodeId each = shadow_.by_inode(device, inode); each != kNoNode; each = shadow_.at(each).next_link)
+    if (!shadow_.is_root(each)) hint(shadow_.at(each).parent, shadow_.name(each), what);
+}
+
 // A name that was not there: a moved object, a further name of one, or a new one.
 void Source::appear(NodeId parent, int directory, const std::string& name, const struct statx& stat, u32 what) {
   const u64 device = stx_device(stat);
   const NodeId other = shadow_.by_inode(device, stat.stx_ino);
-  if (other != kNoNode && (shadow_.mode(other) & S_IFMT) == (stat.stx_mode & S_IFMT) && !shadow_.is_root(other)) {
+  if (other != kNoNode && same_object(other, stat) && !shadow_.is_root(other)) {
     // Every name of this inode that is gone from its place may be the one that moved here.
     NodeId gone = kNoNode;
     bool elsewhere = false;
@@ -308,7 +340,7 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
                      u32 what) {
   const u64 device = stx_device(stat);
   const NodeId other = shadow_.by_inode(device, stat.stx_ino);
-  if (other != kNoNode && other != occupant && (shadow_.mode(other) & S_IFMT) == (stat.stx_mode & S_IFMT)) {
+  if (other != kNoNode && other != occupant && same_object(other, stat)) {
     NodeId gone = kNoNode;
     u64 found = 0;
     bool swapped = false;
@@ -325,14 +357,21 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
         header.flags = wire::kOpExchange;
         header.aux = shadow_.mapping(occupant);
         emit(mask, false, header, shadow_.path(gone), shadow_.path(occupant));
-        const Mask rest = (told_mask(gone) | told_mask(occupant)) & ~mask;
+        const Mask rest = replicating_ & ~mask;
+        // A channel that knows only one of them: both places are emptied and told afresh, never written through.
+        for (NodeId each : {gone, occupant}) {
+          wire::OpHeader empty{};
+          empty.kind = static_cast<u8>(wire::OpKind::remove);
+          empty.mapping = static_cast<u16>(shadow_.mapping(each));
+          emit(rest, false, empty, shadow_.path(each));
+        }
         times_.insert(shadow_.at(gone).parent);
         times_.insert(parent);
         shadow_.exchange(gone, occupant);
         if (rest != 0)
           for (const auto& channel : channels_)
             if (channel->bit & rest) {
-              for (NodeId each : {gone, occupant}) shadow_.at(each).told &= ~channel->bit, channel->mirror.extra.push_back(each);
+              for (NodeId each : {gone, occupant}) untell(each, channel->bit), channel->mirror.extra.push_back(each);
             }
         update(gone, directory, stat, what | kHintAttributes);
         add_dirty(shadow_.at(occupant).parent, shadow_.name(occupant), kHintName | kHintAttributes, 0);
@@ -350,17 +389,17 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
       return;
     }
   }
+  other_names(occupant);
   const bool plain = shadow_.is_regular(occupant) && S_ISREG(stat.stx_mode);
   remove_node(occupant, !plain);
   create(parent, directory, name, stat, plain);
 }
 
-// The kernel gives inode numbers out again: nodes of another type that still carry this one are names of something
-// that is gone, and must not pass for further names of the new object.
+// The kernel gives inode numbers out again: other nodes that still carry this one are names of something that is gone, and must not pass for further names of the new object.
 void Source::release_inode(const struct statx& stat) {
   for (NodeId each = shadow_.by_inode(stx_device(stat), stat.stx_ino); each != kNoNode;) {
     const NodeId next = shadow_.at(each).next_link;
-    if ((shadow_.mode(each) & S_IFMT) != (stat.stx_mode & S_IFMT) && !shadow_.is_root(each)) {
+    if (!same_object(each, stat)) {
       shadow_.clear_identity(each);
       add_dirty(shadow_.at(each).parent, shadow_.name(each), kHintName, 0);
     }
@@ -376,7 +415,7 @@ void Source::create(NodeId parent, int directory, const std::string& name, const
   shadow_.set_attributes(node, attributes_of(stat, digest ? *digest : 0));
   shadow_.set_identity(node, stx_device(stat), stat.stx_ino);
   Node& record = shadow_.at(node);
-  record.size = static_cast<i64>(stat.stx_size);
+  record.size = size_or_birth(stat);
   record.mtime_ns = stx_ns(stat.stx_mtime);
   record.ctime_ns = stx_ns(stat.stx_ctime);
   if (S_ISREG(stat.stx_mode)) total_bytes_ += stat.stx_size;
@@ -419,12 +458,22 @@ void Source::link_to(NodeId existing, NodeId parent, int directory, const std::s
   update(node, directory, stat, kHintAttributes);
 }
 
+// These channels hold nothing of the object and what is below it any more.
+void Source::untell(NodeId node, Mask mask) {
+  std::vector<NodeId> stack{node};
+  while (!stack.empty()) {
+    const NodeId each = stack.back();
+    stack.pop_back();
+    shadow_.at(each).told &= ~mask;
+    for (NodeId child = shadow_.at(each).first_child; child != kNoNode; child = shadow_.at(child).next_sibling) stack.push_back(child);
+  }
+}
+
 void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
   const std::string old_path = shadow_.path(node);
   const u32 old_mapping = shadow_.mapping(node);
   const NodeId old_parent = shadow_.at(node).parent;
-  const Mask knows_node = told_mask(node), knows_parent = told_mask(parent);
-  const Mask both = knows_node & knows_parent;
+  const Mask both = told_mask(node) & told_mask(parent);
   std::string new_path = shadow_.path(parent);
   if (!new_path.empty()) new_path += '/';
   new_path += name;
@@ -433,7 +482,7 @@ void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
   emit(both, false, header, old_path, new_path);
   // A channel that has not met the object (or its new place) yet: nothing may stay at the old path, and the walk
   // might already be past the new one.
-  const Mask rest = replicating_ & ~both & (told_mask(old_parent) | knows_parent | knows_node);
+  const Mask rest = replicating_ & ~both;
   if (rest != 0) {
     wire::OpHeader gone{};
     gone.kind = static_cast<u8>(wire::OpKind::remove);
@@ -446,13 +495,7 @@ void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
   shadow_.move(node, parent, name);
   shadow_.at(node).flags &= static_cast<u16>(~kNodeMissing);
   if (rest != 0) {
-    std::vector<NodeId> stack{node};
-    while (!stack.empty()) {
-      const NodeId each = stack.back();
-      stack.pop_back();
-      shadow_.at(each).told &= ~rest;
-      for (NodeId child = shadow_.at(each).first_child; child != kNoNode; child = shadow_.at(child).next_sibling) stack.push_back(child);
-    }
+    untell(node, rest);
     for (const auto& channel : channels_)
       if (channel->bit & rest) channel->mirror.extra.push_back(node);
   }
@@ -530,6 +573,7 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
 }
 
 void Source::missing(NodeId node) {
+  if (trace_on()) fprintf(stderr, "missing %s flags %x\n", shadow_.path(node).c_str(), shadow_.at(node).flags);
   Node& record = shadow_.at(node);
   if (shadow_.is_root(node) || (record.flags & kNodeMissing)) return;
   record.flags |= kNodeMissing;
@@ -555,13 +599,14 @@ void Source::forget_node(NodeId node) {
 
 // Takes a node and all below it out of the shadow and, with `emit`, off the targets.
 void Source::remove_node(NodeId node, bool tell) {
+  if (trace_on()) fprintf(stderr, "remove_node %s tell %d told %x\n", shadow_.path(node).c_str(), tell, told_mask(node));
   const NodeId parent = shadow_.at(node).parent;
   if (tell) {
     wire::OpHeader header{};
     header.kind = static_cast<u8>(wire::OpKind::remove);
     header.mapping = static_cast<u16>(shadow_.mapping(node));
-    // Also to channels that were not told yet: they may hold it from earlier.
-    emit(told_mask(parent) | told_mask(node), false, header, shadow_.path(node));
+    // Also to channels that were not told of it yet: they may hold it from earlier, and nobody would tell them later.
+    emit(replicating_, false, header, shadow_.path(node));
     times_.insert(parent);
   }
   shadow_.remove(node, [this](NodeId each) { forget_node(each); });
@@ -587,7 +632,7 @@ bool Source::release_deletes(bool force) {
     const int directory = directory_fd(parent);
     struct statx stat;
     const std::string name(shadow_.name(node));
-    if (directory >= 0 && ::statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &stat) == 0 &&
+    if (directory >= 0 && ::statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW, kStatx, &stat) == 0 &&
         verdict(parent, name, S_ISDIR(stat.stx_mode)) != Verdict::excluded && told_kind(stat.stx_mode)) {
       shadow_.at(node).flags &= static_cast<u16>(~kNodeMissing);
       add_dirty(parent, name, kHintName | kHintContent | kHintAttributes, 0);
@@ -651,7 +696,7 @@ void Source::directory_times() {
     if (!shadow_.live(node) || !shadow_.is_directory(node)) continue;
     const int fd = directory_fd(node);
     struct statx stat;
-    if (fd < 0 || ::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) != 0) {
+    if (fd < 0 || ::statx(fd, "", AT_EMPTY_PATH, kStatx, &stat) != 0) {
       // Moved and not yet found again: its times are still to be told, under its new name.
       if (shadow_.is_root(node)) continue;
       times_.insert(node);
@@ -670,6 +715,9 @@ void Source::begin_rescan() {
   for (NodeId root = 1; root <= shadow_.root_count(); ++root) scan_.push_back(root);
   scan_what_ = kHintSweep;
   scan_since_ns_ = monotonic_ns();
+  // What a sweep finds may be as old as the barrier that asked for it.
+  for (const Barrier& barrier : barriers_)
+    if (barrier.sequence == 0 && barrier.asked_ns != 0) scan_since_ns_ = std::min(scan_since_ns_, barrier.asked_ns);
   if (!scanning_) {
     scanning_ = true;
     scan_started_ns_ = scan_since_ns_;
@@ -704,7 +752,7 @@ bool Source::scan_step() {
     }
   }
   struct statx stat;
-  if (::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) == 0 && (scan_what_ & kHintSweep) && !shadow_.is_root(node)) {
+  if (::statx(fd, "", AT_EMPTY_PATH, kStatx, &stat) == 0 && (scan_what_ & kHintSweep) && !shadow_.is_root(node)) {
     const int parent = directory_fd(shadow_.at(node).parent);
     if (parent >= 0) update(node, parent, stat, scan_what_);
   } else if (shadow_.is_root(node)) {

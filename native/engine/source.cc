@@ -104,7 +104,7 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
   const bool known = ::access(marker.c_str(), F_OK) == 0;
   Fd(::open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   if (known && shadow_loaded_) {
-    for (const SetPath& path : startup_repair_) retell(*channel, path.mapping, path.path, true);
+    for (const SetPath& path : startup_repair_) retell(*channel, path.mapping, path.path, false);
   } else if (known) {
     tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string("the source was restarted without its shadow")));
   }
@@ -156,7 +156,7 @@ void Source::on_welcome(Channel& channel, const wire::StreamPosition& position, 
   if (resume == Resume::repair) {
     flush(channel);
     channel.stream.restart();
-    for (const SetPath& path : repair) retell(channel, path.mapping, path.path, true);
+    for (const SetPath& path : repair) retell(channel, path.mapping, path.path, false);
     channel.connect();
     return;
   }
@@ -259,9 +259,20 @@ bool Source::start_capture() {
 }
 
 void Source::barrier(Channel& channel, i64 token) {
-  barriers_.push_back({&channel, token, monotonic_ns(), 0});
+  barriers_.push_back({&channel, token, 0, 0});
   force_ = true;
-  if (capture_) capture_->barrier();
+  if (capture_) capture_->barrier();   // The next delivery holds everything that happened before this call.
+}
+
+// After a delivery: barriers that asked for it begin to count from here.
+void Source::begin_barriers() {
+  bool fresh = false;
+  for (Barrier& barrier : barriers_) {
+    if (barrier.asked_ns != 0) continue;
+    barrier.asked_ns = monotonic_ns();
+    fresh = true;
+  }
+  if (!fresh) return;
   if (scanning_) sweep_again_ = true;
   else begin_rescan();   // Stores through mappings raise no event; the sweep finds them.
 }
@@ -290,19 +301,18 @@ void Source::finish_barriers() {
     else if (held_) failed = "the set is stopped by its mass-delete guard";
     else if (!channel.replicating && !channel.mirror.active) failed = "replication is stopped";
     else if (channel.mirror.paused) failed = "the mirror is paused";
-    if (failed == nullptr && at->sequence == 0 && barrier_met(*at)) {
+    if (failed == nullptr && at->sequence == 0 && at->asked_ns != 0 && barrier_met(*at)) {
       wire::OpHeader header{};
       header.kind = static_cast<u8>(wire::OpKind::checkpoint);
       emit_to(channel, false, header, {}, {}, {});
       flush(channel);
       at->sequence = channel.stream.last_sequence();
-      at->asked_ns = monotonic_ns();
     }
     if (failed != nullptr) {
       tell_(Fact("barrier_failed").with("connection", i64{channel.options().id}).with("token", at->token).with("why", std::string(failed)));
     } else if (at->sequence != 0 && channel.stream.target().durable >= at->sequence) {
       // What the target refused since is told again first.
-      if (!barrier_met({at->channel, 0, 0, 0}) && !channel.quarantine.empty()) {
+      if (!channel.quarantine.empty() && !barrier_met(*at)) {
         at->sequence = 0;
         ++at;
         continue;
@@ -350,6 +360,7 @@ bool Source::work_once() {
     return false;
   }
   capture_->deliver(roots_, *this);
+  begin_barriers();
   std::vector<std::pair<Channel*, std::shared_ptr<Bytes>>> replies;
   replies.swap(replies_);
   for (const auto& [channel, frame] : replies) on_reply(*channel, *frame);

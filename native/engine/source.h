@@ -134,6 +134,7 @@ class Source final : CaptureSink {
   bool start_capture();
   void publish();
   int idle_ms();
+  void begin_barriers();
   void finish_barriers();
   bool barrier_met(const Barrier& barrier) const;
   bool work_once();
@@ -143,7 +144,10 @@ class Source final : CaptureSink {
   bool is_directory(NodeId node, u64 inode) override;
   void hint(NodeId directory, std::string_view name, u32 what) override;
   void unknown_directory(std::string_view path, std::string_view name, u32 what) override;
+  void hint_object(u64 device, u64 inode, u32 what) override;
   void lost(std::string_view why) override;
+  bool same_object(NodeId node, const struct statx& stat) const;
+  void other_names(NodeId node);
   void add_dirty(NodeId directory, std::string_view name, u32 what, i64 delay_ns, u32 attempts = 0, i64 since_ns = 0);
   bool process_dirty();
   enum class Outcome { done, later, occupied };
@@ -155,6 +159,7 @@ class Source final : CaptureSink {
   void release_inode(const struct statx& stat);
   void link_to(NodeId existing, NodeId directory, int directory_fd, const std::string& name, const struct statx& stat);
   void rename_to(NodeId node, NodeId directory, const std::string& name);
+  void untell(NodeId node, Mask mask);
   void missing(NodeId node);
   bool release_deletes(bool force);
   void remove_node(NodeId node, bool emit);
@@ -243,7 +248,7 @@ class Source final : CaptureSink {
   void on_manifest(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size);
   void on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size);
   void on_nak(Channel& channel, const wire::ReplyHeader& header, const u8* body, std::size_t size);
-  void retell(Channel& channel, u32 mapping, const std::string& path, bool compare);
+  void retell(Channel& channel, u32 mapping, const std::string& path, bool with_contents);
   void reissue(Channel& channel);
   void retry_quarantine(Channel& channel);
   bool entry_differs(const wire::ManifestEntry& entry, NodeId node, bool metadata) const;
