@@ -53,6 +53,7 @@ struct MirrorDirectory {
 struct HashRequest {
   NodeId node = kNoNode;
   u64 inode = 0;
+  u64 device = 0;
   u64 object = 0;           // Shadow::object
   bool mirror = false;
   bool verify = false;
