@@ -86,7 +86,7 @@ export class Agent implements Served {
       engine: options.createEngine((event) => this.#event(event)),
     };
     this.peers = new Peers(this.world);
-    this.grants = new Grants(this.world, this.peers);
+    this.grants = new Grants(this.world, this.peers, () => this.connections.tellOrigins());
     this.sources = new Sources(this.world);
     this.sets = new Sets(this.world, this.sources);
     this.connections = new Connections(this.world, this.sources, this.sets, this.peers, (roots) =>

@@ -9,7 +9,7 @@ import { SOFTWARE_VERSION } from '../../protocol/version.js';
 import { type LinkEffect, type LinkState, linkStart, linkStep } from '../core/connection/step.js';
 import type { LinkFact } from '../core/connection/table.js';
 import { composeItem } from './connection-item.js';
-import { decodeRefusal, decodeWelcome, encodeHello, LINK_HELLO_VERSION } from './hello.js';
+import { decodeRefusal, decodeWelcome, encodeHello, encodeOrigins, LINK_HELLO_VERSION } from './hello.js';
 import { MirrorRun, type MirrorOwner } from './mirror-run.js';
 import type { Sources, SourceUser } from './sources.js';
 import type { StoredConnection } from './stored.js';
@@ -193,6 +193,23 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
     return `${this.host.world.settings['agent.state']}/connections/${this.stored.key}`;
   }
 
+  /** What feeds this set may have changed: the target has to know, for its loop guard (TOP-08). */
+  tellOrigins(): void {
+    if (this.handle === null || this.link.phase !== 'linked') return;
+    const before = this.#toldOrigins;
+    const origins = this.#origins();
+    if (this.#toldOrigins !== before) this.world.engine.connectionSend(this.handle, encodeOrigins({ origins }));
+  }
+
+  #toldOrigins = '';
+  #helloOrigins = '';
+
+  #origins(): Origin[] {
+    const origins = [...this.host.origins(this.stored.mappings.map((mapping) => mapping.source))];
+    this.#toldOrigins = JSON.stringify(origins);
+    return origins;
+  }
+
   // What the engine says.
 
   event(event: ConnectionEvent): void {
@@ -210,6 +227,9 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
         if (gap && this.mirror.state.phase !== 'wanted') this.mirror.broken();
         this.mirror.begin();
         this.barriers.pump();
+        // The hello is as old as the stream; origins may have changed since.
+        this.#toldOrigins = this.#helloOrigins;
+        this.tellOrigins();
         this.changed(first || gap);
         return;
       }
@@ -383,13 +403,14 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
           set: stored.set,
           connection: stored.key,
           mappings: stored.mappings,
-          origins: [...this.host.origins(stored.mappings.map((mapping) => mapping.source))],
+          origins: this.#origins(),
         }),
         stateDir: this.stateDir,
         compression: stored.compression,
         queueBytesMax: world.settings['queue.memory_mb'] * 1_048_576,
         replication: this.replication,
       });
+      this.#helloOrigins = this.#toldOrigins;
       this.host.opened(this.handle, this);
     } catch (error) {
       const cause = asNotice(error, 'opening the stream').cause;

@@ -175,6 +175,11 @@ export class Connections implements RunHost {
     for (const run of this.#runs.values()) run.close();
   }
 
+  /** What is written to this server changed, so what flows on from here may come from elsewhere. */
+  tellOrigins(): void {
+    for (const run of this.#runs.values()) run.tellOrigins();
+  }
+
   event(event: ConnectionEvent): void {
     this.#byHandle.get(event.connection)?.event(event);
   }

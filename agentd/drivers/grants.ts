@@ -7,7 +7,14 @@ import { SOFTWARE_VERSION } from '../../protocol/version.js';
 import { findLoop, findShared, type Granted, originsOf } from '../core/mapping/guards.js';
 import { innerOverlap } from '../core/mapping/mapping.js';
 import { normalize, overlaps, pathProblem } from '../core/paths.js';
-import { decodeHello, encodeRefusal, encodeWelcome, LINK_HELLO_VERSION, type LinkHello } from './hello.js';
+import {
+  decodeHello,
+  decodeOrigins,
+  encodeRefusal,
+  encodeWelcome,
+  LINK_HELLO_VERSION,
+  type LinkHello,
+} from './hello.js';
 import type { Peers } from './peers.js';
 import { GRANTS_FILE, loadDocument, type StoredGrant, StoredGrants } from './stored.js';
 import { asFailure, saveDocument, saveSoon, type World } from './world.js';
@@ -32,6 +39,8 @@ export class Grants {
   constructor(
     readonly world: World,
     readonly peers: Peers,
+    /** Called when what is granted, or where it comes from, has changed. */
+    readonly onOrigins: () => void,
   ) {
     const stored = loadDocument(world.documents, GRANTS_FILE, StoredGrants);
     this.#paused = stored?.paused ?? false;
@@ -101,6 +110,7 @@ export class Grants {
       { server: spec.server, set: spec.set },
     );
     this.world.hub.touch('grants', 'server');
+    this.onOrigins();
     return mappings;
   }
 
@@ -118,6 +128,7 @@ export class Grants {
       { server: grant.server, set: grant.set },
     );
     this.world.hub.touch('grants', 'server');
+    this.onOrigins();
     return true;
   }
 
@@ -157,7 +168,7 @@ export class Grants {
         return;
       }
       case 'link_message':
-        // Nothing is said this way yet; a newer source may.
+        this.#newOrigins(event.link, event.payload);
         return;
     }
   }
@@ -210,6 +221,7 @@ export class Grants {
     if (JSON.stringify(grant.origins) !== JSON.stringify(hello.origins) || grant.server !== hello.server) {
       this.#grants.set(grant.connection, { ...grant, origins: hello.origins, server: hello.server });
       saveSoon(world, GRANTS_FILE, this.#stored());
+      this.onOrigins();
     }
     world.log.say(
       'INCOMING_UP',
@@ -236,6 +248,29 @@ export class Grants {
       reason: noticeText(refusal.notice),
       advice: noticeRemedy(refusal.notice),
     });
+  }
+
+  /** A ring may be closed by a connection made elsewhere, long after this one (TOP-08). */
+  #newOrigins(handle: number, payload: Uint8Array): void {
+    const link = this.#links.get(handle);
+    const grant = this.#grants.get(link?.grant ?? '');
+    const told = decodeOrigins(payload);
+    if (!link || !grant || !told) return;
+    const loop = findLoop(this.world.ownKey, this.#resolved(grant.mappings), told.origins);
+    if (loop) {
+      // Its next hello is refused with the same reason, which the source then shows.
+      const { notice } = failure('LOOP', { ...loop, server: this.world.settings['agent.name'] });
+      this.world.log.say('INCOMING_REFUSED', {
+        address: link.address.replace(/:\d+$/, ''),
+        reason: noticeText(notice),
+        advice: noticeRemedy(notice),
+      });
+      this.world.engine.linkClose(handle);
+      return;
+    }
+    this.#grants.set(grant.connection, { ...grant, origins: told.origins });
+    saveSoon(this.world, GRANTS_FILE, this.#stored());
+    this.onOrigins();
   }
 
   #closed(handle: number): void {

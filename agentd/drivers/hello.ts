@@ -17,6 +17,10 @@ export const LinkHello = struct({
 });
 export type LinkHello = Infer<typeof LinkHello>;
 
+/** Source to target, while linked: the data comes from elsewhere now, since a server before it was connected anew. */
+export const LinkOrigins = struct({ origins: list(Origin, ORIGIN_COUNT_MAX, 'where the data comes from') });
+export type LinkOrigins = Infer<typeof LinkOrigins>;
+
 /** Target to source. */
 export const LinkWelcome = struct({
   version: count('of this welcome'),
@@ -59,6 +63,18 @@ export function decodeRefusal(bytes: Uint8Array): Failure {
 export function decodeWelcome(bytes: Uint8Array): LinkWelcome | null {
   try {
     const read = LinkWelcome.safeParse(decode(bytes));
+    return read.success ? read.data : null;
+  } catch {
+    return null;
+  }
+}
+
+export const encodeOrigins = (origins: LinkOrigins): Buffer => encode(origins);
+
+/** New origins, or null when the message is something else, such as one of a newer source. */
+export function decodeOrigins(bytes: Uint8Array): LinkOrigins | null {
+  try {
+    const read = LinkOrigins.safeParse(decode(bytes));
     return read.success ? read.data : null;
   } catch {
     return null;

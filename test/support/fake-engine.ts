@@ -234,7 +234,12 @@ export class FakeEngine implements Engine {
     };
   }
 
-  connectionSend(): void {}
+  connectionSend(connection: number, payload: Uint8Array): void {
+    const { remote } = this.#connection(connection);
+    remote?.engine.later(() =>
+      remote.engine.tell({ kind: 'link_message', link: remote.link, payload: Buffer.from(payload) }),
+    );
+  }
 
   connectionReconnect(connection: number): void {
     this.calls.push('connectionReconnect');

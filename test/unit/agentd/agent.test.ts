@@ -304,6 +304,41 @@ test('TOP-05, TOP-06: a chain and a single server are allowed', async (t) => {
   );
 });
 
+test('TOP-08: a ring is found in whatever order its connections are made', async (t) => {
+  const network = new FakeNetwork();
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => new FakeAgent(name, network).start()) as [
+    FakeAgent,
+    FakeAgent,
+    FakeAgent,
+  ];
+  t.teardown(() => Promise.all([a, b, c].map((agent) => agent.stop())));
+  const clients = new Map<FakeAgent, Client>();
+  for (const agent of [a, b, c]) clients.set(agent, await agent.client());
+  const link = async (from: FakeAgent, to: FakeAgent): Promise<unknown> => {
+    const [source, target] = [clients.get(from), clients.get(to)];
+    if (!source || !target) throw new Error('no client');
+    await source.request(m.SetSave, {
+      name: 'x',
+      rules: [{ path: '/d', include: true, recursive: true }],
+      generation: null,
+    });
+    await connect(source, target, {
+      set: `to ${to.name}`,
+      source: '/d',
+      target: '/d',
+      host: '127.0.0.1',
+      port: to.port,
+      mirror: { kind: 'full' },
+    });
+    return until(`${from.name} linked`, () => from.log().includes('MIRROR_DONE'));
+  };
+  await link(c, a);
+  await link(b, c);
+  // What c sends to a now comes from b, and a was told so over the link.
+  await until('told', () => a.documents.saved.get('grants.sts')?.includes(b.key) ?? false);
+  await refused(t, 'LOOP', link(a, b));
+});
+
 test('SET-05, P17: a missing directory is waited for and the replica left alone', async (t) => {
   const { a, item } = await pair(t);
   a.kinds.set('/data', 'missing');
