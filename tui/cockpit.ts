@@ -200,8 +200,10 @@ export class Cockpit {
     if (!make) return;
     for (const entry of entries) {
       if (this.#sessions.has(entry.name)) continue;
-      const onFacts = (name: string, facts: readonly LinkFact[]): void =>
+      const onFacts = (name: string, facts: readonly LinkFact[]): void => {
         this.send({ kind: 'facts', server: name, facts, now: this.#now() });
+        if (facts.some((fact) => fact.kind === 'link' && fact.state.kind !== 'connecting')) this.#withdraw(name);
+      };
       const prompts = this.#prompts(entry.name);
       const session = make(entry, onFacts, prompts);
       this.#sessions.set(entry.name, session);
@@ -225,6 +227,16 @@ export class Cockpit {
       this.#answers.set(id, resolve);
       this.send({ kind: 'question', id, question });
     });
+  }
+
+  /** The link that asked is gone or open: its questions have nobody who waits for the answer. */
+  #withdraw(server: string): void {
+    for (const { id, question } of this.#app.asked) {
+      if (question.server !== server) continue;
+      this.#answers.get(id)?.(null);
+      this.#answers.delete(id);
+      this.send({ kind: 'question_withdrawn', id });
+    }
   }
 
   #perform(command: Command): void {

@@ -97,8 +97,9 @@ export function runTerminal(options: TerminalOptions): Promise<number> {
       onSuspend: () => {
         stdin.setRawMode(false);
         writeAll(stdout.fd, RESTORE);
-        // SIGCONT brings everything back (onContinue).
-        process.kill(process.pid, 'SIGTSTP');
+        // To the whole foreground group, as the terminal itself would: whoever started us must stop as well, or the
+        // shell never gets its prompt. SIGCONT brings everything back (onContinue).
+        process.kill(0, 'SIGTSTP');
       },
       writeRaw: (text) => stdout.write(text),
     });

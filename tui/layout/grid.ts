@@ -20,6 +20,8 @@ export interface Rect {
 export interface Spot {
   text: string;
   role: Role;
+  /** What lies beneath: its background shows where the role has none of its own. */
+  layer: Role;
   bold: boolean;
   underline: boolean;
 }
@@ -36,7 +38,13 @@ export class Grid {
     this.width = width;
     this.height = height;
     this.ascii = ascii;
-    this.#spots = Array.from({ length: width * height }, () => ({ text: ' ', role, bold: false, underline: false }));
+    this.#spots = Array.from({ length: width * height }, () => ({
+      text: ' ',
+      role,
+      layer: role,
+      bold: false,
+      underline: false,
+    }));
   }
 
   at(x: number, y: number): Spot | undefined {
@@ -65,7 +73,11 @@ export class Grid {
     const part = { text, role };
     for (let y = rect.y; y < rect.y + rect.height; y++) {
       for (let x = rect.x; x < rect.x + rect.width; x++) {
-        if (x >= 0 && x < this.width && y >= 0 && y < this.height) this.#set(x, y, text, part);
+        if (x >= 0 && x < this.width && y >= 0 && y < this.height) {
+          this.#set(x, y, text, part);
+          const spot = this.at(x, y);
+          if (spot) spot.layer = role;
+        }
       }
     }
   }
@@ -75,7 +87,9 @@ export class Grid {
     for (let y = rect.y; y < rect.y + rect.height; y++) {
       for (let x = rect.x; x < rect.x + rect.width; x++) {
         const spot = this.at(x, y);
-        if (spot) spot.role = role;
+        if (!spot) continue;
+        spot.role = role;
+        spot.layer = role;
       }
     }
   }

@@ -7,6 +7,7 @@ export const ROLES = [
   'border',
   'border.focus',
   'header',
+  'column',
   'select',
   'select.blur',
   'status',

@@ -225,7 +225,8 @@ export function serverSeverity(server: Server): Severity {
     case 'off':
       return 'ok';
     case 'connecting':
-      return server.link.attempt > 1 ? 'alert' : 'notice';
+      // One that was there before is missed; one that never answered is only new.
+      return server.link.attempt > 1 || server.heardAt > 0 ? 'alert' : 'notice';
     case 'online':
       return rollUp(server).severity;
   }

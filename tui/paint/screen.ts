@@ -266,8 +266,8 @@ export class Screen {
         const cell = line[x];
         if (!cell) continue;
         const attribute = spot
-          ? this.#attribute(spot.role, spot.bold, spot.underline)
-          : this.#attribute('text', false, false);
+          ? this.#attribute(spot.role, spot.layer, spot.bold, spot.underline)
+          : this.#attribute('text', 'text', false, false);
         const text = spot ? safe(spot.text) : ' ';
         if (cell[0] === attribute && cell[1] === text) continue;
         cell[0] = attribute;
@@ -280,14 +280,20 @@ export class Screen {
     }
   }
 
-  #attribute(role: Role, bold: boolean, underline: boolean): number {
-    const key = `${role}${bold ? '*' : ''}${underline ? '_' : ''}`;
+  #attribute(role: Role, layer: Role, bold: boolean, underline: boolean): number {
+    const key = `${role}/${layer}${bold ? '*' : ''}${underline ? '_' : ''}`;
     const known = this.#attributes.get(key);
     if (known !== undefined) return known;
-    const made = attributeOf(this.#theme.looks[role], bold, underline);
+    const made = attributeOf(over(this.#theme.looks[role], this.#theme.looks[layer]), bold, underline);
     this.#attributes.set(key, made);
     return made;
   }
+}
+
+/** A look without a background of its own takes that of what lies beneath, reversal included. */
+function over(look: Look, beneath: Look): Look {
+  if (look.bg >= 0 || look.inverse) return look;
+  return { ...look, bg: beneath.bg, inverse: beneath.inverse };
 }
 
 /** Blessed's packing: flags, foreground and background of nine bits each, all ones = the terminal's own. */

@@ -124,7 +124,7 @@ export function serverWord(server: Server, now: number): string {
     case 'off':
       return 'logged out';
     case 'connecting':
-      return server.link.attempt > 1 ? `retry${old}` : 'connecting';
+      return server.link.attempt > 1 || server.heardAt > 0 ? `retry${old}` : 'connecting';
     case 'lost':
       return `lost${old}`;
     case 'refused':

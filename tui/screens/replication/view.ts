@@ -178,6 +178,7 @@ function drawTable(app: App, grid: Grid, rect: Rect): Drawn['cursor'] {
     cursor = { x: Math.min(x, rect.x + rect.width - 1), y: rect.y };
   }
 
+  grid.fill({ x: rect.x, y: rect.y + 1, width: rect.width, height: Math.min(2, rect.height - 1) }, 'column');
   for (const { column, x, width: wide } of columns.placed) {
     const ordered = table.order?.column === column.id;
     const mark = ordered ? (table.order?.descending ? glyphs.descending : glyphs.ascending) : '';
@@ -188,7 +189,7 @@ function drawTable(app: App, grid: Grid, rect: Rect): Drawn['cursor'] {
       grid.put(
         rect.x + x,
         rect.y + 1 + i,
-        [{ text: fitTo(text, wide, column.align, 'start', glyphs.ellipsis), role: 'header', bold: ordered }],
+        [{ text: fitTo(text, wide, column.align, 'start', glyphs.ellipsis), role: 'column', bold: ordered }],
         wide,
       );
     });
