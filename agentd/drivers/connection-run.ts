@@ -222,7 +222,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
         const gap = !event.resumed && this.everLinked;
         const first = !this.everLinked;
         this.everLinked = true;
-        this.#resumed = event.resumed && !first;
+        this.#resumed = event.resumed && !first && this.mirror.state.complete;
         this.#linkFact('link_up');
         if (gap && this.mirror.state.phase !== 'wanted') this.mirror.broken();
         this.mirror.begin();

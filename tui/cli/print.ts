@@ -18,6 +18,18 @@ export function columns(text: string): number {
   return width;
 }
 
+/** As much of a text as fits. */
+export function clip(text: string, width: number): string {
+  let used = 0;
+  let kept = '';
+  for (const character of text) {
+    used += columns(character);
+    if (used > width) break;
+    kept += character;
+  }
+  return kept;
+}
+
 export interface Column {
   readonly title: string;
   readonly right?: boolean;

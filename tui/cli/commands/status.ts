@@ -15,7 +15,7 @@ import { formatBytes, formatCount, formatMillis, formatWallTime } from '../../..
 import { type Run, run, untilAborted } from '../command.js';
 import type { Reached } from '../links.js';
 import { asCliFailure } from '../links.js';
-import { properties, table, visible } from '../print.js';
+import { clip, properties, table, visible } from '../print.js';
 
 interface Row extends ConnectionItem {
   readonly server: string;
@@ -177,7 +177,9 @@ async function watch(it: Run, only: string | undefined): Promise<void> {
     const [first] = list;
     const text = wanted && first ? details(first) : overview(list) + problems(list);
     // Home, then the new text over the old one line by line: no flicker of an emptied screen.
-    process.stdout.write(`\x1b[H${text.replaceAll('\n', '\x1b[K\n')}\x1b[J`);
+    const width = process.stdout.columns || 80;
+    const lines = text.split('\n').map((line) => clip(line, width));
+    process.stdout.write(`\x1b[H${lines.join('\x1b[K\n')}\x1b[J`);
   };
   const changed = (server: string, item: ConnectionItem): void => {
     if (wanted && item.key !== wanted.item.key) return;
