@@ -93,7 +93,20 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
   }
 
   begin(): void {
+    this.#begun = true;
     this.host.sources.join(this.stored.set, this.stored.generation, this.stored.rules, this);
+  }
+
+  #begun = false;
+
+  reconnect(): void {
+    if (!this.#begun) {
+      this.begin();
+      return;
+    }
+    this.#cancelRetry?.();
+    this.#cancelRetry = null;
+    this.#linkFact('retry_due');
   }
 
   // What the source says.
@@ -118,9 +131,16 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
 
   startMirror(options: MirrorOptions): void {
     if (options.kind === 'none') throw failure('USAGE', { problem: 'A mirror is full or difference.' });
-    if (options.kind === 'difference' && options.newer) this.world.log.say('NEWER_ONLY', this.at, this.scope);
+    this.warn(options);
     this.mirror.ask('A start', 'asked', options);
     this.mirror.begin();
+  }
+
+  /** MIR-10, MIR-11: choices that leave something out are told when they are made. */
+  warn(options: MirrorOptions): void {
+    if (options.kind !== 'difference') return;
+    if (options.newer) this.world.log.say('NEWER_ONLY', this.at, this.scope);
+    else if (!options.checksum) this.world.log.say('ATTRIBUTES_ONLY', this.at, this.scope);
   }
 
   stopMirror(): void {

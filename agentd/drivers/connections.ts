@@ -72,7 +72,10 @@ export class Connections implements RunHost {
     const stored = loadDocument(this.world.documents, CONNECTIONS_FILE, Stored)?.connections ?? [];
     for (const one of [...stored].sort((a, b) => a.created - b.created)) {
       const run = this.#add(one);
-      if (!this.world.settings['source.reconnect']) continue;
+      if (!this.world.settings['source.reconnect']) {
+        this.world.log.say('CONNECTION_LEFT', { id: run.id, set: one.set, target: one.target.name }, run.scope);
+        continue;
+      }
       this.world.log.say('CONNECTION_RESTORED', { id: run.id, set: one.set, target: one.target.name }, run.scope);
       run.begin();
     }
@@ -155,6 +158,7 @@ export class Connections implements RunHost {
       { id: run.id, set: set.name, target: run.targetName, route: run.route },
       run.scope,
     );
+    run.warn(wanted.mirror);
     run.begin();
     this.sources.start();
     world.hub.touch('connections', 'sets', 'server');
@@ -168,6 +172,12 @@ export class Connections implements RunHost {
     await saveDocument(this.world, CONNECTIONS_FILE, this.#stored());
     this.world.hub.touch('connections', 'sets', 'server');
     return run;
+  }
+
+  /** Tries now what would be tried later, or never (SRV-23). */
+  reconnect(id: number): void {
+    this.run(id).reconnect();
+    this.sources.start();
   }
 
   /** Clean stop. */

@@ -99,6 +99,7 @@ export function handlers(agent: Agent): Handlers {
       peer: world.ownKey,
       server: world.settings['agent.name'],
       generation,
+      ignoreDeletes: world.settings['source.ignore_deletes'],
       mappings: [...mappings],
       origins: [...origins],
     };
@@ -124,6 +125,7 @@ export function handlers(agent: Agent): Handlers {
     const run = await connections.remove(id);
     return { key: run.stored.key, targetKey: run.stored.target.key, target: run.targetName };
   });
+  on(m.ConnectionReconnect, ({ id }) => done(connections.reconnect(id)));
   on(m.ConnectionList, () => ({ connections: connections.items() }));
 
   on(m.MirrorStart, ({ id, options }) => done(connections.run(id).startMirror(options)));

@@ -155,6 +155,14 @@ export const EVENTS = {
     message: (p) =>
       `Connection ${p.id}: set "${p.set}" to ${p.target} taken up again after the start of the agent (MIR-31).`,
   }),
+  CONNECTION_LEFT: define<At>({
+    id: 2203,
+    severity: 'warning',
+    retry: 'after_fix',
+    message: (p) =>
+      `Connection ${p.id}: set "${p.set}" to ${p.target} was not taken up, because source.reconnect is off (SRV-23).`,
+    remedy: (p) => `\`understudy reconnect ${p.id}\`.`,
+  }),
   LINK_UP: define<At & { resumed: boolean }>({
     id: 2210,
     severity: 'information',
@@ -298,6 +306,14 @@ export const EVENTS = {
     retry: 'after_fix',
     message: (p) => `Connection ${p.id} runs with an older definition of the set "${p.set}".`,
     remedy: () => 'Disconnect, reconnect and run a difference mirror (SET-16).',
+  }),
+
+  ATTRIBUTES_ONLY: define<At>({
+    id: 2234,
+    severity: 'warning',
+    message: (p) =>
+      `Connection ${p.id}: files with equal date, time and size are taken for equal and not compared (MIR-11).`,
+    remedy: () => 'Databases may change a file without changing these: use --checksum or --full for them.',
   }),
 
   PEER_TRUSTED: define<{ name: string; key: string }>({

@@ -77,6 +77,7 @@ export const ConnectionPrepare = method(
     peer: keyDigest('key of this source'),
     server: text(255, 'name of this source'),
     generation: count('generation of the set'),
+    ignoreDeletes: optional(flag('REP-13, SRV-52: what the source wants for its new connections')),
     mappings: list(Mapping, MAPPING_COUNT_MAX, 'worked out, one per directory of the set'),
     origins: list(Origin, ORIGIN_COUNT_MAX, 'where the data comes from, for the loop guard of the target'),
   }),
@@ -118,6 +119,14 @@ export const ConnectionRemove = method(
     target: text(255, 'its name'),
   }),
   'CON-70 Disconnect.',
+);
+export const ConnectionReconnect = method(
+  'connection.reconnect',
+  'administrator',
+  true,
+  struct({ id: count('connection ID') }),
+  struct({}),
+  'Tries the link now instead of after its wait; takes up a connection that the agent left alone at its start (SRV-23).',
 );
 export const ConnectionList = method(
   'connection.list',

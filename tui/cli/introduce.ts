@@ -54,6 +54,7 @@ export async function introduce(it: Introduction): Promise<Introduced> {
     set: it.set,
     mappings: prepared.mappings,
     origins: prepared.origins,
+    ...(prepared.ignoreDeletes ? { ignoreDeletes: true } : {}),
   });
   try {
     const { id } = await it.source.request(ConnectionCreate, {

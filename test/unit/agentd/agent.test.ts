@@ -171,6 +171,32 @@ test('MIR-30, MIR-32: a broken stream is mirrored again by itself', async (t) =>
   t.true(a.log().includes('STREAM_BROKEN') && a.log().includes('AUTO_REMIRROR'));
 });
 
+test('SRV-23: with reconnecting off a restart leaves connections alone until somebody asks', async (t) => {
+  const { a } = await pair(t, { source: { reconnect: false } });
+  a.kill();
+  const again = new FakeAgent('alpha', a.network, a.file, a.documents, a.port).start();
+  t.teardown(() => again.stop());
+  t.true(again.log().includes('CONNECTION_LEFT'));
+  t.is(again.engine.sources.size, 0);
+  const client = await again.client();
+  t.like((await client.request(m.ConnectionList, {})).connections[0]?.statistics, { transmitMode: 'Stopped' });
+  await client.request(m.ConnectionReconnect, { id: 1 });
+  await until('linked', () => again.log().includes('LINK_UP'));
+});
+
+test('REP-13, SRV-52: a source that ignores deletes asks its targets for it', async (t) => {
+  const { ca } = await pair(t, { source: { ignore_deletes: true } });
+  t.true((await ca.request(m.ConnectionPrepare, { set: 'docs', mapping: { kind: 'one_to_one' } })).ignoreDeletes);
+});
+
+test('MIR-10, MIR-11: choices that leave something out are told', async (t) => {
+  const { a, ca } = await pair(t);
+  await ca.request(m.MirrorStart, { id: 1, options: { kind: 'difference', newer: true } });
+  await until('mirrored', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
+  await ca.request(m.MirrorStart, { id: 1, options: { kind: 'difference' } });
+  t.true(a.log().includes('NEWER_ONLY') && a.log().includes('ATTRIBUTES_ONLY'));
+});
+
 test('MIR-33: without auto-remirror the connection stays pending until a person mirrors, and says the command', async (t) => {
   const { a, ca, item } = await pair(t, { source: { remirror: 'off' } });
   a.engine.breakStream(handleOf(a));

@@ -5,6 +5,7 @@ import {
   type MappingWish,
   MIRROR_KIND,
   type MirrorOptions,
+  ConnectionReconnect,
   ConnectionRemove,
   GrantRemove,
   PeerShow,
@@ -93,6 +94,18 @@ export function addConnectCommands(program: Command): void {
           ),
         );
         out.show(`${made.id}\n`, { server, id: made.id, key: made.key, route: made.route, mappings: made.mappings });
+      }),
+    );
+
+  program
+    .command('reconnect')
+    .description('tries the link now instead of after its wait')
+    .argument('<id>', 'connection ID, or SERVER:ID')
+    .action(
+      run(async ({ links, out }, text: string) => {
+        const { server, client, item } = await links.connection(text);
+        await client.request(ConnectionReconnect, { id: item.id });
+        out.show(`${server.name}:${item.id} is tried now\n`, { server: server.name, id: item.id });
       }),
     );
 
