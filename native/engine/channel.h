@@ -128,6 +128,7 @@ class Channel final : public LinkHandler {
   bool attached = false;
   bool replicating = true;
   bool broken = false;               // stream gave up; waits for a mirror
+  bool expects_replica = false;      // told before this process: a target that holds nothing has lost it
   BatchWriter writer;
   bool writer_mirror = false;
   i64 writer_captured_ns = 0;

@@ -249,7 +249,7 @@ void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header
   struct statx before;
   if (!file || ::statx(file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &before) != 0 || before.stx_ino != done.inode) {
     if (!done.verify) {   // Moved meanwhile: told again from its new place.
-      shadow_.at(node).told &= ~channel.bit;
+      untell_one(node, channel.bit);
       channel.mirror.extra.push_back(node);
     }
     add_dirty(shadow_.at(node).parent, name, kHintName | kHintContent, 0);
@@ -283,6 +283,7 @@ void Source::tell_created(FileJob& job) {
   header.arg0 = job.size;
   emit(job.mask, job.mirror != nullptr, header, shadow_.path(job.node));
   job.changed = true;
+  times_.insert(shadow_.at(job.node).parent);
 }
 
 // One step of a job: reads up to kStepBytes, or sends up to one chunk. False when the job is over.
@@ -431,6 +432,10 @@ void Source::finish_job(FileJob& job) {
     }
     shadow_.at(job.node).told |= job.mask;
     const bool shared = (all_ & ~job.mask) != 0;
+    const Attributes known = shadow_.attributes(job.node);
+    if (known.mode != job.before.stx_mode || known.uid != job.before.stx_uid || known.gid != job.before.stx_gid ||
+        shadow_.at(job.node).mtime_ns != stx_ns(job.before.stx_mtime))
+      job.attributes_differ = true;
     apply_stat(job.node, job.before);
     set_ctime(job.node, job.ctime_ns);
     if (job.changed || job.attributes_differ || job.mode != FileJob::Mode::exchange) {
@@ -454,7 +459,7 @@ void Source::finish_job(FileJob& job) {
     add_dirty(shadow_.at(job.node).parent, shadow_.name(job.node), kHintContent, force_ ? 0 : std::min<i64>(job.spent_ns * kHotShare, 1'000'000'000), 0, job.started_ns);
   }
   if (!complete && mirror) {
-    shadow_.at(job.node).told &= ~job.mask;
+    untell_one(job.node, job.mask);
     owner->mirror.extra.push_back(job.node);
   }
 }

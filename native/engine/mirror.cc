@@ -82,7 +82,9 @@ void Source::mirror_request(Channel& channel) {
   MirrorRun& mirror = channel.mirror;
   while (mirror.asked.size() < kAskedMax && !mirror.stack.empty()) {
     const auto [node, fresh] = mirror.stack.back();
-    if (!shadow_.live(node) || !shadow_.is_directory(node)) {
+    // Told directories only: one that was taken back meanwhile (a rename behind the walk) comes again as an extra.
+    if (!shadow_.live(node) || !shadow_.is_directory(node) ||
+        (!mirror.verify && !shadow_.is_root(node) && !(shadow_.at(node).told & channel.bit))) {
       mirror.stack.pop_back();
       continue;
     }
@@ -102,10 +104,10 @@ void Source::mirror_request(Channel& channel) {
       if (shadow_.is_root(node) && !mirror.verify) {
         wire::OpHeader root = header_for(wire::OpKind::mkdir, node);
         emit_to(channel, mirror.active, root, {}, {}, {});
+        shadow_.at(node).told |= channel.bit;
       }
       emit_to(channel, mirror.active, header, shadow_.path(node), {}, {});
     }
-    if (!mirror.verify) shadow_.at(node).told |= channel.bit;
     mirror.asked.push_back(std::move(directory));
     if (!ask) return;
   }
@@ -130,7 +132,8 @@ void Source::mirror_open(Channel& channel) {
   mirror.names.clear();
   mirror.entries.clear();
   const NodeId node = mirror.current.node;
-  if (!shadow_.live(node) || shadow_.at(node).inode != mirror.current.inode) {
+  if (!shadow_.live(node) || shadow_.at(node).inode != mirror.current.inode ||
+      (!mirror.verify && !(shadow_.at(node).told & channel.bit))) {
     mirror.open = false;
     return;
   }
@@ -216,8 +219,10 @@ bool Source::mirror_step(Channel& channel) {
   if (mirror.open && fd < 0) {
     // The directory moved or went while we were at it: its own hint tells what became of it.
     if (shadow_.live(directory) && !shadow_.is_root(directory)) {
-      if (!mirror.verify) shadow_.at(directory).told &= ~channel.bit;
-      if (!mirror.verify) mirror.extra.push_back(directory);
+      if (!mirror.verify) {
+        untell(directory, channel.bit);
+        mirror.extra.push_back(directory);
+      }
       add_dirty(shadow_.at(directory).parent, shadow_.name(directory), kHintName | kHintDirectory, 1'000'000, 1);
     }
     mirror.open = false;
@@ -347,7 +352,7 @@ void Source::verify_node(Channel& channel, NodeId node, const wire::ManifestEntr
     return;
   }
   if (mirror.options.remirror && shadow_.live(node)) {
-    shadow_.at(node).told &= ~channel.bit;
+    untell_one(node, channel.bit);
     mirror.extra.push_back(node);
   }
 }
@@ -505,6 +510,8 @@ void Source::retell(Channel& channel, u32 mapping, const std::string& path, bool
     if (!(shadow_.at(*at).told & channel.bit)) return;   // The walk will come by.
     wire::OpHeader header = header_for(wire::OpKind::mkdir, *at);
     emit_to(channel, false, header, shadow_.path(*at), {}, {});
+    const int fd = shadow_.attributes(*at).xattr_digest != 0 ? directory_fd(*at) : -1;
+    if (fd >= 0) tell_xattrs(channel.bit, false, *at, fd, nullptr);
     times_.insert(*at);
   }
   if (shadow_.is_root(node)) {
@@ -513,7 +520,7 @@ void Source::retell(Channel& channel, u32 mapping, const std::string& path, bool
   }
   // Missing there: then nothing that was told below it can have arrived either.
   if (with_contents) untell(node, channel.bit);
-  else shadow_.at(node).told &= ~channel.bit;
+  else untell_one(node, channel.bit);
   channel.mirror.extra.push_back(node);
 }
 

@@ -130,6 +130,9 @@ bool Source::process_dirty() {
     const Outcome outcome = reconcile(dirty.directory, dirty.name, dirty.what, dirty.attempts, false);
     if (outcome == Outcome::occupied) occupied.push_back(std::move(dirty));
     else if (outcome == Outcome::later) {
+      bool going = false;   // Below something that is about to be removed: that says it all.
+      for (NodeId at = dirty.directory; at != kNoNode && !going; at = shadow_.at(at).parent) going = shadow_.at(at).flags & kNodeMissing;
+      if (going) continue;
       if (dirty.attempts > kAttemptsMax) lost("a name could not be reached");
       else add_dirty(dirty.directory, dirty.name, dirty.what, dirty.attempts < 3 ? 0 : 5'000'000, dirty.attempts + 1);
     }
@@ -458,13 +461,34 @@ void Source::link_to(NodeId existing, NodeId parent, int directory, const std::s
   update(node, directory, stat, kHintAttributes);
 }
 
-// These channels hold nothing of the object and what is below it any more.
+// These channels hold nothing of the object any more, or not what we think. What was on its way to them under its old
+// name is given up: it will be told from the beginning.
+void Source::untell_one(NodeId node, Mask mask) {
+  shadow_.at(node).told &= ~mask;
+  if (!busy(node)) return;
+  for (const auto& job : jobs_) {
+    if (job->node != node || !(job->mask & mask)) continue;
+    job->mask &= ~mask;
+    if (job->mirror != nullptr && (job->mirror->bit & mask)) job->mirror = nullptr;
+  }
+  for (const auto& channel : channels_) {
+    if (!(channel->bit & mask)) continue;
+    std::erase_if(channel->hash_requests, [&](const auto& each) {
+      if (each.second.node != node || each.second.verify) return false;
+      channel->hash_requests_expected -= each.second.expected;
+      unbusy(each.second.object);
+      return true;
+    });
+  }
+}
+
+// The same for everything below as well.
 void Source::untell(NodeId node, Mask mask) {
   std::vector<NodeId> stack{node};
   while (!stack.empty()) {
     const NodeId each = stack.back();
     stack.pop_back();
-    shadow_.at(each).told &= ~mask;
+    untell_one(each, mask);
     for (NodeId child = shadow_.at(each).first_child; child != kNoNode; child = shadow_.at(child).next_sibling) stack.push_back(child);
   }
 }

@@ -103,6 +103,7 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
   const std::string marker = channel->options().state_dir + "/attached";
   const bool known = ::access(marker.c_str(), F_OK) == 0;
   Fd(::open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  channel->expects_replica = known && shadow_loaded_;
   if (known && shadow_loaded_) {
     for (const SetPath& path : startup_repair_) retell(*channel, path.mapping, path.path, false);
   } else if (known) {
@@ -143,7 +144,8 @@ void Source::set_replicating(Channel& channel, bool on) {
 
 void Source::on_welcome(Channel& channel, const wire::StreamPosition& position, Bytes payload) {
   std::vector<SetPath> repair;
-  const Resume resume = channel.broken ? Resume::broken : channel.stream.welcome(position, repair);
+  const bool wiped = channel.expects_replica && (position.flags & wire::kPositionFresh) != 0;
+  const Resume resume = channel.broken || wiped ? Resume::broken : channel.stream.welcome(position, repair);
   if (resume == Resume::broken) {
     if (!channel.broken) {
       channel.broken = true;

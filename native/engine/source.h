@@ -159,6 +159,7 @@ class Source final : CaptureSink {
   void release_inode(const struct statx& stat);
   void link_to(NodeId existing, NodeId directory, int directory_fd, const std::string& name, const struct statx& stat);
   void rename_to(NodeId node, NodeId directory, const std::string& name);
+  void untell_one(NodeId node, Mask mask);
   void untell(NodeId node, Mask mask);
   void missing(NodeId node);
   bool release_deletes(bool force);
