@@ -11,7 +11,7 @@ import type { LinkFact } from '../core/connection/table.js';
 import { composeItem } from './connection-item.js';
 import { decodeRefusal, decodeWelcome, encodeHello, encodeOrigins, LINK_HELLO_VERSION } from './hello.js';
 import { MirrorRun, type MirrorOwner } from './mirror-run.js';
-import type { Sources, SourceUser } from './sources.js';
+import type { SourceRun, Sources, SourceUser } from './sources.js';
 import type { StoredConnection } from './stored.js';
 import { type BarrierRoad, Barriers, Verification } from './waits.js';
 import { asNotice, type World } from './world.js';
@@ -94,10 +94,13 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
 
   begin(): void {
     this.#begun = true;
-    this.host.sources.join(this.stored.set, this.stored.generation, this.stored.rules, this);
+    const { set, generation, rules, mappings } = this.stored;
+    const roots = mappings.map((mapping) => mapping.source);
+    this.#capture = this.host.sources.join(set, generation, rules, roots, this);
   }
 
   #begun = false;
+  #capture: SourceRun | null = null;
 
   reconnect(): void {
     if (!this.#begun) {
@@ -198,7 +201,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
   remove(): void {
     this.#linkFact('removed');
     this.#end('the connection was removed');
-    this.host.sources.leave(this.stored.set, this.stored.generation, this);
+    if (this.#capture) this.host.sources.leave(this.#capture, this);
     this.host.world.places.removeTree(this.stateDir);
     this.host.world.log.say('CONNECTION_REMOVED', this.at, this.scope);
   }
@@ -339,7 +342,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
 
   /** The connection as its table row; reads the engine's counters. */
   item(): ConnectionItem {
-    const source = this.host.sources.get(this.stored.set, this.stored.generation);
+    const source = this.#capture;
     return composeItem(this, this.#counters(), this.mirror.base, source?.state ?? 'idle', source?.problem ?? null);
   }
 
@@ -455,7 +458,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
 
   /** Capture comes first: what changes during the walk must not be missed (DESIGN 7). */
   canMirror(): boolean {
-    const state = this.host.sources.get(this.stored.set, this.stored.generation)?.state;
+    const state = this.#capture?.state;
     return this.link.phase === 'linked' && (state === 'watching' || state === 'rescanning');
   }
 
@@ -468,8 +471,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
     const { engine } = this.host.world;
     const { handle } = this;
     if (!this.replication) return { kind: 'never', why: 'replication is stopped' };
-    if (this.host.sources.get(this.stored.set, this.stored.generation)?.state === 'stopped')
-      return { kind: 'never', why: 'the set is stopped by its guard' };
+    if (this.#capture?.state === 'stopped') return { kind: 'never', why: 'the set is stopped by its guard' };
     if (this.mirror.state.phase !== 'idle') return { kind: 'wait' };
     if (!this.mirror.state.complete)
       return this.mirror.repairDue || !this.everLinked

@@ -170,7 +170,7 @@ export class Sets {
 
   async #measure(name: string): Promise<SetSize> {
     const set = this.get(name);
-    const run = this.sources.get(name, set.generation);
+    const run = this.sources.of(name).find((one) => one.generation === set.generation);
     const live = run?.handle != null && run.state !== 'opening' ? this.world.engine.sourceStatistics(run.handle) : null;
     const size = live
       ? { files: live.files, directories: live.directories, bytes: live.bytes, at: this.world.clock.wall() }

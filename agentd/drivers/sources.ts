@@ -6,7 +6,7 @@ import type { Notice } from '../../protocol/messages/log.js';
 import type { Rule, SetState } from '../../protocol/messages/set.js';
 import { backoffMs } from '../core/backoff.js';
 import { findRow } from '../core/machine.js';
-import { planRoots } from '../core/set/rules.js';
+import { sourceFolder, sourceKey, splitRule } from '../core/set/rules.js';
 import { SOURCE_TABLE, type SourceAct, type SourceFact } from '../core/source/table.js';
 import { loadDocument, ROOTS_FILE, StoredRoots } from './stored.js';
 import { asNotice, causeOf, saveSoon, type World } from './world.js';
@@ -38,6 +38,8 @@ export class SourceRun {
     readonly set: string,
     readonly generation: number,
     readonly rules: readonly Rule[],
+    /** Index = mapping; fixed when the connection was made, whatever stands at the paths of the rules later. */
+    readonly roots: readonly string[],
     readonly stateDir: string,
   ) {}
 }
@@ -51,35 +53,23 @@ export class Sources {
     this.#roots = { ...(loadDocument(world.documents, ROOTS_FILE, StoredRoots)?.roots ?? {}) };
   }
 
-  static keyOf(set: string, generation: number): string {
-    return `${set}@${generation}`;
-  }
-
   /** Definitions of a set that are in use, newest first. */
   of(set: string): readonly SourceRun[] {
     return [...this.#runs.values()].filter((run) => run.set === set).sort((a, b) => b.generation - a.generation);
   }
 
-  get(set: string, generation: number): SourceRun | null {
-    return this.#runs.get(Sources.keyOf(set, generation)) ?? null;
-  }
-
   /** Joins the capture of a definition. `start` begins what nobody has begun yet. */
-  join(set: string, generation: number, rules: readonly Rule[], user: SourceUser): void {
-    const key = Sources.keyOf(set, generation);
+  join(set: string, generation: number, rules: readonly Rule[], roots: readonly string[], user: SourceUser): SourceRun {
+    const key = sourceKey(set, generation, roots);
     let run = this.#runs.get(key);
     if (!run) {
-      run = new SourceRun(
-        key,
-        set,
-        generation,
-        rules,
-        `${this.world.settings['agent.state']}/sets/${encodeURIComponent(set)}@${generation}`,
-      );
+      const stateDir = `${this.world.settings['agent.state']}/sets/${sourceFolder(key)}`;
+      run = new SourceRun(key, set, generation, rules, roots, stateDir);
       this.#runs.set(key, run);
     }
     run.users.add(user);
     if (run.handle !== null) user.sourceOpened(run.handle);
+    return run;
   }
 
   /**
@@ -91,9 +81,8 @@ export class Sources {
   }
 
   /** Leaves a capture; the last user ends it and what it remembered. */
-  leave(set: string, generation: number, user: SourceUser): void {
-    const run = this.#runs.get(Sources.keyOf(set, generation));
-    if (!run?.users.delete(user) || run.users.size > 0) return;
+  leave(run: SourceRun, user: SourceUser): void {
+    if (!run.users.delete(user) || run.users.size > 0) return;
     this.#fact(run, 'unwanted');
     this.#runs.delete(run.key);
     delete this.#roots[run.key];
@@ -217,11 +206,7 @@ export class Sources {
         return;
       }
       case 'tell_opening':
-        this.world.log.say(
-          'SOURCE_OPENING',
-          { set: run.set, roots: planRoots(run.rules, (path) => this.world.places.kind(path)).roots.join(', ') },
-          { set: run.set },
-        );
+        this.world.log.say('SOURCE_OPENING', { set: run.set, roots: run.roots.join(', ') }, { set: run.set });
         return;
       case 'tell_missing':
       case 'tell_failed':
@@ -235,8 +220,7 @@ export class Sources {
 
   #open(run: SourceRun): void {
     const { world } = this;
-    const plan = planRoots(run.rules, (path) => world.places.kind(path));
-    const missing = plan.roots.find((root) => world.places.kind(root) !== 'directory');
+    const missing = run.roots.find((root) => world.places.kind(root) !== 'directory');
     if (missing !== undefined) {
       run.problem = notice('SOURCE_MISSING', { set: run.set, path: missing });
       // After the row that led here is finished.
@@ -249,8 +233,8 @@ export class Sources {
       run.handle = world.engine.sourceOpen({
         name: run.set,
         stateDir: run.stateDir,
-        roots: plan.roots,
-        rules: plan.rules,
+        roots: run.roots,
+        rules: run.rules.map(splitRule),
         exclude: world.ownFolders,
         capture: world.settings['source.capture'],
         sweepMs: world.settings['source.sweep_s'] * 1000,
@@ -263,7 +247,7 @@ export class Sources {
     } catch (error) {
       run.problem = notice(
         'SOURCE_FAILED',
-        { set: run.set, detail: asNotice(error, `watching ${plan.roots.join(', ')}`).text },
+        { set: run.set, detail: asNotice(error, `watching ${run.roots.join(', ')}`).text },
         causeOf(error),
       );
       queueMicrotask(() => this.#fact(run, 'refused'));

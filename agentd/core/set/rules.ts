@@ -129,3 +129,25 @@ export function planRoots(rules: readonly Rule[], kindOf: (path: string) => Path
 export function formatRule(rule: Rule): string {
   return `${rule.path} ${rule.include ? 'inc' : 'exc'}, ${rule.recursive ? 'rec' : 'non-rec'}`;
 }
+
+/** FNV-1a, 32 bits: the same at every start. */
+function hash(text: string): string {
+  let value = 0x811c9dc5;
+  for (const character of text) value = Math.imul(value ^ (character.codePointAt(0) ?? 0), 0x01000193) >>> 0;
+  return value.toString(16).padStart(8, '0');
+}
+
+/** Names a definition in use: the same set may run in two shapes while it is being changed. */
+export function sourceKey(set: string, generation: number, roots: readonly string[]): string {
+  return `${set}@${generation}-${hash(roots.join('\0'))}`;
+}
+
+/** A file name may have 255 bytes, and every character of a set's name may need nine when escaped. */
+const FOLDER_LENGTH_MAX = 200;
+
+/** Name of the folder of a source. */
+export function sourceFolder(key: string): string {
+  const plain = encodeURIComponent(key);
+  if (plain.length <= FOLDER_LENGTH_MAX) return plain;
+  return `${plain.slice(0, 150)}~${hash(key)}${hash([...key].reverse().join(''))}`;
+}

@@ -428,7 +428,7 @@ test('SET-16, SET-24: a connected set keeps running with its definition and cann
   await refused(t, 'SET_CONNECTED', ca.request(m.SetDelete, { name: 'docs' }));
   await ca.request(m.ConnectionRemove, { id: 1 });
   await ca.request(m.SetDelete, { name: 'docs' });
-  t.true(a.removed.some((path) => path.includes('/sets/docs@1')));
+  t.true(a.removed.some((path) => path.includes('/sets/docs%401-')));
   t.deepEqual(a.engine.calls.slice(-2), ['connectionClose forget', 'sourceClose']);
 });
 
@@ -444,6 +444,31 @@ test('SET-17: rename copies or moves; SET-19: the size of a set that is not conn
   t.like(await ca.request(m.SetSize, { name: 'y' }), { files: 5, directories: 1, bytes: 50 });
   t.is(a.engine.sources.size, 0, 'the source for counting is closed');
   t.is((await ca.request(m.SetList, {})).sets[0]?.bytes, 50);
+});
+
+test('a rule for a file keeps its directory and its mapping, even when the file is gone at a restart', async (t) => {
+  const { a, b, ca, cb } = await pair(t, null, { kind: 'full' }, false);
+  a.kinds.set('/etc/app.conf', 'file');
+  await connect(ca, cb, {
+    set: 'conf',
+    source: '/etc',
+    target: '/replica',
+    host: '127.0.0.1',
+    port: b.port,
+    mirror: { kind: 'full' },
+    rules: [{ path: '/etc/app.conf', include: true, recursive: false }],
+  });
+  await until('mirrored', () => a.log().includes('MIRROR_DONE'));
+  a.kill();
+  const again = new FakeAgent('alpha', a.network, null, a.documents, a.port);
+  again.kinds.set('/etc/app.conf', 'missing');
+  again.start();
+  t.teardown(() => again.stop());
+  await until('linked', () => again.log().includes('LINK_UP'));
+  t.deepEqual(
+    [...again.engine.sources.values()].map((source) => source.options.roots),
+    [['/etc']],
+  );
 });
 
 test('TOP-04: one capture serves every connection of a set, and ends with the last', async (t) => {

@@ -9,6 +9,8 @@ import {
   planRoots,
   ruleProblem,
   setNameProblem,
+  sourceFolder,
+  sourceKey,
   splitRule,
 } from '../../../agentd/core/set/rules.js';
 import type { Rule } from '../../../protocol/messages/set.js';
@@ -114,4 +116,16 @@ test('paths: join and relative are inverse; overlap is symmetric', (t) => {
     }),
   );
   t.false(isWithin('/ab', '/a'), 'a name that begins alike is another name');
+});
+
+test('the folder of a source is a possible file name for every possible set name', (t) => {
+  const folders = new Set<string>();
+  for (const name of ['docs', '\u65e5'.repeat(128), `${'\u65e5'.repeat(127)}x`, 'a b%c'])
+    for (const generation of [1, 2])
+      for (const roots of [['/a'], ['/a', '/b']]) {
+        const folder = sourceFolder(sourceKey(name, generation, roots));
+        t.true(Buffer.byteLength(folder) <= 255 && !folder.includes('/'), folder);
+        folders.add(folder);
+      }
+  t.is(folders.size, 16);
 });
