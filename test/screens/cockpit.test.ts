@@ -91,6 +91,12 @@ test('RCN-23 RCN-34: a lost server turns grey with its age, keeps its figures, a
   t.regex(stage.text(), /alpha +(lost|retry) 12 s/);
   t.regex(stage.text(), /documents +OK/);
   t.regex(stage.text(), /as of 12 s ago/);
+  // I3: nothing that is not heard from is called good.
+  t.regex(stage.text(), /\? documents +OK/);
+  t.notRegex(stage.text(), /✓ documents/);
+  await stage.press('\r');
+  t.regex(stage.text(), /Unknown; OK as of 12 s ago/);
+  await stage.press('\u001b');
   refuse = false;
   await stage.until(() => stage.cockpit.app.fleet.servers[0]?.link.kind === 'online', 'the return');
   await stage.settle();

@@ -115,7 +115,9 @@ function drawTree(app: App, grid: Grid, rect: Rect): void {
 function drawNode(grid: Grid, rect: Rect, y: number, node: Node, glyphs: Glyphs): void {
   const indent = ' '.repeat(node.depth);
   const knob = node.open === null ? glyphs.leaf : node.open ? glyphs.open : glyphs.closed;
-  const sign = signOf(node.severity, glyphs);
+  // What was fine when it was last heard is not known to be fine now (I3).
+  const unknown = node.stale && node.severity !== null && node.severity !== 'alert';
+  const sign = unknown ? glyphs.none : signOf(node.severity, glyphs);
   const word = node.word === '' ? '' : ` ${cut(node.word, Math.max(4, rect.width - 12), 'start', glyphs.ellipsis)}`;
   const head = `${indent}${knob}`;
   const room = Math.max(1, rect.width - width(head) - 2 - width(word));
@@ -125,7 +127,7 @@ function drawNode(grid: Grid, rect: Rect, y: number, node: Node, glyphs: Glyphs)
     y,
     [
       run(head, 'dim'),
-      run(sign, node.stale && node.severity !== 'alert' ? 'stale' : roleOf(node.severity)),
+      run(sign, unknown ? 'stale' : roleOf(node.severity)),
       run(' '),
       { text: fitTo(node.label, room, 'left', 'start', glyphs.ellipsis), role },
       run(word, node.severity === 'warn' || node.severity === 'alert' ? roleOf(node.severity) : 'dim'),
@@ -212,7 +214,7 @@ function drawTable(app: App, grid: Grid, rect: Rect): Drawn['cursor'] {
     const y = rect.y + TABLE_HEAD + i;
     const stale = def.stale(row);
     const severity = def.severity(row);
-    grid.put(rect.x, y, [run(signOf(severity, glyphs), stale ? 'stale' : roleOf(severity))], 1);
+    grid.put(rect.x, y, [run(stale ? glyphs.none : signOf(severity, glyphs), stale ? 'stale' : roleOf(severity))], 1);
     for (const { column, x, width: wide } of columns.placed) {
       const own = stale ? 'stale' : (column.role?.(row) ?? 'text');
       grid.put(

@@ -337,7 +337,7 @@ function drawHelp(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'help'
     lines.push({
       runs: [
         run(fitTo('  grey', 11), 'stale'),
-        run('not connected: what is shown is as old as its age says', 'dialog'),
+        run('with ? : not connected; what is shown is as old as its age says', 'dialog'),
       ],
     });
   }
@@ -401,7 +401,9 @@ function drawDetail(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'det
   };
   pair(
     'State',
-    `${signOf(severity, g)} ${SEVERITY_WORD[severity]}${stale ? `, as of ${age(app.now - server.heardAt)} ago` : ''}`,
+    stale
+      ? `${g.none} Unknown; ${SEVERITY_WORD[severity]} as of ${age(app.now - server.heardAt)} ago`
+      : `${signOf(severity, g)} ${SEVERITY_WORD[severity]}`,
     roleOf(severity),
   );
   if (item.problem) {
