@@ -133,6 +133,10 @@ async function main(): Promise<void> {
       process.exit(0);
     })().catch(crash);
   };
+  // Whoever read our messages may be gone; they are in the log file, too.
+  process.stderr.on('error', () => undefined);
+  // Log files were moved away: the next line opens a new one.
+  process.on('SIGHUP', () => file.close());
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
 }

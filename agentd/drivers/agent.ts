@@ -231,7 +231,7 @@ export class Agent implements Served {
         const { fanotify, inotify, fileSystem } = this.facts.probe(root);
         add(
           root,
-          fanotify.startsWith('ok') || inotify.startsWith('ok') ? 'ok' : 'warning',
+          fanotify.startsWith('usable') || inotify.startsWith('usable') ? 'ok' : 'warning',
           `${fileSystem}; fanotify: ${fanotify}; inotify: ${inotify}`,
         );
       } catch (error) {

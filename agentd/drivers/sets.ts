@@ -2,7 +2,7 @@
 import { failure } from '../../protocol/errors.js';
 import { SET_COUNT_MAX } from '../../protocol/limits.js';
 import type { Rule, SetItem } from '../../protocol/messages/set.js';
-import { checkRules, planRoots, setNameProblem } from '../core/set/rules.js';
+import { checkRules, engineRules, planRoots, setNameProblem } from '../core/set/rules.js';
 import type { Connections } from './connections.js';
 import type { Sources } from './sources.js';
 import { loadDocument, SETS_FILE, type StoredSet, StoredSets } from './stored.js';
@@ -198,7 +198,7 @@ export class Sets {
         name: set.name,
         stateDir,
         roots: plan.roots,
-        rules: plan.rules,
+        rules: engineRules(set.rules, plan.roots, world.settings['agent.state']),
         exclude: world.ownFolders,
         capture: 'auto',
         sweepMs: 0,

@@ -6,7 +6,7 @@ import type { Notice } from '../../protocol/messages/log.js';
 import type { Rule, SetState } from '../../protocol/messages/set.js';
 import { backoffMs } from '../core/backoff.js';
 import { findRow } from '../core/machine.js';
-import { sourceFolder, sourceKey, splitRule } from '../core/set/rules.js';
+import { engineRules, sourceFolder, sourceKey } from '../core/set/rules.js';
 import { SOURCE_TABLE, type SourceAct, type SourceFact } from '../core/source/table.js';
 import { loadDocument, ROOTS_FILE, StoredRoots } from './stored.js';
 import { asNotice, causeOf, saveSoon, type World } from './world.js';
@@ -234,7 +234,7 @@ export class Sources {
         name: run.set,
         stateDir: run.stateDir,
         roots: run.roots,
-        rules: run.rules.map(splitRule),
+        rules: engineRules(run.rules, run.roots, world.settings['agent.state']),
         exclude: world.ownFolders,
         capture: world.settings['source.capture'],
         sweepMs: world.settings['source.sweep_s'] * 1000,

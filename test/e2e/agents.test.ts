@@ -1,6 +1,15 @@
 /** Real agents as processes, driven by the real command line. */
 import { execFile, spawnSync } from 'node:child_process';
-import { readFileSync, symlinkSync, mkdirSync, readdirSync, rmSync, writeFileSync, existsSync } from 'node:fs';
+import {
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+  existsSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { native } from '../../native/index.js';
@@ -362,6 +371,40 @@ test.serial('SET-04, SET-07: wildcards and exclusions decide what travels, live 
     .map((entry) => join(entry.parentPath, entry.name).slice(target.length + 1));
   t.deepEqual(files.sort(), ['a.db', 'later.db', 'sub/b.db', 'sub/later.db']);
 });
+
+test.serial(
+  'CON-25, SET-01: files and directories from several places into one, links inside the set rewritten',
+  async (t) => {
+    const pair = await open(t);
+    const single = pair.folder('etc');
+    const folder = pair.folder('data');
+    writeFileSync(join(single, 'app.conf'), 'one');
+    writeFileSync(join(single, 'secret'), 'stays here');
+    writeFileSync(join(folder, 'x'), 'x');
+    symlinkSync(join(folder, 'x'), join(folder, 'inside'));
+    symlinkSync('/etc/hostname', join(folder, 'outside'));
+    const base = join(pair.root, 'all');
+    const ran = async (...args: string[]): Promise<void> => {
+      const { code, err } = await understudy(pair, args);
+      t.is(code, 0, err);
+    };
+    await ran('set', 'create', 'alpha:mix', join(single, 'app.conf'), folder);
+    await ran('connect', 'alpha:mix', 'beta', '--all-to-one', '--base', base);
+    await ran('barrier', '1');
+    const home = join(base, 'source', 'mix');
+    t.deepEqual(readdirSync(join(home, single)), ['app.conf']);
+    t.is(readlinkSync(join(home, folder, 'inside')), join(home, folder, 'x'), 'CAP-31');
+    t.is(readlinkSync(join(home, folder, 'outside')), '/etc/hostname', 'CAP-34');
+    writeFileSync(join(single, 'app.conf'), 'two');
+    writeFileSync(join(single, 'secret2'), 'stays here, too');
+    await ran('barrier', '1');
+    await pair.source.stop();
+    rmSync(join(single, 'app.conf'));
+    await pair.source.start();
+    await ran('barrier', '1');
+    t.deepEqual(readdirSync(join(home, single)), [], 'deleted while the agent was away, and nothing else came');
+  },
+);
 
 test.serial('TOP-03..06: one to many, many to one, a chain and a single server, side by side', async (t) => {
   const pair = await open(t);

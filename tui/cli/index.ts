@@ -41,6 +41,8 @@ export function buildProgram(): Command {
  * @returns exit code: 0 done, 1 failed, 2 usage, 3 not reachable, 4 refused by a guard, 5 conflict, 75 try again
  */
 export async function runCli(argv: readonly string[]): Promise<number> {
+  // `understudy logs | head` ends when its reader does.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   const before = process.exitCode;
   process.exitCode = undefined;
   try {

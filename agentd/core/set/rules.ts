@@ -130,6 +130,18 @@ export function formatRule(rule: Rule): string {
   return `${rule.path} ${rule.include ? 'inc' : 'exc'}, ${rule.recursive ? 'rec' : 'non-rec'}`;
 }
 
+/**
+ * The rules as the engine takes them. It need not match names where every rule takes in a whole root; a rule for less
+ * than its root, such as a single file, is told apart by one rule that is not of that kind and excludes nothing new.
+ * @param own a folder of the agent, which is never replicated anyway
+ */
+export function engineRules(rules: readonly Rule[], roots: readonly string[], own: string): readonly SplitRule[] {
+  const split = rules.map(splitRule);
+  const partly = split.some((rule) => rule.include && !roots.includes(rule.path));
+  const plain = split.every((rule) => rule.include && rule.recursive && rule.pattern === null);
+  return partly && plain ? [...split, { path: own, pattern: null, include: false, recursive: true }] : split;
+}
+
 /** FNV-1a, 32 bits: the same at every start. */
 function hash(text: string): string {
   let value = 0x811c9dc5;

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { isWithin, join, normalize, overlaps, pathProblem, relative } from '../../../agentd/core/paths.js';
 import {
   checkRules,
+  engineRules,
   type CheckedRules,
   FORBIDDEN_CHARACTERS,
   formatRule,
@@ -128,4 +129,15 @@ test('the folder of a source is a possible file name for every possible set name
         folders.add(folder);
       }
   t.is(folders.size, 16);
+});
+
+test('a rule for a single file never takes in its neighbours', (t) => {
+  t.deepEqual(engineRules([inc('/etc/x.conf'), inc('/a')], ['/etc', '/a'], '/state').at(-1), {
+    path: '/state',
+    pattern: null,
+    include: false,
+    recursive: true,
+  });
+  t.is(engineRules([inc('/a'), inc('/b')], ['/a', '/b'], '/state').length, 2, 'whole directories need no matching');
+  t.is(engineRules([inc('/a', false), inc('/a/b')], ['/a'], '/state').length, 2);
 });
