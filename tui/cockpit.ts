@@ -43,6 +43,9 @@ export interface CockpitOptions {
   ) => Session;
   readonly now?: () => number;
   readonly writeRaw: (text: string) => void;
+  /** RCN-60, as saved; null = default. */
+  readonly columns?: readonly string[] | null;
+  readonly saveColumns?: (columns: readonly string[] | null) => Promise<void>;
 }
 
 const DOUBLE_CLICK_MS = 400;
@@ -82,6 +85,7 @@ export class Cockpit {
       running: new Map(),
       nextCommand: 1,
       typed: [],
+      columns: options.columns ?? null,
       interruptedAt: 0,
       verbs: [],
     };
@@ -298,6 +302,13 @@ export class Cockpit {
         );
         return;
       }
+      case 'save_columns':
+        this.#options
+          .saveColumns?.(command.columns)
+          .catch((error: unknown) =>
+            this.send({ kind: 'copied', how: `Columns could not be saved: ${troubleOf(error).text}`, text: null }),
+          );
+        return;
       case 'theme':
         this.#setTheme(command.name);
         return;

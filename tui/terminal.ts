@@ -1,9 +1,13 @@
 /** The cockpit on a real terminal: start, signals, suspend, end. */
+import { readFileSync } from 'node:fs';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Cockpit } from './cockpit.js';
-import { loadServers } from './cli/servers.js';
+import { configFolder, loadServers } from './cli/servers.js';
 import { Input } from './paint/input.js';
 import { guard, RESTORE, writeAll } from './paint/restore.js';
 import { Screen } from './paint/screen.js';
+import { usableColumns } from './screens/replication/column-choice.js';
 import { loadTheme, themeNames } from './theme/theme.js';
 import { Failure, noticeRemedy, noticeText } from '../protocol/errors.js';
 
@@ -12,6 +16,25 @@ export interface TerminalOptions {
   readonly ascii: boolean | null;
   readonly colour: boolean;
   readonly readOnly: boolean;
+}
+
+const columnsPath = (): string => join(configFolder(), 'columns.json');
+
+/** A file that is missing or not understood means the default columns: it is only a view. */
+function loadColumns(): string[] | null {
+  try {
+    return usableColumns(JSON.parse(readFileSync(columnsPath(), 'utf8')));
+  } catch {
+    return null;
+  }
+}
+
+async function saveColumns(columns: readonly string[] | null): Promise<void> {
+  if (columns === null) return rm(columnsPath(), { force: true });
+  await mkdir(configFolder(), { recursive: true, mode: 0o700 });
+  const draft = `${columnsPath()}.${process.pid}.tmp`;
+  await writeFile(draft, `${JSON.stringify(columns)}\n`, { mode: 0o600, flush: true });
+  await rename(draft, columnsPath());
 }
 
 /** T4: what the locale says; never a reason to refuse. */
@@ -102,6 +125,8 @@ export function runTerminal(options: TerminalOptions): Promise<number> {
         process.kill(0, 'SIGTSTP');
       },
       writeRaw: (text) => stdout.write(text),
+      columns: loadColumns(),
+      saveColumns,
     });
     const input = new Input((event) => cockpit.input(event), { holdMs: escapeHoldMs(env) });
     const onData = (bytes: Buffer): void => input.push(bytes);

@@ -380,3 +380,19 @@ test('T20: names full of escapes, directions, marks and markup reach no terminal
     .map((line) => [...line].findIndex((char) => char === '│'));
   t.deepEqual(new Set(edge), new Set([22]));
 });
+
+test('RCN-60: columns are chosen, moved and saved; default and last come back', async (t) => {
+  const { stage } = await staged(t);
+  await stage.press('o');
+  t.regex(stage.text(), /\[x\] Replication Set +STA-01/);
+  // Connection ID off, Replication Set one down.
+  await stage.press('j', ' ', '\r');
+  t.deepEqual(stage.saved?.slice(0, 3), ['STA-01', 'STA-03', 'STA-04']);
+  t.regex(stage.text(), /documents +beta +10\.0\.0\.2/);
+  await stage.press('o', 'j', '-', '\r');
+  t.deepEqual(stage.saved?.slice(0, 3), ['STA-03', 'STA-01', 'STA-04']);
+  await stage.press('o', 'd', '\r');
+  t.is(stage.saved, null);
+  await stage.press('o', ' ', 'l', '\u001b');
+  t.is(stage.cockpit.app.columns, null);
+});

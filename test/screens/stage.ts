@@ -49,6 +49,8 @@ export class Stage {
   /** The clock that the cockpit reads; a test moves it. */
   clock = AT + 60_000;
   quits = 0;
+  /** Columns saved last; undefined before. */
+  saved: readonly string[] | null | undefined;
   suspends = 0;
 
   constructor(options: StageOptions = {}) {
@@ -79,6 +81,9 @@ export class Stage {
         this.suspends += 1;
       },
       now: () => this.clock,
+      saveColumns: async (columns) => {
+        this.saved = columns;
+      },
       writeRaw: (text) => this.output.write(text),
       session: (entry, onFacts, prompts) =>
         new Session({

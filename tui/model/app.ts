@@ -90,6 +90,13 @@ export type Overlay =
       readonly left: number | null;
     }
   | { readonly kind: 'menu'; readonly selected: number }
+  /** RCN-60: every column in its order, and which are shown. */
+  | {
+      readonly kind: 'columns';
+      readonly selected: number;
+      readonly order: readonly string[];
+      readonly shown: ReadonlySet<string>;
+    }
   | { readonly kind: 'copy'; readonly selected: number }
   | { readonly kind: 'palette'; readonly edit: LineEdit; readonly history: number; readonly chosen: number };
 
@@ -139,6 +146,8 @@ export interface App {
   readonly running: ReadonlyMap<number, string>;
   readonly nextCommand: number;
   readonly typed: readonly string[];
+  /** Statistics shown and their order, as saved; null: the default ones (RCN-60). */
+  readonly columns: readonly string[] | null;
   /** When ^C was pressed last; a second one soon after leaves. */
   readonly interruptedAt: number;
   /** Verbs and arguments of the command line, for completion. */
@@ -200,6 +209,7 @@ export type Command =
   | { readonly kind: 'answer'; readonly id: number; readonly answer: string | null }
   | { readonly kind: 'copy'; readonly text: string; readonly what: string }
   | { readonly kind: 'write'; readonly command: number; readonly name: string; readonly text: string }
+  | { readonly kind: 'save_columns'; readonly columns: readonly string[] | null }
   | { readonly kind: 'theme'; readonly name: string }
   | { readonly kind: 'mouse'; readonly on: boolean }
   | { readonly kind: 'cancel'; readonly command: number }

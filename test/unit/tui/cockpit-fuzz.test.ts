@@ -26,6 +26,7 @@ const START: App = {
   running: new Map(),
   nextCommand: 1,
   typed: [],
+  columns: null,
   interruptedAt: 0,
   verbs: [{ name: 'mirror start', args: '<id>', why: 'x' }],
 };

@@ -47,6 +47,7 @@ export type Intent =
         | 'log_wrap'
         | 'log_write'
         | 'log_server'
+        | 'columns'
         | 'log_on_off'
         | 'done';
     };
@@ -227,6 +228,14 @@ export const KEYS: readonly Key[] = [
     group: 'Look',
     intent: { do: 'sort_reverse' },
     where: ['table'],
+  },
+  {
+    keys: ['o'],
+    label: 'Columns',
+    help: 'Choose the statistics shown, and their order',
+    group: 'Look',
+    where: ['table'],
+    intent: { do: 'columns' },
   },
   {
     keys: ['z'],

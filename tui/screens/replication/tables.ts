@@ -125,6 +125,7 @@ const text = (
 });
 
 const SERVER_COLUMN = text('server', 'Source', (row) => row.server.name, 8, 20);
+const EVERY = new Map(STATISTIC_COLUMNS.map((column) => [column.id, statisticColumn(column)]));
 const DEFAULTS = STATISTIC_COLUMNS.filter((column) => column.shown).map(statisticColumn);
 
 /** Where not all columns fitTo, those that tell the state come first; the others follow in the specification's order. */
@@ -136,9 +137,9 @@ const narrowFirst = (columns: readonly Column<Row>[]): Column<Row>[] => [
   ...columns.filter((column) => !NARROW_FIRST.includes(column.id)),
 ];
 
-function connections(withServer: boolean, narrow: boolean): TableDef<Row> {
+function connections(withServer: boolean, narrow: boolean, chosen: readonly Column<Row>[] = DEFAULTS): TableDef<Row> {
   // The set stays in sight while the rest scrolls; beside it goes the server when rows of several are mixed.
-  const columns = withServer ? [...DEFAULTS.slice(0, 1), SERVER_COLUMN, ...DEFAULTS.slice(1)] : DEFAULTS;
+  const columns = withServer ? [...chosen.slice(0, 1), SERVER_COLUMN, ...chosen.slice(1)] : chosen;
   return {
     title: 'Connections',
     columns: narrow ? narrowFirst(columns) : columns,
@@ -246,6 +247,20 @@ const CONNECTION_TABLES = [
   [connections(true, false), connections(true, true)],
 ] as const;
 
+const chosenTables = new WeakMap<readonly string[], readonly [TableDef<Row>, TableDef<Row>]>();
+
+/** The table of connections: the person's own columns, else the default ones, arranged for the width. */
+function connectionTable(app: App, several: 0 | 1): TableDef<Row> {
+  if (app.columns === null) return CONNECTION_TABLES[several][app.size.width < NARROW_WIDTH ? 1 : 0];
+  let made = chosenTables.get(app.columns);
+  if (!made) {
+    const columns = app.columns.flatMap((id) => EVERY.get(id) ?? []);
+    made = [connections(false, false, columns), connections(true, false, columns)];
+    chosenTables.set(app.columns, made);
+  }
+  return made[several];
+}
+
 export interface Shown {
   readonly def: TableDef<Row>;
   /** After filter and order. */
@@ -260,7 +275,6 @@ function place(app: App): Place {
 
 function rowsAt(app: App, at: Place): { def: TableDef<Row>; rows: Row[] } {
   const { servers } = app.fleet;
-  const narrow = app.size.width < NARROW_WIDTH ? 1 : 0;
   const several = servers.filter((server) => server.connections.size > 0).length > 1 ? 1 : 0;
   const names = new Map(servers.map((server) => [server.status?.key ?? '', server.name]));
   const ofServer = (server: Server, set: string | null): Row[] => {
@@ -272,8 +286,8 @@ function rowsAt(app: App, at: Place): { def: TableDef<Row>; rows: Row[] } {
   };
   switch (at.kind) {
     case 'all':
-      if (servers.length === 0) return { def: { ...CONNECTION_TABLES[0][narrow], empty: SERVERS.empty }, rows: [] };
-      return { def: CONNECTION_TABLES[several][narrow], rows: servers.flatMap((server) => ofServer(server, null)) };
+      if (servers.length === 0) return { def: { ...connectionTable(app, 0), empty: SERVERS.empty }, rows: [] };
+      return { def: connectionTable(app, several), rows: servers.flatMap((server) => ofServer(server, null)) };
     case 'servers':
       return { def: SERVERS, rows: servers.map((server) => ({ kind: 'server', server, now: app.now })) };
     case 'incoming': {
@@ -287,7 +301,7 @@ function rowsAt(app: App, at: Place): { def: TableDef<Row>; rows: Row[] } {
     case 'set': {
       const server = findServer(app.fleet, at.server);
       return {
-        def: CONNECTION_TABLES[0][narrow],
+        def: connectionTable(app, 0),
         rows: server ? ofServer(server, at.kind === 'set' ? at.set : null) : [],
       };
     }
@@ -312,6 +326,7 @@ export function shown(app: App): Shown {
     table.order,
     at.kind === 'servers' ? app.now : 0,
     app.size.width < NARROW_WIDTH,
+    app.columns,
   ];
   if (memoValue && key.every((value, index) => value === memoKey[index])) return memoValue;
   const { def, rows } = rowsAt(app, at);

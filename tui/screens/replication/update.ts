@@ -6,6 +6,7 @@ import { lineEdit } from '../../model/line-edit.js';
 import { placeColumns } from './columns.js';
 import { describe, openDialog } from './dialogs.js';
 import { commandLine } from './equivalents.js';
+import { columnChooser } from './column-choice.js';
 import { blockedReason } from './key-list.js';
 import type { Intent, Key } from './keys.js';
 import { entryDetail, entryLine, logServer, logView } from './logs.js';
@@ -180,6 +181,8 @@ export function perform(app: App, intent: Intent): Step {
       const changed = withScreen(app, { log: { ...screen.log, server: next, heldAt: null } });
       return [say(changed, 'info', next === null ? 'Messages of the selected server.' : `Messages of ${next}.`), []];
     }
+    case 'columns':
+      return [{ ...app, overlay: columnChooser(app.columns) }, []];
     case 'log_on_off': {
       const server = actingServer(app);
       if (!server) return [app, []];

@@ -1,6 +1,7 @@
 /** Keys while something lies on top: dialogs, menus, help, texts, the command palette. */
 import type { App, Dialog, Overlay, Step } from '../../model/app.js';
 import { editKey, insert, type LineEdit, lineEdit, lineText } from '../../model/line-edit.js';
+import { chooserKey } from '../replication/column-choice.js';
 import { describe, type Field } from '../replication/dialogs.js';
 import { actionsFor } from '../replication/key-list.js';
 import { KEYS } from '../replication/keys.js';
@@ -40,6 +41,8 @@ export function keyInOverlay(app: App, name: string, text: string): Step {
         ];
       return pick(app, overlay, name, choices.length);
     }
+    case 'columns':
+      return chooserKey(app, overlay, name);
     case 'text':
     case 'detail':
       return scroll(app, overlay, name);

@@ -80,6 +80,14 @@ export function drawOverlay(app: App, grid: Grid, overlay: Overlay): Cursor {
         overlay.selected,
       );
     }
+    case 'columns': {
+      const list = overlay.order.map((id) => ({
+        left: `${overlay.shown.has(id) ? '[x]' : '[ ]'} ${STATISTIC_COLUMNS.find((column) => column.id === id)?.label ?? id}`,
+        right: id,
+        off: !overlay.shown.has(id),
+      }));
+      return drawList(app, grid, 'Statistics', list, overlay.selected);
+    }
     case 'text':
       return drawText(app, grid, overlay.title, overlay.lines, overlay.top, overlay.left);
     case 'detail':
@@ -94,7 +102,7 @@ function drawList(
   list: readonly { left: string; right: string; off: boolean }[],
   selected: number,
 ): Cursor {
-  const leftWidth = Math.min(30, Math.max(...list.map((one) => width(one.left))));
+  const leftWidth = Math.min(40, Math.max(...list.map((one) => width(one.left))));
   const rightWidth = Math.max(...list.map((one) => width(one.right)));
   const rect = centred(grid.width, grid.height - 1, leftWidth + 2 + rightWidth + 4, list.length + 2);
   const inside = box(app, grid, rect, title);

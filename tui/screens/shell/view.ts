@@ -180,6 +180,15 @@ function overlayHints(app: App): [string, string][] | null {
         ['PgUp/PgDn', 'Scroll'],
         ['Esc', 'Close'],
       ];
+    case 'columns':
+      return [
+        ['Space', 'Show'],
+        ['- +', 'Move'],
+        ['d', 'Default'],
+        ['l', 'Last'],
+        ['Enter', 'Save'],
+        ['Esc', 'Cancel'],
+      ];
     case 'menu':
     case 'copy':
       return [
