@@ -502,7 +502,10 @@ test.serial(
     const bad = run('--config', join(pair.root, 'bad.toml'), '--state', join(pair.root, 'new-state'));
     t.is(bad.status, 78);
     t.regex(bad.stderr, /did you mean "agent.listen"/);
-    await pair.source.stop('SIGTERM');
+    // The terminal it was started from is gone.
+  process.kill(pair.source.pid, 'SIGHUP');
+  t.deepEqual((await pair.source.client.request(m.SetList, {})).sets, []);
+  await pair.source.stop('SIGTERM');
     t.regex(pair.source.log(), /Agent stopped cleanly \(SIGTERM\)/);
     t.false(existsSync(join(pair.source.root, 'state', 'agent.pid')));
     await pair.source.start();
