@@ -1,6 +1,7 @@
 /** One connection of this source: its link, mirror and replication, driven by the tables in core. */
 import type { ConnectionStatistics, EngineEvent } from '../../native/index.js';
 import { failure, notice, noticeRemedy, noticeText } from '../../protocol/errors.js';
+import { VERIFY_PATHS_MAX } from '../../protocol/limits.js';
 import type { ConnectionItem } from '../../protocol/messages/connection.js';
 import type { Notice } from '../../protocol/messages/log.js';
 import type { MirrorOptions, VerifyResult } from '../../protocol/messages/mirror.js';
@@ -328,7 +329,9 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
         const { files, bytes, different, missing, orphans, paths, omitted, ms } = event;
         const code = different + missing + orphans === 0 ? 'VERIFY_DONE' : 'VERIFY_DIFFERENT';
         log.say(code, { ...this.at, files, different, missing, orphans, ms: Math.round(ms) }, this.scope);
-        this.verification.done({ files, bytes, different, missing, orphans, paths, omitted, ms });
+        const listed = paths.slice(0, VERIFY_PATHS_MAX);
+        const unlisted = omitted + paths.length - listed.length;
+        this.verification.done({ files, bytes, different, missing, orphans, paths: listed, omitted: unlisted, ms });
         this.changed(false);
         return;
       }

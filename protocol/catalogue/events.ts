@@ -197,12 +197,6 @@ export const EVENTS = {
     message: (p) => `Connection ${p.id}: ${p.target} refused: ${p.reason}`,
     remedy: (p) => p.advice,
   }),
-  LINK_QUIET: define<At & { seconds: number }>({
-    id: 2215,
-    severity: 'warning',
-    retry: 'backoff',
-    message: (p) => `Connection ${p.id}: nothing was heard from ${p.target} for ${p.seconds} s.`,
-  }),
   STREAM_BROKEN: define<At & { why: string }>({
     id: 2216,
     severity: 'warning',
@@ -299,13 +293,6 @@ export const EVENTS = {
     message: (p) =>
       `Connection ${p.id}: verified ${p.files} files in ${p.ms} ms: ${p.different} different, ${p.missing} missing, ${p.orphans} only on the target.`,
     remedy: (p) => `\`understudy mirror start ${p.id} --difference --checksum\`.`,
-  }),
-  DEFINITION_CHANGED: define<At>({
-    id: 2233,
-    severity: 'warning',
-    retry: 'after_fix',
-    message: (p) => `Connection ${p.id} runs with an older definition of the set "${p.set}".`,
-    remedy: () => 'Disconnect, reconnect and run a difference mirror (SET-16).',
   }),
 
   ATTRIBUTES_ONLY: define<At>({

@@ -206,7 +206,8 @@ export const REQUESTS = {
     severity: 'error',
     exit: 4,
     message: (p) => `${p.target} overlaps ${p.other}, which the set "${p.set}" of ${p.server} already writes (TOP-09).`,
-    remedy: () => 'Choose another directory, or disconnect the other set first.',
+    remedy: () =>
+      'Choose another directory, or disconnect the other set first. A permission that nobody uses any more is taken back by `understudy grant remove`.',
   }),
   AGENT_DIRECTORY: define<{ target: string; own: string }>({
     id: 1204,
@@ -292,12 +293,12 @@ export const REQUESTS = {
     message: (p) => `A data link opened with something unknown: ${p.problem}.`,
     remedy: () => 'The two releases do not fit together; upgrade the older one.',
   }),
-  PEER_SELF: define<{ name: string }>({
-    id: 1304,
+  GRANT_MISSING: define<{ connection: string; server: string }>({
+    id: 1305,
     severity: 'error',
-    exit: 2,
-    message: (p) => `${p.name} is this server itself.`,
-    remedy: () => 'A server always trusts itself.',
+    exit: 1,
+    message: (p) => `${p.server} has no grant ${p.connection}.`,
+    remedy: () => 'List them with `understudy grant list`.',
   }),
 
   CONFIG_INVALID: define<{ file: string; problem: string }>({

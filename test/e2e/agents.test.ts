@@ -503,9 +503,9 @@ test.serial(
     t.is(bad.status, 78);
     t.regex(bad.stderr, /did you mean "agent.listen"/);
     // The terminal it was started from is gone.
-  process.kill(pair.source.pid, 'SIGHUP');
-  t.deepEqual((await pair.source.client.request(m.SetList, {})).sets, []);
-  await pair.source.stop('SIGTERM');
+    process.kill(pair.source.pid, 'SIGHUP');
+    t.deepEqual((await pair.source.client.request(m.SetList, {})).sets, []);
+    await pair.source.stop('SIGTERM');
     t.regex(pair.source.log(), /Agent stopped cleanly \(SIGTERM\)/);
     t.false(existsSync(join(pair.source.root, 'state', 'agent.pid')));
     await pair.source.start();

@@ -4,6 +4,7 @@ import { PROTOCOL_VERSION, SOFTWARE_VERSION } from '../../protocol/version.js';
 import { addDemo } from '../demo/index.js';
 import { addCheckCommands } from './commands/check.js';
 import { addConnectCommands } from './commands/connect.js';
+import { addGrantCommands } from './commands/grant.js';
 import { addLogsCommand } from './commands/logs.js';
 import { addMirrorCommands } from './commands/mirror.js';
 import { addPeerCommands } from './commands/peer.js';
@@ -26,6 +27,7 @@ export function buildProgram(): Command {
     .exitOverride();
   addServerCommands(program);
   addPeerCommands(program);
+  addGrantCommands(program);
   addSetCommands(program);
   addConnectCommands(program);
   addStatusCommand(program);
