@@ -481,7 +481,7 @@ bool Source::step_jobs() {
         ready_room |= channel->ready() && channel->stream.has_room();
         any_room |= channel->stream.has_room();
       }
-      room = any_ready ? ready_room : any_room;
+      room = job.mask == 0 || (any_ready ? ready_room : any_room);   // Nobody left to tell: it only ends.
     }
     if (!room) {
       ++i;

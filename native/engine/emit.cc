@@ -211,7 +211,12 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
     header.arg1 = shadow_.attributes(node).rdev;
     emit(mask, mirror, header, path);
   }
-  if (has_xattrs) tell_xattrs(mask, mirror, node, directory, shadow_.is_root(node) ? nullptr : name.c_str());
+  if (has_xattrs) {
+    const Fd object(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat now;
+    if (object && ::fstat(object.get(), &now) == 0 && now.st_ino == shadow_.at(node).inode) tell_xattrs(mask, mirror, node, object.get(), nullptr);
+    else shadow_.at(node).ctime_ns = -1;   // Another object has the name now; this one is looked at again when found.
+  }
   return true;
 }
 

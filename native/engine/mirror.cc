@@ -286,7 +286,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
       if (!tell_object(channel.bit, mirror.active, node, fd, fresh, false)) return false;
     } else if (entry_differs(*entry, node, true)) {
       tell_attributes(channel.bit, mirror.active, node, false);
-      tell_xattrs(channel.bit, mirror.active, node, fd, name.c_str());
+      if (const Fd object = open_object(fd, name, stat)) tell_xattrs(channel.bit, mirror.active, node, object.get(), nullptr);
     }
     record.told |= channel.bit;
     mirror.stack.emplace_back(node, full ? mirror.current_fresh : !present && entry == nullptr);
@@ -328,7 +328,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
     channel.counters.skipped += size;
     if (entry_differs(*entry, node, true)) {
       tell_attributes(channel.bit, mirror.active, node, true);
-      tell_xattrs(channel.bit, mirror.active, node, fd, name.c_str());
+      if (const Fd object = open_object(fd, name, stat)) tell_xattrs(channel.bit, mirror.active, node, object.get(), nullptr);
     }
   }
   shadow_.at(node).told |= channel.bit;
@@ -382,7 +382,11 @@ void Source::mirror_extra(Channel& channel) {
       continue;
     }
     const bool is_dir = shadow_.is_directory(node);
-    if (!is_dir && shadow_.is_regular(node) && shadow_.at(node).size > (1 << 20)) {
+    if (!is_dir && shadow_.is_regular(node) && shadow_.at(node).size > (1 << 20) && !shadow_.linked(node)) {
+      // Large: compared, not sent whole. The name must exist from now on (links and renames may follow).
+      wire::OpHeader header = header_for(wire::OpKind::create, node);
+      emit_to(channel, mirror.active, header, shadow_.path(node), {}, {});
+      times_.insert(parent);
       request_hashes(channel, node, mirror.active, nullptr);
       continue;
     }

@@ -225,6 +225,14 @@ void Source::apply_stat(NodeId node, const struct statx& stat) {
     if (each != node) set(each);
 }
 
+// The object that `stat` was taken of, without reading rights; none when another one has taken its name since.
+Fd Source::open_object(int directory, std::string_view name, const struct statx& stat) const {
+  Fd object(::openat(directory, std::string(name).c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat now;
+  if (object && (::fstat(object.get(), &now) != 0 || now.st_ino != stat.stx_ino || now.st_dev != stx_device(stat))) object.reset();
+  return object;
+}
+
 // Is this what the node stands for? Inode, type and, for directories, the time of birth.
 bool Source::same_object(NodeId node, const struct statx& stat) const {
   const Node& record = shadow_.at(node);
@@ -411,8 +419,12 @@ void Source::release_inode(const struct statx& stat) {
 }
 
 void Source::create(NodeId parent, int directory, const std::string& name, const struct statx& stat, bool replaces) {
-  Result<u64> digest = read_xattr_digest(directory, name.c_str());
-  if (!digest && digest.error().code != ENOENT) unreadable(absolute_path(parent) + "/" + name, digest.error());
+  const Fd object = open_object(directory, name, stat);
+  Result<u64> digest = object ? read_xattr_digest(object.get()) : Result<u64>(SysError{ENOENT, "open"});
+  if (!digest) {
+    if (digest.error().code != ENOENT) unreadable(absolute_path(parent) + "/" + name, digest.error());
+    else add_dirty(parent, name, kHintName | kHintAttributes, 1'000'000);
+  }
   release_inode(stat);
   const NodeId node = shadow_.add(parent, name);
   shadow_.set_attributes(node, attributes_of(stat, digest ? *digest : 0));
@@ -420,7 +432,7 @@ void Source::create(NodeId parent, int directory, const std::string& name, const
   Node& record = shadow_.at(node);
   record.size = size_or_birth(stat);
   record.mtime_ns = stx_ns(stat.stx_mtime);
-  record.ctime_ns = stx_ns(stat.stx_ctime);
+  record.ctime_ns = digest ? stx_ns(stat.stx_ctime) : -1;
   if (S_ISREG(stat.stx_mode)) total_bytes_ += stat.stx_size;
   const Mask mask = told_mask(parent);
   if (mask != 0 && tell_object(mask, false, node, directory, !replaces, replaces)) {
@@ -540,13 +552,14 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
   const bool silent = (record.flags & kNodeSilent) && (what & kHintSweep);
   if (trace_on()) fprintf(stderr, "update [%lu] %s what %x c%d m%d s%d racy%d size %ld told %x\n", (unsigned long)stat.stx_ino, shadow_.path(node).c_str(), what, ctime_moved, mtime_moved, size_moved, racy, (long)stat.stx_size, told_mask(node));
   if (!ctime_moved && !mtime_moved && !size_moved && !racy && !silent) return;
+  bool unread = false;   // the attributes could not be read: this ctime must not count as seen
   if (before.xattr_digest != 0 || ctime_moved) {
-    const std::string name(shadow_.name(node));
-    Result<u64> digest = read_xattr_digest(directory, root ? nullptr : name.c_str());
-    if (trace_on()) fprintf(stderr, "digest %s ok%d %lx was %lx\n", name.c_str(), (bool)digest, digest ? (unsigned long)*digest : 0ul, (unsigned long)before.xattr_digest);
+    const Fd object = root ? Fd(::fcntl(directory, F_DUPFD_CLOEXEC, 0)) : open_object(directory, shadow_.name(node), stat);
+    Result<u64> digest = object ? read_xattr_digest(object.get()) : Result<u64>(SysError{ENOENT, "open"});
+    unread = !digest;
     if (digest && *digest != before.xattr_digest) {
       set_xattr_digest(node, *digest);
-      tell_xattrs_all(node, directory, root ? nullptr : name.c_str());
+      tell_xattrs_all(node, object.get(), nullptr);
       // An ACL carries mode bits with it, and setting it counts as a change of them on the target.
       tell_attributes_all(node, false);
     }
@@ -573,6 +586,10 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
     }
   }
   apply_stat(node, stat);
+  if (unread) {
+    set_ctime(node, -1);
+    if (!root) add_dirty(shadow_.at(node).parent, shadow_.name(node), kHintAttributes, 1'000'000);
+  }
   if (is_dir) {
     if (attributes_moved) tell_attributes(told_mask(node), false, node, false);
     if (mtime_moved || attributes_moved) times_.insert(node);

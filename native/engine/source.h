@@ -146,6 +146,7 @@ class Source final : CaptureSink {
   void unknown_directory(std::string_view path, std::string_view name, u32 what) override;
   void hint_object(u64 device, u64 inode, u32 what) override;
   void lost(std::string_view why) override;
+  Fd open_object(int directory, std::string_view name, const struct statx& stat) const;
   bool same_object(NodeId node, const struct statx& stat) const;
   void other_names(NodeId node);
   void add_dirty(NodeId directory, std::string_view name, u32 what, i64 delay_ns, u32 attempts = 0, i64 since_ns = 0);
