@@ -356,7 +356,7 @@ test('T20: names full of escapes, directions, marks and markup reach no terminal
     '\u009b31m',
     'a\u202egnp.exe',
     '👩‍👩‍👧',
-    'e' + '\u0301'.repeat(200),
+    `e${'\u0301'.repeat(200)}`,
     'line\nbreak\rback',
     '\ud800',
     '文件夹',
@@ -377,7 +377,7 @@ test('T20: names full of escapes, directions, marks and markup reach no terminal
     .text()
     .split('\n')
     .slice(2, 11)
-    .map((line) => [...line].findIndex((char) => char === '│'));
+    .map((line) => [...line].indexOf('│'));
   t.deepEqual(new Set(edge), new Set([22]));
 });
 

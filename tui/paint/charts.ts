@@ -74,8 +74,9 @@ export class ChartWidgets {
         wholeNumbersOnly: false,
         abbreviate: true,
         numYLabels: Math.max(2, Math.floor(rect.height / 3)),
-        xLabelPadding: 3,
-        xPadding: 5,
+        // In dots, two per cell: room for "999k" whatever the largest label of the moment is.
+        xLabelPadding: 10,
+        xPadding: 10,
         style: { line: colour, text: 7, baseline: 8 },
       });
       // Its own measure leaves a broad margin free on the right and below.

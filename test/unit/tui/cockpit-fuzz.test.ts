@@ -167,7 +167,6 @@ test('T2 T3: whatever is pressed, clicked, resized and told, there is a whole sc
       const scene = view(app);
       const { width, height } = app.size;
       if (scene.grid.width !== width || scene.grid.height !== height) return false;
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: these must not be on the screen
       return !/[\0-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]/.test(scene.grid.text());
     }),
     { numRuns: 800 },
