@@ -3,7 +3,9 @@ import { execFile, spawnSync } from 'node:child_process';
 import {
   readFileSync,
   readlinkSync,
+  statSync,
   symlinkSync,
+  utimesSync,
   mkdirSync,
   readdirSync,
   rmSync,
@@ -120,6 +122,40 @@ test.serial('a transcript: from two servers to a verified replica and back, by t
   await us('disconnect', '1');
   t.deepEqual((await pair.target.client.request(m.GrantList, {})).grants, [], 'the permission was taken back');
   await us('set', 'delete', 'alpha:docs');
+});
+
+test.serial('verify lists what somebody changed on the target, and a mirror by checksum repairs it', async (t) => {
+  const pair = await open(t);
+  const source = pair.folder('data');
+  const target = join(pair.root, 'replica');
+  fill(source, 1, 60);
+  const link = await pair.connect(source, target);
+  await pair.barrier(link);
+  const changed = join(target, 'd3', 'f10');
+  const { mtime, atime } = statSync(changed);
+  writeFileSync(changed, 'contents X0\n'.repeat(10));
+  utimesSync(changed, atime, mtime);
+  rmSync(join(target, 'd4', 'f11'));
+  writeFileSync(join(target, 'd4', 'orphan'), '');
+  const ran = await understudy(pair, ['verify', '1', '--checksum', '--json']);
+  t.is(ran.code, 1);
+  const result = JSON.parse(ran.out) as m.VerifyResult & { identical: boolean };
+  t.false(result.identical);
+  t.is(result.missing, 1);
+  t.is(result.orphans, 1, 'GLO-11');
+  t.true(result.different >= 1);
+  for (const name of ['f10', 'f11'])
+    t.true(
+      result.paths.some((path) => path.includes(name)),
+      `${name} is listed`,
+    );
+  t.is((await understudy(pair, ['mirror', 'start', '1', '--difference', '--checksum'])).code, 0);
+  t.is((await understudy(pair, ['barrier', '1'])).code, 0);
+  rmSync(join(target, 'd4', 'orphan'));
+  const left = native()
+    .compareTrees(source, target, 20)
+    .differences.filter((line) => !/time/.test(line));
+  t.deepEqual(left, []);
 });
 
 test.serial(
