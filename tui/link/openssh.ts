@@ -16,6 +16,11 @@ import { type Address, LinkError, type TransportOptions } from './transport.js';
 const DEADLINE_MS = 20_000;
 const STDERR_BYTES_MAX = 16 * 1024;
 const POLL_MS = 25;
+/** What a shell says of a program that it does not find. */
+const NOT_FOUND = 127;
+/** ssh ends with descriptor 3, whatever happens to us: a tunnel that outlives the cockpit would belong to nobody. */
+const WITH_LIFELINE =
+  'ssh "$@" 3>&- </dev/null & ssh=$!; { cat >/dev/null; kill "$ssh" 2>/dev/null; } <&3 2>/dev/null & exec 3>&-; wait "$ssh"';
 
 /** @throws LinkError */
 export async function openOpenssh(
@@ -26,10 +31,14 @@ export async function openOpenssh(
   // Owner only: whoever can open the local end would speak to the agent as us.
   const folder = await mkdtemp(join(process.env['XDG_RUNTIME_DIR'] || tmpdir(), 'understudy-ssh-'));
   const local = join(folder, 's');
-  const child = spawn('ssh', sshArguments(address, local, options), { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn('/bin/sh', ['-c', WITH_LIFELINE, 'sh', ...sshArguments(address, local, options)], {
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+  });
+  const lifeline = child.stdio[3];
+  lifeline?.on('error', () => {});
   const state = watch(child);
   const clean = (): void => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+    lifeline?.destroy();
     // Best effort: a leftover empty directory in the runtime directory harms nobody.
     void rm(folder, { recursive: true, force: true }).catch(() => {});
   };
@@ -95,8 +104,9 @@ function watch(child: ChildProcess): ChildState {
   child.stderr?.on('data', (chunk: Buffer) => {
     state.stderr = (state.stderr + chunk.toString('latin1')).slice(-STDERR_BYTES_MAX);
   });
-  child.once('exit', () => {
+  child.once('exit', (code) => {
     state.ended = true;
+    state.missing ||= code === NOT_FOUND;
   });
   child.once('error', (error: NodeJS.ErrnoException) => {
     state.ended = true;

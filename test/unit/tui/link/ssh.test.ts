@@ -1,6 +1,6 @@
 import anyTest, { type TestFn } from 'ava';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -110,6 +110,26 @@ real('RCN-07: the system ssh carries the same tunnel', async (t) => {
   );
   t.true(await echoes(stream, Buffer.alloc(300_000, 7)));
   stream.destroy();
+});
+
+real('the system ssh ends with the program that started it, even when that is killed', async (t) => {
+  const known = join(t.context.folder, 'known-lifeline');
+  writeFileSync(known, `[127.0.0.1]:${t.context.sshd.port} ${t.context.sshd.hostKey}\n`);
+  const module = new URL('../../../../tui/link/openssh.js', import.meta.url).href;
+  const script = `import { openOpenssh } from ${JSON.stringify(module)};
+    const stream = await openOpenssh(${JSON.stringify(address(t.context.sshd, t.context.socket))}, ${JSON.stringify({ agent: null, identities: [t.context.sshd.identity], knownHosts: [known] })});
+    process.stdout.write('open');
+    stream.resume();`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await new Promise((resolve) => child.stdout.once('data', resolve));
+  const tunnels = (): string =>
+    spawnSync('pgrep', ['-f', `UserKnownHostsFile=${known}`], { encoding: 'utf8' }).stdout.trim();
+  t.not(tunnels(), '');
+  child.kill('SIGKILL');
+  for (let i = 0; i < 200 && tunnels() !== ''; i++) await sleep(25);
+  t.is(tunnels(), '');
 });
 
 real('an unknown host key is asked for, remembered in our file only, and not asked again', async (t) => {
