@@ -81,7 +81,8 @@ async function mirrorDone(work: () => Promise<unknown>): Promise<void> {
           put: (line) => {
             // Only news comes here; a repeat within seconds is the same line with a higher count.
             if (line.notice.code === 'MIRROR_DONE') resolve();
-            if (line.notice.code === 'MIRROR_STOPPED' || line.notice.code === 'LINK_REFUSED') reject(new Error(line.notice.text));
+            if (line.notice.code === 'MIRROR_STOPPED' || line.notice.code === 'LINK_REFUSED')
+              reject(new Error(line.notice.text));
           },
           ended: (error) => reject(error ?? new Error('the log ended')),
         },
@@ -105,7 +106,13 @@ async function answer(request: Request): Promise<object> {
       const { mirror } = request;
       const set = `bench ${++sets}`;
       await mirrorDone(async () => {
-        link = await connect(need(source), need(target), { set, source: request.source, target: request.target, ...place, mirror });
+        link = await connect(need(source), need(target), {
+          set,
+          source: request.source,
+          target: request.target,
+          ...place,
+          mirror,
+        });
       });
       return {};
     }
@@ -134,7 +141,8 @@ async function answer(request: Request): Promise<object> {
       const until = Date.now() + WORK_MS;
       for (;;) {
         const { statistics } = await item();
-        if (['Replicating', 'Ready'].includes(statistics.replicationStatus) && statistics.targetDataState === 'OK') return { statistics };
+        if (['Replicating', 'Ready'].includes(statistics.replicationStatus) && statistics.targetDataState === 'OK')
+          return { statistics };
         if (Date.now() > until) throw new Error(`not ready: ${JSON.stringify(statistics)}`);
         await wait(5);
       }

@@ -122,7 +122,19 @@ test.serial('I5: an honest operation arrives, so that the refusals below mean so
 test.serial('I5: paths that lead outside end the link before anything of the batch is done', async (t) => {
   const it = await stage(t);
   const long = 'x'.repeat(256);
-  const paths: (string | Buffer)[] = ['../canary', '/etc/understudy-canary', 'a/../../canary', '..', '.', './canary', 'a//b', '/', 'a/', `${long}/b`, Buffer.from('a\0b')];
+  const paths: (string | Buffer)[] = [
+    '../canary',
+    '/etc/understudy-canary',
+    'a/../../canary',
+    '..',
+    '.',
+    './canary',
+    'a//b',
+    '/',
+    'a/',
+    `${long}/b`,
+    Buffer.from('a\0b'),
+  ];
   const kinds: ((bad: string | Buffer) => Operation)[] = [
     (bad) => ({ kind: OP.file, path: bad, data: BAD }),
     (bad) => ({ kind: OP.remove, path: bad }),
@@ -132,7 +144,9 @@ test.serial('I5: paths that lead outside end the link before anything of the bat
   for (const bad of paths) {
     for (const make of kinds) {
       const client = await welcomed(t, it);
-      client.send(frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', data: BAD }), operation(make(bad))])));
+      client.send(
+        frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', data: BAD }), operation(make(bad))])),
+      );
       t.true(await client.ends(), `${make(bad).kind} ${JSON.stringify(String(bad))} must end the link`);
       t.deepEqual(fs.readdirSync(it.granted), [], 'the batch is refused whole (I4)');
     }
@@ -186,7 +200,13 @@ test.serial('I5: a symbolic link that was planted first is never walked through'
     // As the last component: the link itself may be replaced, what it points to may not.
     const last = 2 + through.length;
     client.send(
-      frame(FRAME.batch, batch(last, [operation({ kind: OP.write, path: 'pane', data: BAD }), operation({ kind: OP.setattr, path: 'pane', mode: 0o100777 })])),
+      frame(
+        FRAME.batch,
+        batch(last, [
+          operation({ kind: OP.write, path: 'pane', data: BAD }),
+          operation({ kind: OP.setattr, path: 'pane', mode: 0o100777 }),
+        ]),
+      ),
       frame(FRAME.batch, batch(last + 1, [operation({ kind: OP.file, path: 'pane', data: BAD })])),
     );
     await client.next(FRAME.reply, 1_000);
@@ -209,14 +229,32 @@ test.serial('I4: frames and batches that lie about themselves end the link and w
     ['decompressed size beyond every limit', frame(FRAME.batch, good, { flags: 1, rawLength: 0xffff_ff00 })],
     ['version of another time', frame(FRAME.batch, good, { version: 99 })],
     ['batch shorter than its header', frame(FRAME.batch, good.subarray(0, 20))],
-    ['more operations than there are', frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', data: BAD })], 2))],
-    ['fewer operations than there are', frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', data: BAD })], 0))],
+    [
+      'more operations than there are',
+      frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', data: BAD })], 2)),
+    ],
+    [
+      'fewer operations than there are',
+      frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', data: BAD })], 0)),
+    ],
     ['operation of size zero', frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', size: 0 })]))],
-    ['operation beyond the batch', frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', size: 1 << 20 })]))],
-    ['data beyond the operation', frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', dataLength: 0xffff_fff0 })]))],
-    ['path beyond the operation', frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', pathLength: 4000 })]))],
+    [
+      'operation beyond the batch',
+      frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', size: 1 << 20 })])),
+    ],
+    [
+      'data beyond the operation',
+      frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', dataLength: 0xffff_fff0 })])),
+    ],
+    [
+      'path beyond the operation',
+      frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', pathLength: 4000 })])),
+    ],
     ['unknown operation', frame(FRAME.batch, batch(1, [operation({ kind: 200, path: 'good' })]))],
-    ['mapping that was not granted', frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', mapping: 7, data: BAD })]))],
+    [
+      'mapping that was not granted',
+      frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', mapping: 7, data: BAD })])),
+    ],
     ['a gap in the sequence', frame(FRAME.batch, batch(9, [operation({ kind: OP.file, path: 'good', data: BAD })]))],
     ['noise', Buffer.from('GET / HTTP/1.1\r\nHost: example.org\r\n\r\n'.repeat(40))],
   ];

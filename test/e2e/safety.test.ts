@@ -75,40 +75,45 @@ test.serial('I11: a source root that was replaced by another directory deletes n
   t.is(files(target), FILES);
 });
 
-(root ? test.serial : test.serial.skip)('I11: unmounting the source deletes nothing on the target, and mounting it again goes on', async (t) => {
-  t.timeout(180_000);
-  const pair = await Pair.open({ config });
-  const image = path.join(pair.root, 'image');
-  const source = pair.folder('mounted');
-  const target = pair.folder('target');
-  const mounted = (): boolean => fs.readFileSync('/proc/self/mounts', 'utf8').includes(` ${source} `);
-  t.teardown(async () => {
-    await Promise.all([pair.source.stop(), pair.target.stop()]);
-    if (mounted()) execFileSync('umount', ['-l', source]);
-    await pair.close();
-  });
-  fs.writeFileSync(image, '');
-  fs.truncateSync(image, 256 << 20);
-  execFileSync('mkfs.ext4', ['-q', '-F', image]);
-  execFileSync('mount', ['-o', 'loop', image, source]);
-  fill(source);
-  const link = await pair.connect(source, target);
-  await pair.mirrored(link);
-  await pair.barrier(link);
-  const before = files(target);
+(root ? test.serial : test.serial.skip)(
+  'I11: unmounting the source deletes nothing on the target, and mounting it again goes on',
+  async (t) => {
+    t.timeout(180_000);
+    const pair = await Pair.open({ config });
+    const image = path.join(pair.root, 'image');
+    const source = pair.folder('mounted');
+    const target = pair.folder('target');
+    const mounted = (): boolean => fs.readFileSync('/proc/self/mounts', 'utf8').includes(` ${source} `);
+    t.teardown(async () => {
+      await Promise.all([pair.source.stop(), pair.target.stop()]);
+      if (mounted()) execFileSync('umount', ['-l', source]);
+      await pair.close();
+    });
+    fs.writeFileSync(image, '');
+    fs.truncateSync(image, 256 << 20);
+    execFileSync('mkfs.ext4', ['-q', '-F', image]);
+    execFileSync('mount', ['-o', 'loop', image, source]);
+    fill(source);
+    const link = await pair.connect(source, target);
+    await pair.mirrored(link);
+    await pair.barrier(link);
+    const before = files(target);
 
-  // Nobody holds the file system open: an unmount must not fail because of us.
-  execFileSync('umount', [source]);
-  const state = await untilState(pair, link.set, ['stopped', 'missing']);
-  t.true(['stopped', 'missing'].includes(state), state);
-  t.is(files(target), before, 'nothing was deleted');
+    // Nobody holds the file system open: an unmount must not fail because of us.
+    execFileSync('umount', [source]);
+    const state = await untilState(pair, link.set, ['stopped', 'missing']);
+    t.true(['stopped', 'missing'].includes(state), state);
+    t.is(files(target), before, 'nothing was deleted');
 
-  execFileSync('mount', ['-o', 'loop', image, source]);
-  fs.writeFileSync(path.join(source, 'after the mount'), 'again');
-  if ((await untilState(pair, link.set, ['watching'])) !== 'watching') {
-    await pair.source.client.request(SetContinue, { name: link.set, acceptDeletes: false });
-  }
-  await pair.until(link, 'replicating again', ({ statistics }) => ['Replicating', 'Ready'].includes(statistics.replicationStatus));
-  await pair.barrier(link);
-  t.deepEqual(pair.differences(link), []);
-});
+    execFileSync('mount', ['-o', 'loop', image, source]);
+    fs.writeFileSync(path.join(source, 'after the mount'), 'again');
+    if ((await untilState(pair, link.set, ['watching'])) !== 'watching') {
+      await pair.source.client.request(SetContinue, { name: link.set, acceptDeletes: false });
+    }
+    await pair.until(link, 'replicating again', ({ statistics }) =>
+      ['Replicating', 'Ready'].includes(statistics.replicationStatus),
+    );
+    await pair.barrier(link);
+    t.deepEqual(pair.differences(link), []);
+  },
+);

@@ -6,8 +6,33 @@ import { once } from 'node:events';
 import tls from 'node:tls';
 import type { Identity } from '../../native/index.js';
 
-export const FRAME = { hello: 1, welcome: 2, refuse: 3, batch: 4, ack: 5, reply: 6, message: 7, ping: 8, pong: 9 } as const;
-export const OP = { mkdir: 1, file: 2, create: 3, write: 4, truncate: 5, setattr: 7, xattrs: 8, symlink: 9, link: 10, mknod: 11, remove: 12, rename: 13, manifest: 14, digest: 16 } as const;
+export const FRAME = {
+  hello: 1,
+  welcome: 2,
+  refuse: 3,
+  batch: 4,
+  ack: 5,
+  reply: 6,
+  message: 7,
+  ping: 8,
+  pong: 9,
+} as const;
+export const OP = {
+  mkdir: 1,
+  file: 2,
+  create: 3,
+  write: 4,
+  truncate: 5,
+  setattr: 7,
+  xattrs: 8,
+  symlink: 9,
+  link: 10,
+  mknod: 11,
+  remove: 12,
+  rename: 13,
+  manifest: 14,
+  digest: 16,
+} as const;
 export const REPLY_NAK = 4;
 const FRAME_HEADER = 16;
 const OP_HEADER = 64;
@@ -189,7 +214,10 @@ export class WireClient {
     while (this.#pending.length >= FRAME_HEADER) {
       const length = this.#pending.readUInt32LE(0);
       if (this.#pending.length < FRAME_HEADER + length) break;
-      this.received.push({ type: this.#pending.readUInt8(12), payload: this.#pending.subarray(FRAME_HEADER, FRAME_HEADER + length) });
+      this.received.push({
+        type: this.#pending.readUInt8(12),
+        payload: this.#pending.subarray(FRAME_HEADER, FRAME_HEADER + length),
+      });
       this.#pending = this.#pending.subarray(FRAME_HEADER + length);
     }
     this.#wake();

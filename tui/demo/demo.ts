@@ -135,7 +135,8 @@ async function watchLines(client: Client, writer: Writer, ms: number, signal: Ab
       `${String(seconds).padStart(3)} s  mirror ${mirrorStatusText(statistics)}, replication ${statistics.replicationStatus}, ` +
         `target ${statistics.targetDataState}, ${writer.changes()} changes, ${sent} MB sent, ${lag(latencyMs)}${problem ? `; ${problem.text}` : ''}`,
     );
-    const mirrored = statistics.mirrorStatus === 'Idle' && ['Replicating', 'Ready'].includes(statistics.replicationStatus);
+    const mirrored =
+      statistics.mirrorStatus === 'Idle' && ['Replicating', 'Ready'].includes(statistics.replicationStatus);
     if (Date.now() - start >= ms && mirrored) return;
     if (Date.now() - start >= ms + MIRROR_MS) throw new Error('the first mirror did not end; see the lines above');
   }
@@ -146,7 +147,13 @@ function lag(latencyMs: number): string {
   return latencyMs === 0 ? 'caught up' : `${Math.round(latencyMs)} ms behind`;
 }
 
-async function watchCockpit(place: Place, seconds: number | null, source: string, target: string, signal: AbortSignal): Promise<void> {
+async function watchCockpit(
+  place: Place,
+  seconds: number | null,
+  source: string,
+  target: string,
+  signal: AbortSignal,
+): Promise<void> {
   say(`change something in ${source}`);
   say(`and find it in       ${target}`);
   const cockpit = place.start(CONSOLE, [], null);

@@ -5,7 +5,8 @@ const SECONDS_MAX = 86_400;
 
 function seconds(text: string): number {
   const value = Number(text);
-  if (!Number.isFinite(value) || value <= 0 || value > SECONDS_MAX) throw new InvalidArgumentError(`not a number of seconds up to ${SECONDS_MAX}`);
+  if (!Number.isFinite(value) || value <= 0 || value > SECONDS_MAX)
+    throw new InvalidArgumentError(`not a number of seconds up to ${SECONDS_MAX}`);
   return value;
 }
 

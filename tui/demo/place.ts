@@ -58,7 +58,11 @@ export class Place {
     const out = log === null ? null : fs.openSync(log, 'a', 0o600);
     const stdio: StdioOptions = out === null ? 'inherit' : ['ignore', out, out];
     // A group of its own: ^C in the terminal is for us, and we end the agents in order.
-    const child = spawn(process.execPath, [program, ...args], { stdio, env: this.environment(), detached: out !== null });
+    const child = spawn(process.execPath, [program, ...args], {
+      stdio,
+      env: this.environment(),
+      detached: out !== null,
+    });
     if (out !== null) fs.closeSync(out);
     this.#children.add(child);
     child.once('exit', () => this.#children.delete(child));
@@ -73,7 +77,11 @@ export class Place {
     fs.mkdirSync(state, { recursive: true, mode: 0o700 });
     const config = this.path(name, 'understudy.toml');
     fs.writeFileSync(config, `[agent]\nname = "${name}"\n`);
-    const child = this.start(AGENT, ['--config', config, '--state', state, '--socket', socket, '--listen', '127.0.0.1:0'], log);
+    const child = this.start(
+      AGENT,
+      ['--config', config, '--state', state, '--socket', socket, '--listen', '127.0.0.1:0'],
+      log,
+    );
     const until = Date.now() + READY_MS;
     while (Date.now() < until) {
       if (child.exitCode !== null || child.signalCode !== null) break;
@@ -85,7 +93,10 @@ export class Place {
 
   /** Runs one command of the console and gives what it printed. @throws Error with its words when it fails. */
   async command(args: readonly string[]): Promise<string> {
-    const child = spawn(process.execPath, [CONSOLE, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: this.environment() });
+    const child = spawn(process.execPath, [CONSOLE, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: this.environment(),
+    });
     this.#children.add(child);
     let said = '';
     let complained = '';
