@@ -128,6 +128,7 @@ class Channel final : public LinkHandler {
   bool attached = false;
   bool replicating = true;
   bool broken = false;               // stream gave up; waits for a mirror
+  bool repair_pending = false;       // paths of the last run are still to be compared
   bool expects_replica = false;      // told before this process: a target that holds nothing has lost it
   BatchWriter writer;
   bool writer_mirror = false;

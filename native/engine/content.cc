@@ -440,7 +440,7 @@ void Source::finish_job(FileJob& job) {
     set_ctime(job.node, job.ctime_ns);
     if (job.changed || job.attributes_differ || job.mode != FileJob::Mode::exchange) {
       tell_attributes(job.mask, mirror, job.node, true);
-      if (shadow_.attributes(job.node).xattr_digest != 0) tell_xattrs(job.mask, mirror, job.node, job.file.get(), nullptr);
+      if (shadow_.attributes(job.node).xattr_digest != 0 || job.mode == FileJob::Mode::exchange) tell_xattrs(job.mask, mirror, job.node, job.file.get(), nullptr);
     }
     job.index.size = job.size;
     // The index says what every channel was told. After telling only some, it would say too much for the others.

@@ -126,7 +126,12 @@ void Source::save_state(bool clean) {
   // What is not durable on every target yet must be looked at again after a restart, so those paths stay in the log.
   std::vector<SetPath> open;
   bool behind = false;
-  for (const auto& channel : channels_) behind |= channel->broken || channel->stream.target().durable < channel->stream.last_sequence();
+  for (const auto& channel : channels_) {
+    behind |= channel->broken || channel->repair_pending || mirror_running(*channel) || !channel->quarantine.empty() ||
+              !channel->hash_requests.empty() || channel->stream.target().durable < channel->stream.last_sequence();
+  }
+  behind |= !jobs_.empty();
+  if (!behind && !channels_.empty()) startup_repair_.clear();
   touched_log_.reset();
   const std::string log = state_path("touched"), old = state_path("touched.old");
   if (behind || !startup_repair_.empty()) {

@@ -105,7 +105,7 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
   Fd(::open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   channel->expects_replica = known && shadow_loaded_;
   if (known && shadow_loaded_) {
-    for (const SetPath& path : startup_repair_) retell(*channel, path.mapping, path.path, false);
+    channel->repair_pending = true;   // After the first look: only then is it known what is there now.
   } else if (known) {
     tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string("the source was restarted without its shadow")));
   }
@@ -132,6 +132,15 @@ void Source::detach(Channel& channel, bool forget) {
     const std::shared_ptr<Channel> keep = *at;   // `channel` lives until here returns.
     channels_.erase(at);
     return;
+  }
+}
+
+// What was told in the last run and may not have arrived, or may have moved on since.
+void Source::repair_after_restart() {
+  for (const auto& channel : channels_) {
+    if (!channel->repair_pending) continue;
+    channel->repair_pending = false;
+    for (const SetPath& path : startup_repair_) retell(*channel, path.mapping, path.path, false);
   }
 }
 
@@ -282,7 +291,7 @@ void Source::begin_barriers() {
 bool Source::barrier_met(const Barrier& barrier) const {
   const Channel& channel = *barrier.channel;
   if (scanning_ || sweep_again_ || !scan_.empty() || !missing_.empty() || !times_.empty()) return false;
-  if (mirror_running(channel)) return false;
+  if (mirror_running(channel) || channel.repair_pending) return false;
   for (const Dirty& dirty : dirty_)
     if (dirty.since_ns <= barrier.asked_ns || dirty.attempts > 0) return false;
   for (const auto& job : jobs_)
@@ -392,6 +401,7 @@ bool Source::work_once() {
     }
     more = true;
   }
+  if (ready_told_ && room) repair_after_restart();
   more |= step_jobs();
   if (room && !scanning_) more |= release_deletes(force_);
   if (room && dirty_.empty()) directory_times();
@@ -452,6 +462,11 @@ void Source::work() {
     if (options_.sweep_ms != 0 && ready_told_ && !scanning_) {
       if (sweep_due_ns_ == 0) sweep_due_ns_ = now + i64{options_.sweep_ms} * 1'000'000;
       else if (now >= sweep_due_ns_) begin_rescan();
+    }
+    if (ready_told_ && !shadow_loaded_ && !first_saved_) {
+      // From here on a crash is repaired from the shadow, not by comparing everything.
+      first_saved_ = true;
+      save_state(false);
     }
     if (ready_told_ && (touched_log_bytes_ > kTouchedLogMax || (now - snapshot_ns_ > kSnapshotEveryNs && touched_log_bytes_ > 0)))
       save_state(false);

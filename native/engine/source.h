@@ -134,6 +134,7 @@ class Source final : CaptureSink {
   bool start_capture();
   void publish();
   int idle_ms();
+  void repair_after_restart();
   void begin_barriers();
   void finish_barriers();
   bool barrier_met(const Barrier& barrier) const;
@@ -322,6 +323,7 @@ class Source final : CaptureSink {
 
   std::vector<SetPath> startup_repair_;                // touched in the last run: compared on every channel
   bool shadow_loaded_ = false;
+  bool first_saved_ = false;
   std::vector<SetPath> logged_;                        // touched since the log was last written
   Fd touched_log_;
   u64 touched_log_bytes_ = 0;
