@@ -73,7 +73,10 @@ export class AgentProcess {
       ...['--config', path.join(this.root, 'understudy.toml'), '--state', path.join(this.root, 'state')],
       ...['--socket', this.socket, '--listen', `${this.host}:${this.port}`],
     ];
-    const child = spawn(process.execPath, args, {
+    // A test that is killed must not leave agents behind: they go with the process that started them.
+    const leash = ['/usr/bin/setpriv', '/bin/setpriv'].find((it) => fs.existsSync(it));
+    const [program, first] = leash ? [leash, ['--pdeathsig', 'KILL', process.execPath]] : [process.execPath, []];
+    const child = spawn(program, [...first, ...args], {
       stdio: ['ignore', out, out],
       ...(this.#uid === null ? {} : { uid: this.#uid, gid: this.#uid }),
     });
