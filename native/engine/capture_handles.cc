@@ -1,5 +1,7 @@
 #include "capture_handles.h"
 
+#include <time.h>
+
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -11,7 +13,7 @@ namespace {
 
 constexpr std::size_t kGenerationMax = 32'768;
 constexpr std::size_t kFsidBytes = 8;
-constexpr int kOpenAttempts = 16;
+constexpr int kOpenAttempts = 60;
 
 // A file handle with room for the largest one, as open_by_handle_at wants it.
 struct HandleBuffer {
@@ -134,6 +136,8 @@ Fd HandleResolver::open_handle(const Root& root, Key key) {
   Fd object(::open_by_handle_at(root.mount.get(), handle.get(), O_PATH | O_CLOEXEC));
   // The kernel answers ENOMEM, not ESTALE, while the directory is just being removed (seen on Linux 6.18).
   for (int attempt = 0; !object && errno == ENOMEM && attempt < kOpenAttempts; ++attempt) {
+    const timespec pause{0, attempt < 4 ? 0 : 200'000};   // Its removal is over within a moment.
+    ::nanosleep(&pause, nullptr);
     object.reset(::open_by_handle_at(root.mount.get(), handle.get(), O_PATH | O_CLOEXEC));
   }
   if (!object && errno != ESTALE && errno != ENOENT) failure_ = errno;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "batch_writer.h"
@@ -93,6 +94,7 @@ struct Quarantined {
   i64 retry_ns = 0;            // 0: told again, waiting for what the target says
   u64 sequence = 0;            // last batch before the answer
   int error = 0;
+  bool deep = false;           // SetPath::deep
 };
 
 class Channel final : public LinkHandler {
@@ -126,6 +128,7 @@ class Channel final : public LinkHandler {
   // --- the source's worker only ---
   u32 bit = 0;                       // this channel's bit in Node::told
   bool attached = false;
+  bool told_after_scan = false;      // new, and the first scan runs: nothing counts as told yet
   bool replicating = true;
   bool broken = false;               // stream gave up; waits for a mirror
   bool repair_pending = false;       // paths of the last run are still to be compared
@@ -139,6 +142,7 @@ class Channel final : public LinkHandler {
   std::unordered_map<u64, HashRequest> hash_requests;
   u64 hash_requests_expected = 0;
   std::map<std::pair<u32, std::string>, Quarantined> quarantine;
+  std::unordered_set<NodeId> clean;  // directories where what the target holds beyond ours is a leftover of our own
   void set_last_path(const std::string& path);
 
   // --- link thread (LinkHandler) ---

@@ -22,12 +22,12 @@ wire::OpHeader Source::header_for(wire::OpKind kind, NodeId node) const {
   return header;
 }
 
-void Source::touch(Channel& channel, u32 mapping, std::string_view path) {
-  if (!channel.touched.empty() && channel.touched.back().mapping == mapping && channel.touched.back().path == path)
+void Source::touch(Channel& channel, u32 mapping, std::string_view path, bool deep) {
+  if (!deep && !channel.touched.empty() && channel.touched.back().mapping == mapping && channel.touched.back().path == path)
     return;
-  channel.touched.push_back({mapping, std::string(path)});
-  if (logged_.empty() || logged_.back().path != path || logged_.back().mapping != mapping)
-    logged_.push_back({mapping, std::string(path)});
+  channel.touched.push_back({mapping, std::string(path), deep});
+  if (deep || logged_.empty() || logged_.back().path != path || logged_.back().mapping != mapping)
+    logged_.push_back({mapping, std::string(path), deep});
 }
 
 void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
@@ -50,8 +50,9 @@ void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header
   if (kind == wire::OpKind::manifest || kind == wire::OpKind::hashes || kind == wire::OpKind::digest ||
       kind == wire::OpKind::checkpoint || kind == wire::OpKind::heartbeat)
     return;
-  touch(channel, header.mapping, path);
-  if (kind == wire::OpKind::rename) touch(channel, header.aux, path2);
+  const bool moved = kind == wire::OpKind::rename && (S_ISDIR(header.mode) || (header.flags & wire::kOpExchange));
+  touch(channel, header.mapping, path, moved && (header.flags & wire::kOpExchange));
+  if (kind == wire::OpKind::rename) touch(channel, header.aux, path2, moved);
 }
 
 void Source::emit(Mask mask, bool mirror, wire::OpHeader& header, std::string_view path, std::string_view path2,

@@ -50,6 +50,7 @@ void Source::cancel_work(Channel& channel) {
 void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool verify) {
   if (channel.mirror.active) mirror_stop(channel, "started again");
   const bool fresh_stream = channel.broken;
+  channel.told_after_scan = false;   // The mirror tells.
   cancel_work(channel);
   MirrorRun& mirror = channel.mirror;
   mirror.active = true;
@@ -57,7 +58,6 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
   mirror.options = options;
   mirror.started_ns = monotonic_ns();
   if (!verify) {
-    channel.quarantine.clear();
     for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told &= ~channel.bit;
   }
   if (fresh_stream) {
@@ -89,7 +89,7 @@ void Source::mirror_request(Channel& channel) {
       continue;
     }
     // Sent whole: only a root's listing matters (an empty target takes the fast path everywhere below).
-    const bool ask = !fresh && (!mirror.active || mirror.options.compare != MirrorOptions::Compare::none || shadow_.is_root(node));
+    const bool ask = !fresh && (channel.clean.count(node) || !mirror.active || mirror.options.compare != MirrorOptions::Compare::none || shadow_.is_root(node));
     if (!ask && !mirror.asked.empty()) return;   // In order: what was asked for comes first.
     mirror.stack.pop_back();
     MirrorDirectory directory;
@@ -157,9 +157,18 @@ void Source::mirror_close(Channel& channel) {
   const NodeId node = mirror.current.node;
   mirror.open = false;
   if (!shadow_.live(node)) return;
+  const bool clean = !mirror.verify && channel.clean.erase(node) > 0;
   for (const auto& [name, entry] : mirror.entries) {
     const NodeId child = shadow_.child(node, name);
     if (child != kNoNode) continue;
+    if (clean) {
+      wire::OpHeader header{};
+      header.kind = static_cast<u8>(wire::OpKind::remove);
+      header.mapping = static_cast<u16>(shadow_.mapping(node));
+      const std::string at = shadow_.path(node);
+      emit_to(channel, false, header, at.empty() ? std::string(name) : at + "/" + std::string(name), {}, {});
+      continue;
+    }
     ++mirror.orphans;
     if (mirror.verify) {
       if (mirror.paths.size() < kPathsMax) mirror.paths.push_back("orphan " + absolute_path(node) + "/" + std::string(name));
@@ -281,6 +290,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   const bool fresh = mirror.current_fresh || (!full && entry == nullptr && mirror.current.request != 0);
   Node& record = shadow_.at(node);
   if (S_ISDIR(stat.stx_mode)) {
+    if (channel.clean.count(mirror.current.node)) channel.clean.insert(node);
     const bool present = entry != nullptr && S_ISDIR(entry->mode);
     if (full || !present) {
       if (!tell_object(channel.bit, mirror.active, node, fd, fresh, false)) return false;
@@ -449,7 +459,7 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
   const std::string path(reinterpret_cast<const char*>(body) + sizeof op, op.path_len);
   const std::string path2(reinterpret_cast<const char*>(body) + sizeof op + op.path_len, op.path2_len);
   if (trace_on()) fprintf(stderr, "NAK k%d e%d %s %s\n", op.kind, header.error, path.c_str(), path2.c_str());
-  auto note = [&](u32 mapping, const std::string& which) {
+  auto note = [&](u32 mapping, const std::string& which, bool deep) {
     if (channel.quarantine.size() >= kQuarantineMax && !channel.quarantine.count({mapping, which})) {
       if (!channel.broken) {
         channel.broken = true;
@@ -459,6 +469,7 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
     }
     Quarantined& entry = channel.quarantine[{mapping, which}];
     ++entry.attempts;
+    entry.deep |= deep;
     entry.error = static_cast<int>(header.error);
     entry.retry_ns = monotonic_ns() + (entry.attempts == 1 ? 0 : std::min<i64>(300, 1ll << std::min(entry.attempts, 8u)) * 1'000'000'000);
     if (entry.attempts >= 2)
@@ -466,10 +477,11 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
                 .with("path", options_.roots[mapping] + "/" + which).error({static_cast<int>(header.error), "apply"})
                 .with("count", static_cast<i64>(channel.quarantine.size())));
   };
-  note(op.mapping, path);
+  note(op.mapping, path, false);
   // The other end of a rename or link may be what is missing there.
   const auto kind = static_cast<wire::OpKind>(op.kind);
-  if ((kind == wire::OpKind::rename || kind == wire::OpKind::link) && op.aux < shadow_.root_count()) note(op.aux, path2);
+  if ((kind == wire::OpKind::rename || kind == wire::OpKind::link) && op.aux < shadow_.root_count())
+    note(op.aux, path2, kind == wire::OpKind::rename && S_ISDIR(op.mode));
 }
 
 void Source::retry_quarantine(Channel& channel) {
@@ -484,7 +496,7 @@ void Source::retry_quarantine(Channel& channel) {
     }
     if (entry.retry_ns != 0 && entry.retry_ns <= now) {
       entry.retry_ns = 0;
-      retell(channel, at->first.first, at->first.second, entry.error == ENOENT || entry.error == ENOTDIR);
+      retell(channel, {at->first.first, at->first.second, entry.deep}, entry.error == ENOENT || entry.error == ENOTDIR);
       mirror_extra(channel);
       flush(channel);
       entry.sequence = channel.stream.last_sequence();
@@ -494,7 +506,9 @@ void Source::retry_quarantine(Channel& channel) {
   channel.counters.failed = channel.quarantine.size();
 }
 
-void Source::retell(Channel& channel, u32 mapping, const std::string& path, bool with_contents) {
+void Source::retell(Channel& channel, const SetPath& which, bool with_contents) {
+  const u32 mapping = which.mapping;
+  const std::string& path = which.path;
   NodeId node = shadow_.find_path(mapping, path);
   if (node == kNoNode) {
     if (path.empty()) return;
@@ -508,6 +522,7 @@ void Source::retell(Channel& channel, u32 mapping, const std::string& path, bool
     if (node != kNoNode && shadow_.is_directory(node) && (shadow_.at(node).told & channel.bit)) times_.insert(node);
     return;
   }
+  if (which.deep && shadow_.is_directory(node)) channel.clean.insert(node);
   std::vector<NodeId> ancestors;
   for (NodeId at = shadow_.at(node).parent; at != kNoNode; at = shadow_.at(at).parent) ancestors.push_back(at);
   for (auto at = ancestors.rbegin(); at != ancestors.rend(); ++at) {
@@ -523,7 +538,7 @@ void Source::retell(Channel& channel, u32 mapping, const std::string& path, bool
     return;
   }
   // Missing there: then nothing that was told below it can have arrived either.
-  if (with_contents) untell(node, channel.bit);
+  if (with_contents || which.deep) untell(node, channel.bit);
   else untell_one(node, channel.bit);
   channel.mirror.extra.push_back(node);
 }

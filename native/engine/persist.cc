@@ -11,6 +11,7 @@
 namespace understudy {
 
 namespace {
+constexpr u32 kDeep = 1u << 31;                  // SetPath::deep, in the mapping of a record
 constexpr u64 kMagic = 0x31776f6461685355ull;   // "UShadow1"
 
 struct SnapshotHead {
@@ -50,7 +51,7 @@ Result<Bytes> read_file(const std::string& path) {
   return bytes;
 }
 
-// Records: u32 mapping, u32 length, bytes. A torn last record is ignored.
+// Records: u32 mapping (and kDeep), u32 length, bytes. A torn last record is ignored.
 void read_log(const std::string& path, std::vector<SetPath>& out) {
   Result<Bytes> bytes = read_file(path);
   if (!bytes) return;
@@ -64,7 +65,8 @@ void read_log(const std::string& path, std::vector<SetPath>& out) {
     if (head[1] > wire::kPathBytesMax || head[1] > end - at) return;
     std::string text(reinterpret_cast<const char*>(at), head[1]);
     at += head[1];
-    if (seen.insert(std::to_string(head[0]) + "/" + text).second) out.push_back({head[0], std::move(text)});
+    if (seen.insert(std::to_string(head[0]) + "/" + text).second)   // A deep record counts besides a shallow one.
+      out.push_back({head[0] & ~kDeep, std::move(text), (head[0] & kDeep) != 0});
   }
 }
 }  // namespace
@@ -93,7 +95,7 @@ void Source::log_touched() {
   if (logged_.empty()) return;
   Bytes out;
   for (const SetPath& path : logged_) {
-    const u32 head[2] = {path.mapping, static_cast<u32>(path.path.size())};
+    const u32 head[2] = {path.mapping | (path.deep ? kDeep : 0), static_cast<u32>(path.path.size())};
     out.append(head, sizeof head);
     out.append(path.path.data(), path.path.size());
   }

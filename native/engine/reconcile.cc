@@ -378,6 +378,8 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
         }
         times_.insert(shadow_.at(gone).parent);
         times_.insert(parent);
+        if (shadow_loaded_ && !ready_told_)
+          for (NodeId each : {gone, occupant}) startup_repair_.push_back({shadow_.mapping(each), shadow_.path(each), true});
         shadow_.exchange(gone, occupant);
         if (rest != 0)
           for (const auto& channel : channels_)
@@ -435,6 +437,11 @@ void Source::create(NodeId parent, int directory, const std::string& name, const
   record.ctime_ns = digest ? stx_ns(stat.stx_ctime) : -1;
   if (S_ISREG(stat.stx_mode)) total_bytes_ += stat.stx_size;
   const Mask mask = told_mask(parent);
+  if (mask != 0 && S_ISDIR(stat.stx_mode) && shadow_loaded_ && !ready_told_) {
+    // Made between the last snapshot and now: the last run may have told of it, or of another one at this place.
+    wire::OpHeader empty = header_for(wire::OpKind::remove, node);
+    emit(mask, false, empty, shadow_.path(node));
+  }
   if (mask != 0 && tell_object(mask, false, node, directory, !replaces, replaces)) {
     shadow_.at(node).told = mask;
     times_.insert(parent);
@@ -525,6 +532,9 @@ void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
     gone.mapping = static_cast<u16>(old_mapping);
     emit(rest, false, gone, old_path);
   }
+  // Moved while nobody looked: what the last run told at the old place went along with it on the target, so that its
+  // repair must look at the new one.
+  if (shadow_loaded_ && !ready_told_ && shadow_.is_directory(node)) startup_repair_.push_back({header.aux, new_path, true});
   if (old_mapping != shadow_.mapping(parent)) indexes_.drop(shadow_.object(node));
   times_.insert(old_parent);
   times_.insert(parent);
@@ -635,7 +645,9 @@ void Source::forget_node(NodeId node) {
     fds_.erase(at);
   }
   if (shadow_.is_regular(node)) total_bytes_ -= static_cast<u64>(shadow_.at(node).size);
-  if (shadow_.is_directory(node) && capture_) capture_->forget(node);
+  if (!shadow_.is_directory(node)) return;
+  if (capture_) capture_->forget(node);
+  for (const auto& channel : channels_) channel->clean.erase(node);
 }
 
 // Takes a node and all below it out of the shadow and, with `emit`, off the targets.

@@ -98,10 +98,13 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
   if (channel->replicating) replicating_ |= channel->bit;
   channels_.push_back(channel);
   channel->attached = true;
-  for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told |= channel->bit;
   // A connection of an earlier run: the shadow says what it holds, the touched log what is uncertain.
   const std::string marker = channel->options().state_dir + "/attached";
   const bool known = ::access(marker.c_str(), F_OK) == 0;
+  // What the first scan finds is no change: a new connection hears of it by its mirror, once.
+  channel->told_after_scan = !known && !ready_told_;
+  if (!channel->told_after_scan)
+    for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told |= channel->bit;
   Fd(::open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   channel->expects_replica = known && shadow_loaded_;
   if (known && shadow_loaded_) {
@@ -140,7 +143,7 @@ void Source::repair_after_restart() {
   for (const auto& channel : channels_) {
     if (!channel->repair_pending) continue;
     channel->repair_pending = false;
-    for (const SetPath& path : startup_repair_) retell(*channel, path.mapping, path.path, false);
+    for (const SetPath& path : startup_repair_) retell(*channel, path, false);
   }
 }
 
@@ -167,7 +170,7 @@ void Source::on_welcome(Channel& channel, const wire::StreamPosition& position, 
   if (resume == Resume::repair) {
     flush(channel);
     channel.stream.restart();
-    for (const SetPath& path : repair) retell(channel, path.mapping, path.path, false);
+    for (const SetPath& path : repair) retell(channel, path, false);
     channel.connect();
     return;
   }
@@ -391,6 +394,11 @@ bool Source::work_once() {
     sweep_due_ns_ = 0;
     if (!ready_told_) {
       ready_told_ = true;
+      for (const auto& channel : channels_) {
+        if (!channel->told_after_scan) continue;
+        channel->told_after_scan = false;
+        for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told |= channel->bit;
+      }
       tell_(Fact("source_ready").with("source", i64{options_.id}).with("capture", std::string(capture_->name()))
                 .with("rootIdentity", identities_).with("files", static_cast<i64>(shadow_.count()))
                 .with("bytes", static_cast<i64>(total_bytes_)).with("ms", (monotonic_ns() - scan_started_ns_) / 1'000'000));

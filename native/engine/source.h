@@ -204,7 +204,7 @@ class Source final : CaptureSink {
             std::string_view data = {});
   void emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
                std::string_view path2, std::string_view data);
-  void touch(Channel& channel, u32 mapping, std::string_view path);
+  void touch(Channel& channel, u32 mapping, std::string_view path, bool deep = false);
   void flush(Channel& channel);
   void flush_all();
   wire::OpHeader header_for(wire::OpKind kind, NodeId node) const;
@@ -251,7 +251,7 @@ class Source final : CaptureSink {
   void on_manifest(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size);
   void on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size);
   void on_nak(Channel& channel, const wire::ReplyHeader& header, const u8* body, std::size_t size);
-  void retell(Channel& channel, u32 mapping, const std::string& path, bool with_contents);
+  void retell(Channel& channel, const SetPath& path, bool with_contents);
   void reissue(Channel& channel);
   void retry_quarantine(Channel& channel);
   bool entry_differs(const wire::ManifestEntry& entry, NodeId node, bool metadata) const;

@@ -21,6 +21,7 @@ namespace understudy {
 struct SetPath {
   u32 mapping = 0;
   std::string path;
+  bool deep = false;   // a directory was moved here: in doubt, all it holds is
 };
 
 struct StreamBatch {
