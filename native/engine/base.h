@@ -6,8 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
-#include <cstdlib>
+
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -83,7 +82,6 @@ inline i64 clock_ns(clockid_t clock) {
   ::clock_gettime(clock, &now);
   return static_cast<i64>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
 }
-inline bool trace_on() { static const bool on = ::getenv("US_TRACE") && *::getenv("US_TRACE") && (::getenv("US_TRACE")[0] != '/' || (::freopen((std::string(::getenv("US_TRACE")) + std::to_string(::getpid())).c_str(), "a", stderr) && setvbuf(stderr, nullptr, _IOLBF, 65536) == 0)); return on; }
 inline i64 monotonic_ns() { return clock_ns(CLOCK_MONOTONIC); }
 inline i64 realtime_ns() { return clock_ns(CLOCK_REALTIME); }
 

@@ -109,7 +109,6 @@ void Channel::on_frame(wire::FrameType type, Bytes payload) {
       if (payload.size() != sizeof ack) return;
       std::memcpy(&ack, payload.data(), sizeof ack);
       stream.acknowledge(ack);
-      counters.failed = std::max<u64>(ack.failed, 0);
       source_.wake();
       return;
     }

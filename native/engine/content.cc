@@ -64,7 +64,6 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
       only->writer_mirror = mirror;
       only->writer_captured_ns = realtime_ns();
     }
-    if (trace_on()) fprintf(stderr, "emit k2 f%d %s\n", header.flags, path.c_str());
     u8* room = only->writer.add_with_room(header, path, {}, stat.stx_size);
     if (room == nullptr) {
       unreadable(path, {ENAMETOOLONG, "batch"});
@@ -105,12 +104,6 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
   const u64 object = shadow_.object(node);
   const std::string name(shadow_.name(node));
   if (busy(node)) {
-    if (trace_on()) {
-      fprintf(stderr, "busy %lx count %u", (unsigned long)object, busy_.at(object));
-      for (auto& j : jobs_) if (j->object == object) fprintf(stderr, " job mode %d off %lu size %lu mask %x node %u live %d", (int)j->mode, (unsigned long)j->offset, (unsigned long)j->size, j->mask, j->node, shadow_.live(j->node));
-      for (auto& c : channels_) for (auto& [id, r] : c->hash_requests) if (r.object == object) fprintf(stderr, " request %lu have %zu", (unsigned long)id, r.hashes.size());
-      fprintf(stderr, "\n");
-    }
     stale_.insert(object);
     return;
   }
@@ -131,7 +124,6 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
   }
   Fd file = open_for_read(directory, name.c_str());
   if (!file) {
-    if (trace_on()) fprintf(stderr, "open failed %d\n", errno);
     if (errno != ENOENT && errno != ELOOP) unreadable(absolute_path(node), sys_error("open"));
     return;
   }
@@ -269,7 +261,6 @@ void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header
 }
 
 void Source::send_range(FileJob& job, u64 offset, std::string_view data) {
-  if (trace_on()) fprintf(stderr, "range %lu +%zu\n", (unsigned long)offset, data.size());
   wire::OpHeader header = header_for(wire::OpKind::write, job.node);
   header.arg0 = offset;
   emit(job.mask, job.mirror != nullptr, header, shadow_.path(job.node), {}, data);
@@ -368,7 +359,6 @@ bool Source::step_job(FileJob& job) {
       if (have == 0) break;
     }
     const u8* data = read_buffer_.data();
-    if (trace_on()) fprintf(stderr, "chunk %s mode %d off %lu have %zu sparse %d\n", shadow_.path(job.node).c_str(), (int)job.mode, (unsigned long)job.offset, have, sparse);
     std::size_t run = 0;   // start of the differing run, run_end: its end
     std::size_t run_end = 0;
     auto send_run = [&] {

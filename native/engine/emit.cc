@@ -33,7 +33,6 @@ void Source::touch(Channel& channel, u32 mapping, std::string_view path, bool de
 void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
                      std::string_view path2, std::string_view data) {
   if (channel.broken) return;
-  if (trace_on()) fprintf(stderr, "emit k%d f%d %.*s -> %.*s n%zu\n", header.kind, header.flags, (int)path.size(), path.data(), (int)path2.size(), path2.data(), data.size());
   if (!channel.writer.empty() && (channel.writer_mirror != mirror || channel.writer.size() >= kBatchFull ||
                                   !channel.writer.fits(path.size(), path2.size(), data.size())))
     flush(channel);
@@ -146,7 +145,6 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
   if (mask == 0) return true;
   const u32 mode = shadow_.mode(node);
   const std::string path = shadow_.path(node);
-  if (trace_on()) fprintf(stderr, "tell [%lu] %s mode %o\n", (unsigned long)shadow_.at(node).inode, path.c_str(), mode);
   const std::string name(shadow_.name(node));
   // In a directory with a default ACL a new object inherits one on the target: the (empty) list takes it away.
   // A directory that may exist there already may carry old ones.

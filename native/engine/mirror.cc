@@ -458,7 +458,6 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
   if (sizeof op + op.path_len + op.path2_len > size || op.mapping >= shadow_.root_count()) return;
   const std::string path(reinterpret_cast<const char*>(body) + sizeof op, op.path_len);
   const std::string path2(reinterpret_cast<const char*>(body) + sizeof op + op.path_len, op.path2_len);
-  if (trace_on()) fprintf(stderr, "NAK k%d e%d %s %s\n", op.kind, header.error, path.c_str(), path2.c_str());
   auto note = [&](u32 mapping, const std::string& which, bool deep) {
     if (channel.quarantine.size() >= kQuarantineMax && !channel.quarantine.count({mapping, which})) {
       if (!channel.broken) {
@@ -523,6 +522,12 @@ void Source::retell(Channel& channel, const SetPath& which, bool with_contents) 
     return;
   }
   if (which.deep && shadow_.is_directory(node)) channel.clean.insert(node);
+  // Missing there: then nothing that was told below it can have arrived either. Taken back before anything else, so that
+  // a walk which is still to come tells it.
+  if (!shadow_.is_root(node)) {
+    if (with_contents || which.deep) untell(node, channel.bit);
+    else untell_one(node, channel.bit);
+  }
   std::vector<NodeId> ancestors;
   for (NodeId at = shadow_.at(node).parent; at != kNoNode; at = shadow_.at(at).parent) ancestors.push_back(at);
   for (auto at = ancestors.rbegin(); at != ancestors.rend(); ++at) {
@@ -537,9 +542,6 @@ void Source::retell(Channel& channel, const SetPath& which, bool with_contents) 
     tell_attributes(channel.bit, false, node, true);
     return;
   }
-  // Missing there: then nothing that was told below it can have arrived either.
-  if (with_contents || which.deep) untell(node, channel.bit);
-  else untell_one(node, channel.bit);
   channel.mirror.extra.push_back(node);
 }
 

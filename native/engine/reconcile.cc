@@ -560,7 +560,6 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
   const bool size_moved = !is_dir && record.size != static_cast<i64>(stat.stx_size);
   const bool racy = (record.flags & kNodeRacy) && (what & (kHintContent | kHintClosed | kHintSweep));
   const bool silent = (record.flags & kNodeSilent) && (what & kHintSweep);
-  if (trace_on()) fprintf(stderr, "update [%lu] %s what %x c%d m%d s%d racy%d size %ld told %x\n", (unsigned long)stat.stx_ino, shadow_.path(node).c_str(), what, ctime_moved, mtime_moved, size_moved, racy, (long)stat.stx_size, told_mask(node));
   if (!ctime_moved && !mtime_moved && !size_moved && !racy && !silent) return;
   bool unread = false;   // the attributes could not be read: this ctime must not count as seen
   if (before.xattr_digest != 0 || ctime_moved) {
@@ -624,7 +623,6 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
 }
 
 void Source::missing(NodeId node) {
-  if (trace_on()) fprintf(stderr, "missing %s flags %x\n", shadow_.path(node).c_str(), shadow_.at(node).flags);
   Node& record = shadow_.at(node);
   if (shadow_.is_root(node) || (record.flags & kNodeMissing)) return;
   record.flags |= kNodeMissing;
@@ -652,7 +650,6 @@ void Source::forget_node(NodeId node) {
 
 // Takes a node and all below it out of the shadow and, with `emit`, off the targets.
 void Source::remove_node(NodeId node, bool tell) {
-  if (trace_on()) fprintf(stderr, "remove_node %s tell %d told %x\n", shadow_.path(node).c_str(), tell, told_mask(node));
   const NodeId parent = shadow_.at(node).parent;
   if (tell) {
     wire::OpHeader header{};
