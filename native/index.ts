@@ -183,12 +183,27 @@ export type EngineEvent =
   /** Target side: something happened to a path or task; see receiver.h Report. */
   | { kind: 'receiver_report'; link: number; what: string; detail: string; code: string; call: string }
   /** First scan done, capture running. */
-  | { kind: 'source_ready'; source: number; capture: string; rootIdentity: string[]; files: number; bytes: number; ms: number }
+  | {
+      kind: 'source_ready';
+      source: number;
+      capture: string;
+      rootIdentity: string[];
+      files: number;
+      bytes: number;
+      ms: number;
+    }
   /** Capture lost events and compares again, or degraded (why, detail). */
   | { kind: 'source_lost'; source: number; why: string }
   | { kind: 'source_degraded'; source: number; why: string; detail: string }
   /** root_changed: a root is not the directory it was. mass_delete: guard; counts tell. Both wait for `sourceContinue`. */
-  | { kind: 'source_stopped'; source: number; why: 'root_changed' | 'mass_delete'; detail: string; deleted: number; total: number }
+  | {
+      kind: 'source_stopped';
+      source: number;
+      why: 'root_changed' | 'mass_delete';
+      detail: string;
+      deleted: number;
+      total: number;
+    }
   | { kind: 'source_continues'; source: number }
   /** A path that cannot be read or sent (too long, unreadable, unsupported kind); collapsed, at most a few per second. */
   | { kind: 'source_path'; source: number; path: string; code: string; call: string; count: number }
@@ -200,13 +215,32 @@ export type EngineEvent =
   | { kind: 'stream_broken'; connection: number; why: string }
   | { kind: 'mirror_started'; connection: number }
   /** Everything is sent and applied on the target. */
-  | { kind: 'mirror_done'; connection: number; files: number; sentBytes: number; skippedBytes: number; orphans: number; ms: number }
+  | {
+      kind: 'mirror_done';
+      connection: number;
+      files: number;
+      sentBytes: number;
+      skippedBytes: number;
+      orphans: number;
+      ms: number;
+    }
   | { kind: 'mirror_stopped'; connection: number; why: string }
   /** An operation failed on the target; it is retried, the rest goes on. */
   | { kind: 'quarantined'; connection: number; path: string; code: string; call: string; count: number }
   | { kind: 'barrier_done'; connection: number; token: number }
   | { kind: 'barrier_failed'; connection: number; token: number; why: string }
-  | { kind: 'verify_done'; connection: number; files: number; bytes: number; different: number; missing: number; orphans: number; paths: string[]; omitted: number; ms: number };
+  | {
+      kind: 'verify_done';
+      connection: number;
+      files: number;
+      bytes: number;
+      different: number;
+      missing: number;
+      orphans: number;
+      paths: string[];
+      omitted: number;
+      ms: number;
+    };
 
 /** The addon's surface. Everything bulky stays behind it. */
 export interface Engine {

@@ -1,8 +1,7 @@
 // Bytes of regular files: small ones at once, large ones in steps by block hashes (DESIGN 6, block filter).
-#include <sys/stat.h>
-
 #include <algorithm>
 
+#include "object_facts.h"
 #include "source.h"
 #include "xattr.h"
 
@@ -19,7 +18,6 @@ bool all_zero(const u8* data, std::size_t size) {
   return size == 0 || (data[0] == 0 && std::memcmp(data, data + 1, size - 1) == 0);
 }
 
-i64 stx_ns(const statx_timestamp& at) { return i64{at.tv_sec} * 1'000'000'000 + at.tv_nsec; }
 }  // namespace
 
 Fd open_for_read(int directory, const char* name) {
@@ -128,7 +126,7 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
     return;
   }
   struct statx before;
-  if (::statx(file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &before) != 0 || before.stx_ino != shadow_.at(node).inode)
+  if (::statx(file.get(), "", AT_EMPTY_PATH, kStatx, &before) != 0 || before.stx_ino != shadow_.at(node).inode)
     return;
   speakers(node, [&](NodeId speaker, Mask part) { content_changed_for(speaker, part, file.get(), stat, before); });
 }
@@ -239,7 +237,7 @@ void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header
   const std::string name(shadow_.name(node));
   Fd file = directory < 0 ? Fd() : open_for_read(directory, name.c_str());
   struct statx before;
-  if (!file || ::statx(file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &before) != 0 || before.stx_ino != done.inode) {
+  if (!file || ::statx(file.get(), "", AT_EMPTY_PATH, kStatx, &before) != 0 || before.stx_ino != done.inode) {
     if (!done.verify) {   // Moved meanwhile: told again from its new place.
       untell_one(node, channel.bit);
       channel.mirror.extra.push_back(node);
@@ -409,7 +407,7 @@ void Source::finish_job(FileJob& job) {
   }
   const bool mirror = owner != nullptr;
   struct statx after;
-  const bool moved = ::statx(job.file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &after) != 0 ||
+  const bool moved = ::statx(job.file.get(), "", AT_EMPTY_PATH, kStatx, &after) != 0 ||
                      stx_ns(after.stx_ctime) != stx_ns(job.before.stx_ctime);
   const bool stale = job.stale || moved || !complete || stale_.count(job.object) != 0;
   if (complete) {

@@ -1,6 +1,7 @@
 // Operations into batches: who is told, and what exactly.
 #include <sys/stat.h>
 
+#include "object_facts.h"
 #include "source.h"
 #include "xattr.h"
 
@@ -172,7 +173,7 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
       return true;   // Named in the status; waiting for it would stop everything else.
     }
     struct statx stat;
-    if (::statx(file.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) != 0) return false;
+    if (::statx(file.get(), "", AT_EMPTY_PATH, kStatx, &stat) != 0) return false;
     if (!S_ISREG(stat.stx_mode) || stat.stx_ino != shadow_.at(node).inode) return false;
     if (tell_small(mask, mirror, node, file.get(), stat, fresh, replaces)) {
       if (has_xattrs) tell_xattrs(mask, mirror, node, file.get(), nullptr);

@@ -1,10 +1,9 @@
 // The walk: tells a channel what it was not told yet, directory by directory, comparing with the target's listings
 // where that was asked for (MIR-20..25). Verification is the same walk without telling. The same machine tells single
 // objects again which a target refused or a rename carried past the walk.
-#include <sys/stat.h>
-
 #include <algorithm>
 
+#include "object_facts.h"
 #include "source.h"
 
 #define XXH_INLINE_ALL
@@ -21,7 +20,6 @@ constexpr u32 kJobsMax = 2;
 constexpr std::size_t kPathsMax = 1'000;       // differing paths kept by a verification
 constexpr std::size_t kQuarantineMax = 10'000;
 
-i64 stx_ns(const statx_timestamp& at) { return i64{at.tv_sec} * 1'000'000'000 + at.tv_nsec; }
 }  // namespace
 
 bool Source::mirror_running(const Channel& channel) const {
@@ -178,7 +176,7 @@ void Source::mirror_close(Channel& channel) {
   if (mirror.verify) return;
   const int fd = directory_fd(node);
   struct statx stat;
-  if (fd >= 0 && ::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) == 0) {
+  if (fd >= 0 && ::statx(fd, "", AT_EMPTY_PATH, kStatx, &stat) == 0) {
     const i64 ctime_ns = shadow_.at(node).ctime_ns;
     apply_stat(node, stat);
     shadow_.at(node).ctime_ns = ctime_ns;
@@ -202,7 +200,7 @@ bool Source::mirror_step(Channel& channel) {
     return false;
   if (mirror.active && !mirror.counted) {   // Not before the first scan: nothing is known of the set until then.
     mirror.counted = true;
-    channel.counters.files_total = shadow_.count();
+    channel.counters.files_total = count_files(true);
     channel.counters.remaining = total_bytes_;
   }
   mirror_extra(channel);
@@ -268,7 +266,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   MirrorRun& mirror = channel.mirror;
   const std::string name(shadow_.name(node));
   struct statx stat;
-  if (::statx(fd, name.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &stat) != 0 ||
+  if (::statx(fd, name.c_str(), AT_SYMLINK_NOFOLLOW, kStatx, &stat) != 0 ||
       stat.stx_ino != shadow_.at(node).inode || (stat.stx_mode & S_IFMT) != (shadow_.mode(node) & S_IFMT)) {
     add_dirty(shadow_.at(node).parent, name, kHintName | kHintContent | kHintAttributes, 0);
     return false;
@@ -276,8 +274,10 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   update(node, fd, stat, kHintContent | kHintAttributes);   // What others were told must not be older than what we tell.
   const auto found = mirror.entries.find(name);
   const wire::ManifestEntry* entry = found == mirror.entries.end() ? nullptr : &found->second;
-  ++channel.counters.files_done;
-  ++mirror.files;
+  if (!S_ISDIR(stat.stx_mode)) {
+    ++channel.counters.files_done;
+    ++mirror.files;
+  }
   const u64 size = S_ISREG(stat.stx_mode) ? stat.stx_size : 0;
   u64 left = channel.counters.remaining;
   channel.counters.remaining = left > size ? left - size : 0;

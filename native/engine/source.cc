@@ -341,6 +341,17 @@ void Source::finish_barriers() {
   force_ = std::any_of(barriers_.begin(), barriers_.end(), [](const Barrier& each) { return each.sequence == 0; });
 }
 
+// Everything but directories; counted anew when the number of objects has changed, at most once a second unless `exact`.
+u64 Source::count_files(bool exact) {
+  const i64 now = monotonic_ns();
+  if (counted_objects_ == shadow_.count() || (!exact && now - counted_ns_ < 1'000'000'000)) return counted_files_;
+  counted_ns_ = now;
+  counted_objects_ = shadow_.count();
+  counted_files_ = 0;
+  for (NodeId node = 1; node < shadow_.limit(); ++node) counted_files_ += shadow_.live(node) && !shadow_.is_directory(node);
+  return counted_files_;
+}
+
 void Source::publish() {
   SourceStatistics now;
   now.state = stopped_ || held_ ? "stopped" : !ready_told_ ? "opening" : scanning_ && !barriers_.size() && sweep_due_ns_ == 0 ? "rescanning" : "watching";
@@ -350,7 +361,8 @@ void Source::publish() {
     now.events = capture.events;
     now.lost = capture.lost;
   }
-  now.files = shadow_.count();
+  now.files = count_files(false);
+  now.directories = counted_objects_ - now.files;
   now.bytes = total_bytes_;
   now.dirty = dirty_.size() + jobs_.size() + missing_.size();
   now.shadow_bytes = shadow_.memory() + indexes_.bytes();
@@ -400,7 +412,7 @@ bool Source::work_once() {
         for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told |= channel->bit;
       }
       tell_(Fact("source_ready").with("source", i64{options_.id}).with("capture", std::string(capture_->name()))
-                .with("rootIdentity", identities_).with("files", static_cast<i64>(shadow_.count()))
+                .with("rootIdentity", identities_).with("files", static_cast<i64>(count_files(true)))
                 .with("bytes", static_cast<i64>(total_bytes_)).with("ms", (monotonic_ns() - scan_started_ns_) / 1'000'000));
     }
     if (sweep_again_) {

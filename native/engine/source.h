@@ -132,6 +132,7 @@ class Source final : CaptureSink {
   void root_problem(const std::string& detail);
   void run_commands();
   bool start_capture();
+  u64 count_files(bool exact);
   void publish();
   int idle_ms();
   void repair_after_restart();
@@ -332,6 +333,8 @@ class Source final : CaptureSink {
   i64 unreadable_told_ns_ = 0;
   u64 unreadable_untold_ = 0;
   u64 total_bytes_ = 0;
+  u64 counted_objects_ = 0, counted_files_ = 0;
+  i64 counted_ns_ = 0;
 };
 
 }  // namespace understudy

@@ -1,0 +1,28 @@
+// What statx says about an object, in the terms of the shadow. Shared by the files that make up `Source`.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base.h"
+
+namespace understudy {
+
+inline constexpr u32 kHintSweep = 1u << 16;   // no event: everything about the object is compared
+inline constexpr unsigned kStatx = STATX_BASIC_STATS | STATX_BTIME;
+
+inline i64 stx_ns(const statx_timestamp& at) { return i64{at.tv_sec} * 1'000'000'000 + at.tv_nsec; }
+inline u64 stx_device(const struct statx& stat) { return makedev(stat.stx_dev_major, stat.stx_dev_minor); }
+
+// Size of a file; birth time of a directory, which tells it from a later one with the same inode number.
+inline i64 size_or_birth(const struct statx& stat) {
+  if (!S_ISDIR(stat.stx_mode)) return static_cast<i64>(stat.stx_size);
+  return (stat.stx_mask & STATX_BTIME) ? stx_ns(stat.stx_btime) : 0;
+}
+
+// Kinds that travel: all but sockets, which live in processes.
+inline bool told_kind(u32 mode) {
+  return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISFIFO(mode) || S_ISCHR(mode) || S_ISBLK(mode);
+}
+
+}  // namespace understudy

@@ -1,0 +1,253 @@
+// What became of a name: a new object, a moved one, a further name of one, another one in its place. Each is told to the
+// channels that know enough to take it, and taken back from those that do not.
+#include "object_facts.h"
+#include "source.h"
+#include "xattr.h"
+
+namespace understudy {
+
+namespace {
+constexpr i64 kLookAgainNs = 3'000'000;   // a name that went while it was being told
+}
+
+// A change may have come through a name that is gone now: the other names of the object show it.
+void Source::other_names(NodeId node) {
+  if (shadow_.is_directory(node) || !shadow_.linked(node)) return;
+  for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link)
+    if (each != node) add_dirty(shadow_.at(each).parent, shadow_.name(each), kHintContent | kHintAttributes, 0);
+}
+
+void Source::hint_object(u64 device, u64 inode, u32 what) {
+  for (NodeId each = shadow_.by_inode(device, inode); each != kNoNode; each = shadow_.at(each).next_link)
+    if (!shadow_.is_root(each)) hint(shadow_.at(each).parent, shadow_.name(each), what);
+}
+
+// A name that was not there: a moved object, a further name of one, or a new one.
+void Source::appear(NodeId parent, int directory, const std::string& name, const struct statx& stat, u32 what) {
+  const u64 device = stx_device(stat);
+  const NodeId other = shadow_.by_inode(device, stat.stx_ino);
+  if (other != kNoNode && same_object(other, stat) && !shadow_.is_root(other)) {
+    // Every name of this inode that is gone from its place may be the one that moved here.
+    NodeId gone = kNoNode;
+    bool elsewhere = false;
+    for (NodeId each = other; each != kNoNode; each = shadow_.at(each).next_link) {
+      if (still_there(each, device, stat.stx_ino)) elsewhere = true;
+      else gone = each;
+    }
+    if (gone != kNoNode && !shadow_.inside(parent, gone)) {
+      rename_to(gone, parent, name);
+      update(gone, directory, stat, what | kHintAttributes);
+      return;
+    }
+    if (elsewhere && !S_ISDIR(stat.stx_mode)) {
+      link_to(other, parent, directory, name, stat);
+      return;
+    }
+  }
+  create(parent, directory, name, stat, false);
+}
+
+// The name is taken, in the shadow, by another object than on disk.
+void Source::replace(NodeId occupant, NodeId parent, int directory, const std::string& name, const struct statx& stat,
+                     u32 what) {
+  const u64 device = stx_device(stat);
+  const NodeId other = shadow_.by_inode(device, stat.stx_ino);
+  if (other != kNoNode && other != occupant && same_object(other, stat)) {
+    NodeId gone = kNoNode;
+    u64 found = 0;
+    bool swapped = false;
+    for (NodeId each = other; each != kNoNode; each = shadow_.at(each).next_link) {
+      if (each == occupant || still_there(each, device, stat.stx_ino, &found)) continue;
+      gone = each;
+      swapped = found != 0 && found == shadow_.at(occupant).inode;
+    }
+    if (gone != kNoNode && !shadow_.inside(parent, gone) && !shadow_.inside(gone, occupant)) {
+      if (swapped && !shadow_.inside(shadow_.at(gone).parent, occupant)) {
+        // Both objects only changed places.
+        const Mask mask = told_mask(gone) & told_mask(occupant);
+        wire::OpHeader header = header_for(wire::OpKind::rename, gone);
+        header.flags = wire::kOpExchange;
+        header.aux = shadow_.mapping(occupant);
+        emit(mask, false, header, shadow_.path(gone), shadow_.path(occupant));
+        const Mask rest = replicating_ & ~mask;
+        // A channel that knows only one of them: both places are emptied and told afresh, never written through.
+        for (NodeId each : {gone, occupant}) {
+          wire::OpHeader empty{};
+          empty.kind = static_cast<u8>(wire::OpKind::remove);
+          empty.mapping = static_cast<u16>(shadow_.mapping(each));
+          emit(rest, false, empty, shadow_.path(each));
+        }
+        times_.insert(shadow_.at(gone).parent);
+        times_.insert(parent);
+        if (shadow_loaded_ && !ready_told_)
+          for (NodeId each : {gone, occupant}) startup_repair_.push_back({shadow_.mapping(each), shadow_.path(each), true});
+        shadow_.exchange(gone, occupant);
+        if (rest != 0)
+          for (const auto& channel : channels_)
+            if (channel->bit & rest) {
+              for (NodeId each : {gone, occupant}) untell(each, channel->bit), channel->mirror.extra.push_back(each);
+            }
+        update(gone, directory, stat, what | kHintAttributes);
+        add_dirty(shadow_.at(occupant).parent, shadow_.name(occupant), kHintName | kHintAttributes, 0);
+        return;
+      }
+      remove_node(occupant, shadow_.is_directory(occupant) || shadow_.is_directory(gone) ||
+                                (told_mask(occupant) & ~told_mask(gone)) != 0);
+      rename_to(gone, parent, name);
+      update(gone, directory, stat, what | kHintAttributes);
+      return;
+    }
+    if (gone == kNoNode && !S_ISDIR(stat.stx_mode)) {
+      remove_node(occupant, shadow_.is_directory(occupant));
+      link_to(other, parent, directory, name, stat);
+      return;
+    }
+  }
+  other_names(occupant);
+  const bool plain = shadow_.is_regular(occupant) && S_ISREG(stat.stx_mode);
+  remove_node(occupant, !plain);
+  create(parent, directory, name, stat, plain);
+}
+
+// The kernel gives inode numbers out again: other nodes that still carry this one are names of something that is gone, and must not pass for further names of the new object.
+void Source::release_inode(const struct statx& stat) {
+  for (NodeId each = shadow_.by_inode(stx_device(stat), stat.stx_ino); each != kNoNode;) {
+    const NodeId next = shadow_.at(each).next_link;
+    if (!same_object(each, stat)) {
+      shadow_.clear_identity(each);
+      add_dirty(shadow_.at(each).parent, shadow_.name(each), kHintName, 0);
+    }
+    each = next;
+  }
+}
+
+void Source::create(NodeId parent, int directory, const std::string& name, const struct statx& stat, bool replaces) {
+  const Fd object = open_object(directory, name, stat);
+  Result<u64> digest = object ? read_xattr_digest(object.get()) : Result<u64>(SysError{ENOENT, "open"});
+  if (!digest) {
+    if (digest.error().code != ENOENT) unreadable(absolute_path(parent) + "/" + name, digest.error());
+    else add_dirty(parent, name, kHintName | kHintAttributes, 1'000'000);
+  }
+  release_inode(stat);
+  const NodeId node = shadow_.add(parent, name);
+  shadow_.set_attributes(node, attributes_of(stat, digest ? *digest : 0));
+  shadow_.set_identity(node, stx_device(stat), stat.stx_ino);
+  Node& record = shadow_.at(node);
+  record.size = size_or_birth(stat);
+  record.mtime_ns = stx_ns(stat.stx_mtime);
+  record.ctime_ns = digest ? stx_ns(stat.stx_ctime) : -1;
+  if (S_ISREG(stat.stx_mode)) total_bytes_ += stat.stx_size;
+  const Mask mask = told_mask(parent);
+  if (mask != 0 && S_ISDIR(stat.stx_mode) && shadow_loaded_ && !ready_told_) {
+    // Made between the last snapshot and now: the last run may have told of it, or of another one at this place.
+    wire::OpHeader empty = header_for(wire::OpKind::remove, node);
+    emit(mask, false, empty, shadow_.path(node));
+  }
+  if (mask != 0 && tell_object(mask, false, node, directory, !replaces, replaces)) {
+    shadow_.at(node).told = mask;
+    times_.insert(parent);
+  } else if (mask != 0) {
+    remove_node(node, false);   // Gone again; a later hint tells what became of it.
+    if (replaces) {
+      wire::OpHeader header{};
+      header.kind = static_cast<u8>(wire::OpKind::remove);
+      header.mapping = static_cast<u16>(shadow_.mapping(parent));
+      const std::string at = shadow_.path(parent);
+      emit(mask, false, header, at.empty() ? name : at + "/" + name);
+    }
+    add_dirty(parent, name, kHintName, kLookAgainNs, 1);
+    return;
+  }
+  // Replication off on a channel that knows the parent: it will only be right after its next mirror.
+  if (S_ISDIR(stat.stx_mode)) {
+    times_.insert(node);
+    if (verdict(parent, name, true) == Verdict::traverse) shadow_.at(node).flags |= kNodePartial;
+    scan_.push_back(node);
+  }
+}
+
+void Source::link_to(NodeId existing, NodeId parent, int directory, const std::string& name, const struct statx& stat) {
+  const NodeId node = shadow_.add(parent, name);
+  shadow_.set_attributes(node, shadow_.attributes(existing));
+  shadow_.set_identity(node, stx_device(stat), stat.stx_ino);
+  Node& record = shadow_.at(node);
+  record.size = shadow_.at(existing).size;
+  record.mtime_ns = shadow_.at(existing).mtime_ns;
+  record.ctime_ns = shadow_.at(existing).ctime_ns;
+  if (shadow_.is_regular(node)) total_bytes_ += static_cast<u64>(record.size);
+  const Mask mask = told_mask(parent);
+  if (mask != 0 && tell_object(mask, false, node, directory, false, true)) shadow_.at(node).told = mask;
+  times_.insert(parent);
+  update(node, directory, stat, kHintAttributes);
+}
+
+// These channels hold nothing of the object any more, or not what we think. What was on its way to them under its old
+// name is given up: it will be told from the beginning.
+void Source::untell_one(NodeId node, Mask mask) {
+  shadow_.at(node).told &= ~mask;
+  if (!busy(node)) return;
+  for (const auto& job : jobs_) {
+    if (job->node != node || !(job->mask & mask)) continue;
+    job->mask &= ~mask;
+    if (job->mirror != nullptr && (job->mirror->bit & mask)) job->mirror = nullptr;
+  }
+  for (const auto& channel : channels_) {
+    if (!(channel->bit & mask)) continue;
+    std::erase_if(channel->hash_requests, [&](const auto& each) {
+      if (each.second.node != node || each.second.verify) return false;
+      channel->hash_requests_expected -= each.second.expected;
+      unbusy(each.second.object);
+      return true;
+    });
+  }
+}
+
+// The same for everything below as well.
+void Source::untell(NodeId node, Mask mask) {
+  std::vector<NodeId> stack{node};
+  while (!stack.empty()) {
+    const NodeId each = stack.back();
+    stack.pop_back();
+    untell_one(each, mask);
+    for (NodeId child = shadow_.at(each).first_child; child != kNoNode; child = shadow_.at(child).next_sibling) stack.push_back(child);
+  }
+}
+
+void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
+  const std::string old_path = shadow_.path(node);
+  const u32 old_mapping = shadow_.mapping(node);
+  const NodeId old_parent = shadow_.at(node).parent;
+  const Mask both = told_mask(node) & told_mask(parent);
+  std::string new_path = shadow_.path(parent);
+  if (!new_path.empty()) new_path += '/';
+  new_path += name;
+  wire::OpHeader header = header_for(wire::OpKind::rename, node);
+  header.aux = shadow_.mapping(parent);
+  emit(both, false, header, old_path, new_path);
+  // A channel that has not met the object (or its new place) yet: nothing may stay at the old path, and the walk
+  // might already be past the new one.
+  const Mask rest = replicating_ & ~both;
+  if (rest != 0) {
+    wire::OpHeader gone{};
+    gone.kind = static_cast<u8>(wire::OpKind::remove);
+    gone.mapping = static_cast<u16>(old_mapping);
+    emit(rest, false, gone, old_path);
+  }
+  // Moved while nobody looked: what the last run told at the old place went along with it on the target, so that its
+  // repair must look at the new one.
+  if (shadow_loaded_ && !ready_told_ && shadow_.is_directory(node)) startup_repair_.push_back({header.aux, new_path, true});
+  if (old_mapping != shadow_.mapping(parent)) indexes_.drop(shadow_.object(node));
+  times_.insert(old_parent);
+  times_.insert(parent);
+  shadow_.move(node, parent, name);
+  shadow_.at(node).flags &= static_cast<u16>(~kNodeMissing);
+  if (rest != 0) {
+    untell(node, rest);
+    for (const auto& channel : channels_)
+      if (channel->bit & rest) channel->mirror.extra.push_back(node);
+  }
+  // Rules go by path: below its new place other things may be wanted.
+  if (shadow_.is_directory(node) && !rules_.simple()) scan_.push_back(node);
+}
+
+}  // namespace understudy
