@@ -26,7 +26,7 @@ class Pane {
       .map(([name, value]) => `${name}='${value}'`)
       .join(' ');
     // The shell tells the program's process and, afterwards, its exit code.
-    const command = `stty -a > ${this.folder}/before; env ${assigned} ${process.execPath} ${MAIN} ${args}; echo "EXIT $?"; stty -a > ${this.folder}/after; exec sleep 60`;
+    const command = `stty -a > ${this.folder}/before; env ${assigned} ${process.execPath} ${MAIN} ${args}; code=$?; stty -a > ${this.folder}/after; echo "EXIT $code"; exec sleep 60`;
     this.#tmux('-f', '/dev/null', 'new-session', '-d', '-x', '80', '-y', '24', command);
     t.teardown(() => {
       spawnSync('tmux', ['-S', this.#socket, 'kill-server']);
