@@ -176,7 +176,13 @@ void Source::link_to(NodeId existing, NodeId parent, int directory, const std::s
   record.ctime_ns = shadow_.at(existing).ctime_ns;
   if (shadow_.is_regular(node)) total_bytes_ += static_cast<u64>(record.size);
   const Mask mask = told_mask(parent);
-  if (mask != 0 && tell_object(mask, false, node, directory, false, true)) shadow_.at(node).told = mask;
+  if (mask != 0 && tell_object(mask, false, node, directory, false, true)) {
+    shadow_.at(node).told = mask;
+  } else if (mask != 0) {
+    // Moved on while it was being told. Untold below a told directory it would be forgotten: it is told when found.
+    for (const auto& channel : channels_)
+      if (channel->bit & mask) channel->mirror.extra.push_back(node);
+  }
   times_.insert(parent);
   update(node, directory, stat, kHintAttributes);
 }

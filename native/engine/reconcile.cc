@@ -115,7 +115,10 @@ bool Source::process_dirty() {
     else if (outcome == Outcome::later) {
       bool going = false;   // Below something that is about to be removed: that says it all.
       for (NodeId at = dirty.directory; at != kNoNode && !going; at = shadow_.at(at).parent) going = shadow_.at(at).flags & kNodeMissing;
-      if (going) continue;
+      if (going) {   // Or moved, and found again in a moment: the hint stays.
+        add_dirty(dirty.directory, dirty.name, dirty.what, 50'000'000, dirty.attempts);
+        continue;
+      }
       if (dirty.attempts > kAttemptsMax) lost("a name could not be reached");
       else add_dirty(dirty.directory, dirty.name, dirty.what, dirty.attempts < 3 ? 0 : 5'000'000, dirty.attempts + 1);
     }
@@ -348,9 +351,9 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
     return;
   }
   const bool device_moved = now.rdev != before.rdev;
-  if ((S_ISLNK(stat.stx_mode) && mtime_moved) || device_moved) {
-    // Deleted and made anew with the same inode number: it may be another text or device. Other names of it in the
-    // shadow lose their identity and are looked at again.
+  if ((S_ISLNK(stat.stx_mode) && ctime_moved) || device_moved) {
+    // Deleted and made anew with the same inode number (and, out of an archive, the same time): it may be another
+    // text or device. Other names of it in the shadow lose their identity and are looked at again.
     for (NodeId each = shadow_.first_name(node); each != kNoNode;) {
       const NodeId next = shadow_.at(each).next_link;
       if (each != node) {

@@ -65,8 +65,8 @@ class Stream {
   // --- link side ---
   u64 id() const { return id_; }
   wire::StreamPosition hello() const;
-  // Compares the target's position with ours and rewinds. On Resume::repair `repair` holds the paths whose fate is
-  // unknown; the caller restarts the stream and tells them afresh.
+  // Compares the target's position with ours and rewinds. `repair` receives the paths whose fate is unknown;
+  // the caller compares them, on Resume::repair after restarting the stream.
   Resume welcome(const wire::StreamPosition& target, std::vector<SetPath>& repair);
   // The next batch to send, or an empty one. `window` bounds what is sent and not yet applied.
   StreamBatch take(u64 window);
