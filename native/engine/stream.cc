@@ -88,11 +88,6 @@ Resume Stream::welcome(const wire::StreamPosition& target, std::vector<SetPath>&
       if (touched.sequence > target.durable) repair.insert(repair.end(), touched.paths.begin(), touched.paths.end());
     return Resume::repair;
   }
-  // Refusals are told before the acknowledgement of their batch. Those of batches which the target has worked off
-  // without our hearing of it are lost: their paths are compared.
-  for (const Touched& touched : touched_)
-    if (touched.sequence > target_.applied && touched.sequence <= target.applied + 1)
-      repair.insert(repair.end(), touched.paths.begin(), touched.paths.end());
   return Resume::resumed;
 }
 
