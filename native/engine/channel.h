@@ -131,7 +131,6 @@ class Channel final : public LinkHandler {
   bool told_after_scan = false;      // new, and the first scan runs: nothing counts as told yet
   bool replicating = true;
   bool broken = false;               // stream gave up; waits for a mirror
-  std::vector<SetPath> repair_paths; // to be compared once the roots are open
   bool repair_pending = false;       // paths of the last run are still to be compared
   bool expects_replica = false;      // told before this process: a target that holds nothing has lost it
   BatchWriter writer;

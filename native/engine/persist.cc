@@ -90,7 +90,7 @@ bool Source::load_state(std::vector<SetPath>& repair) {
   return true;
 }
 
-// Appends what is about to be told. Survives a kill (page cache), not a power loss: that is what `clean` is for.
+// Appends what is about to be told. Survives a kill (page cache), not a power loss of the source.
 void Source::log_touched() {
   if (logged_.empty()) return;
   Bytes out;
@@ -112,7 +112,7 @@ void Source::log_touched() {
   touched_log_bytes_ += out.size();
 }
 
-void Source::save_state(bool clean) {
+void Source::save_state() {
   snapshot_ns_ = monotonic_ns();
   log_touched();
   Bytes body;
@@ -147,7 +147,6 @@ void Source::save_state(bool clean) {
   }
   Fd directory(::open(options_.state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory) ::fsync(directory.get());
-  if (clean && directory) ::fsync(directory.get());
   touched_log_bytes_ = 0;
 }
 

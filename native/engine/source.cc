@@ -138,12 +138,9 @@ void Source::detach(Channel& channel, bool forget) {
   }
 }
 
-// What was told in the last run, or over a link that broke, and may not have arrived or been refused.
+// What was told in the last run and may not have arrived, or may have moved on since.
 void Source::repair_after_restart() {
   for (const auto& channel : channels_) {
-    std::vector<SetPath> paths;
-    paths.swap(channel->repair_paths);
-    for (const SetPath& path : paths) retell(*channel, path, false);
     if (!channel->repair_pending) continue;
     channel->repair_pending = false;
     for (const SetPath& path : startup_repair_) retell(*channel, path, false);
@@ -177,7 +174,6 @@ void Source::on_welcome(Channel& channel, const wire::StreamPosition& position, 
     channel.connect();
     return;
   }
-  channel.repair_paths.insert(channel.repair_paths.end(), std::make_move_iterator(repair.begin()), std::make_move_iterator(repair.end()));
   reissue(channel);
   channel.begin_sending();
   tell_(Fact("link_up").with("connection", i64{channel.options().id}).with("welcome", std::move(payload)).flag("resumed", true));
@@ -298,7 +294,7 @@ void Source::begin_barriers() {
 bool Source::barrier_met(const Barrier& barrier) const {
   const Channel& channel = *barrier.channel;
   if (scanning_ || sweep_again_ || !scan_.empty() || !missing_.empty() || !times_.empty()) return false;
-  if (mirror_running(channel) || channel.repair_pending || !channel.repair_paths.empty()) return false;
+  if (mirror_running(channel) || channel.repair_pending) return false;
   for (const Dirty& dirty : dirty_)
     if (dirty.since_ns <= barrier.asked_ns || dirty.attempts > 0) return false;
   for (const auto& job : jobs_)
@@ -490,10 +486,10 @@ void Source::work() {
     if (ready_told_ && !shadow_loaded_ && !first_saved_) {
       // From here on a crash is repaired from the shadow, not by comparing everything.
       first_saved_ = true;
-      save_state(false);
+      save_state();
     }
     if (ready_told_ && (touched_log_bytes_ > kTouchedLogMax || (now - snapshot_ns_ > kSnapshotEveryNs && touched_log_bytes_ > 0)))
-      save_state(false);
+      save_state();
     if (more) continue;
     close_roots();
     pollfd wait{wake_.get(), POLLIN, 0};
@@ -504,7 +500,7 @@ void Source::work() {
   }
   run_commands();
   if (capture_) capture_->stop();
-  if (ready_told_ && !stopped_) save_state(true);
+  if (ready_told_ && !stopped_) save_state();
   close_roots();
   std::vector<std::shared_ptr<Channel>> channels;
   channels.swap(channels_);

@@ -259,7 +259,7 @@ class Source final : CaptureSink {
 
   // persist.cc: shadow snapshots and the touched log
   bool load_state(std::vector<SetPath>& repair);
-  void save_state(bool clean);
+  void save_state();
   void log_touched();
   std::string state_path(const char* name) const { return options_.state_dir + "/" + name; }
 
