@@ -11,16 +11,25 @@ const PLAIN = /^[\x20-\x7e]*$/;
 /** C0, DEL, C1, line and paragraph separators, direction and invisible formatting, tags, lone surrogates. */
 const HOSTILE =
   /[\0-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e0fff}]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/gu;
-const MARK = /^\p{M}+$/u;
+/**
+ * Signs that take the next character into their own cluster (UAX 29, Prepend). Whatever is written after them, a
+ * padding space or the neighbouring column, would be swallowed, and terminals do not agree about their width.
+ */
+const PREPEND =
+  /[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u0d4e\u{110bd}\u{110cd}\u{111c2}\u{111c3}\u{113d1}\u{1193f}\u{11941}\u{11a84}-\u{11a89}\u{11d46}\u{11f02}]/gu;
+/** Marks and skin tones without a base would join the cell before them. */
+const MARK_FIRST = /^(\p{M}|[\u{1f3fb}-\u{1f3ff}])/u;
+/** Thai and Lao am and the sound marks of half-width katakana: one cluster with the letter before, two columns. */
+const OWN_COLUMN = /(?=[\u0e33\u0eb3\uff9e\uff9f])/u;
 const PICTURE = /\p{Extended_Pictographic}|\p{Regional_Indicator}|[\ufe00-\ufe0f\u{1f3fb}-\u{1f3ff}]/u;
 /** A base with more marks than any language uses is an attempt to paint over the neighbours. */
 const MARKS_MAX = 3;
 
 const segmenter = new Intl.Segmenter('und', { granularity: 'grapheme' });
 
-/** The same text without anything that could move the cursor or mislead the eye. */
+/** The same text without anything that could move the cursor, mislead the eye or join the cell beside it. */
 export function clean(text: string): string {
-  return PLAIN.test(text) ? text : text.replace(HOSTILE, REPLACEMENT);
+  return PLAIN.test(text) ? text : text.replace(HOSTILE, REPLACEMENT).replace(PREPEND, REPLACEMENT);
 }
 
 export interface Cell {
@@ -36,21 +45,20 @@ export function cells(text: string, ascii = false): Cell[] {
     return out;
   }
   for (const { segment } of segmenter.segment(clean(text))) {
-    const cell = cellOf(segment);
-    if (ascii && !PLAIN.test(cell.text)) for (let i = 0; i < cell.width; i++) out.push({ text: '?', width: 1 });
-    else out.push(cell);
+    for (const part of segment.split(OWN_COLUMN)) {
+      const cell = cellOf(part);
+      if (ascii && !PLAIN.test(cell.text)) for (let i = 0; i < cell.width; i++) out.push({ text: '?', width: 1 });
+      else out.push(cell);
+    }
   }
   return out;
 }
 
 function cellOf(segment: string): Cell {
   const first = segment.codePointAt(0) ?? 0x20;
+  if (MARK_FIRST.test(segment)) return { text: REPLACEMENT, width: 1 };
   const single = segment.length === (first > 0xffff ? 2 : 1);
-  if (single) {
-    // A mark without a base would join the cell before it.
-    if (MARK.test(segment)) return { text: REPLACEMENT, width: 1 };
-    return { text: segment, width: eastAsianWidth(first) };
-  }
+  if (single) return { text: segment, width: eastAsianWidth(first) };
   // Terminals disagree about the width of joined pictures and flags; one neutral sign keeps the columns straight.
   if (PICTURE.test(segment) || [...segment].length > MARKS_MAX + 1) return { text: REPLACEMENT, width: 1 };
   const width = eastAsianWidth(first);

@@ -19,13 +19,54 @@ test('fit gives exactly the columns asked for, whatever the text', (t) => {
     fc.property(
       anyText,
       fc.integer({ min: 0, max: 40 }),
+      fc.constantFrom('left' as const, 'right' as const),
       fc.constantFrom('start' as const, 'end' as const),
-      (text, columns, keep) => {
-        t.is(width(fitTo(text, columns, 'left', keep)), columns);
+      (text, columns, align, keep) => {
+        t.is(width(fitTo(text, columns, align, keep)), columns);
         return width(cut(text, columns, keep)) <= columns;
       },
     ),
   );
+});
+
+test('fit is exact beside signs that take the next character into their cluster', (t) => {
+  // Found by the property above: U+11A84 and U+0600 swallowed the space that was to fill the column.
+  for (const sign of ['\u{11a84}', '\u0600', '\u0600\u0601', 'a\u{11a84}', '\u0d4e文']) {
+    for (const align of ['left', 'right'] as const) t.is(width(fitTo(sign, 6, align)), 6, JSON.stringify(sign));
+  }
+  // Two marks without a base are one cluster, and took the space before them.
+  t.is(width(fitTo('\u0301\u0302', 6, 'right')), 6);
+  t.is(width(fitTo('\u{1f3fb}', 3, 'right')), 3);
+  t.is(width('ｶﾞ'), 2);
+  t.is(width('น้ำ'), 2);
+  t.is(width(fitTo('\u{11a84}', 2, 'left', 'start')), 2);
+});
+
+test('T6: no character of Unicode joins the cell before or after it once it is cleaned', (t) => {
+  const joined: string[] = [];
+  /** Whether the characters, each shown between two bars, take the columns of all of them and the bars. */
+  const apart = (from: number, to: number) => {
+    let text = '|';
+    let sum = 1;
+    for (let code = from; code < to; code++) {
+      const shown = cut(String.fromCodePoint(code), 9);
+      text += `${shown}|`;
+      sum += width(shown) + 1;
+    }
+    return width(text) === sum;
+  };
+  const search = (from: number, to: number) => {
+    if (apart(from, to)) return;
+    if (to - from === 1) joined.push(from.toString(16));
+    else {
+      search(from, (from + to) >> 1);
+      search((from + to) >> 1, to);
+    }
+  };
+  // Planes 4 to 13 hold no characters, 15 and 16 only private ones.
+  for (let code = 0; code < 0x40000; code += 0x400) search(code, code + 0x400);
+  for (let code = 0xe0000; code < 0xe1000; code += 0x400) search(code, code + 0x400);
+  t.deepEqual(joined, []);
 });
 
 test('wrap keeps every line within its columns and loses no word', (t) => {
