@@ -35,6 +35,7 @@ const FOR_BUILD = [
 
 /** What only the tests use. Without one of these the tests concerned are skipped and say so. */
 const FOR_TEST = [
+  { package: 'libssl-dev', file: '/usr/include/openssl/ssl.h' },
   { package: 'openssh-server', command: 'sshd' },
   { package: 'openssh-client', command: 'ssh-keygen' },
   { package: 'iproute2', command: 'ip' },

@@ -1,0 +1,253 @@
+// I2, I3: whatever is killed, and whenever, the replica becomes equal to the source and nothing says so before it is.
+//
+//   kill_test [SEED_FIRST [COUNT]] [--victim source|target|both|link|stop|mixed] [--operations N] [--repeat N]
+//             [--root FOLDER] [--keep] [--verbose]
+//
+// Each seed: a random tree, its first mirror, random changes, and in the middle of them kill -9 of one side or both, a
+// cut wire, or a clean stop; then a barrier, and the trees are compared. Prints what differs with the seed and what was
+// done to whom; --keep leaves trees, states and logs.
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdarg>
+
+#include "check.h"
+#include "compare_trees.h"
+#include "pair_process.h"
+
+namespace understudy::test {
+namespace {
+
+struct Options {
+  u64 first = 1, count = 6, repeat = 1, operations = 1'200;
+  std::string victim = "mixed", root = "/dev/shm";
+  bool keep = false, verbose = false;
+};
+
+constexpr i64 kBarrierMs = 60'000;
+
+std::string beside_this(const char* name) {
+  const std::string self = read_link("/proc/self/exe");
+  return self.substr(0, self.rfind('/') + 1) + name;
+}
+
+// The driver of random changes, running.
+class Churn {
+ public:
+  Churn(const std::string& root, u64 seed, u64 operations, u64 rate) {
+    const std::string program = beside_this("churn"), texts[] = {std::to_string(seed), std::to_string(operations), std::to_string(rate)};
+    id_ = ::fork();
+    if (id_ < 0) failed(__FILE__, __LINE__, "fork");
+    if (id_ == 0) {
+      const int null = ::open("/dev/null", O_RDWR);
+      ::dup2(null, 1);
+      ::execl(program.c_str(), "churn", root.c_str(), texts[0].c_str(), texts[1].c_str(), texts[2].c_str(), nullptr);
+      ::_exit(127);
+    }
+  }
+  bool finish() {
+    int status = 0;
+    ::waitpid(id_, &status, 0);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  }
+
+ private:
+  pid_t id_;
+};
+
+void wait_ms(u64 ms) {
+  const timespec time{static_cast<time_t>(ms / 1'000), static_cast<long>(ms % 1'000 * 1'000'000)};
+  ::nanosleep(&time, nullptr);
+}
+
+class Run {
+ public:
+  Run(const Options& options, std::string folder, u64 seed) : options_(options), folder_(std::move(folder)), seed_(seed), random_(seed) {}
+
+  // Empty: the replica equals the source. Otherwise what is wrong, in lines.
+  std::string run() {
+    began_ns_ = monotonic_ns();
+    for (const char* name : {"/source", "/target"})
+      if (::mkdir((folder_ + name).c_str(), 0755) != 0) failed(__FILE__, __LINE__, "mkdir " + folder_);
+    make_identities(folder_);
+    if (!Churn(folder_ + "/source", seed_ * 1'000, 150 + random_.below(300), 0).finish()) return "the first churn failed\n";
+    start_target();
+    start_source();
+    if (random_.below(100) < 75) {
+      said("first mirror");
+      if (!until("mirror_done")) return problem_;
+    }
+    const u64 rounds = 1 + random_.below(3);
+    for (u64 round = 0; round < rounds && problem_.empty(); ++round) {
+      Churn churn(folder_ + "/source", seed_ * 1'000 + round + 1, options_.operations / rounds, 2'000);
+      const u64 lasts_ms = options_.operations / rounds / 2;
+      for (u64 hits = 1 + random_.below(2); hits > 0 && problem_.empty(); --hits) {
+        wait_ms(random_.below(lasts_ms / 2 + 1));
+        hit();
+      }
+      if (!churn.finish()) problem_ += "churn failed\n";
+      if (random_.below(100) < 30) hit();
+      if (problem_.empty() && (round + 1 == rounds || random_.below(100) < 50)) check();
+    }
+    return problem_;
+  }
+  const std::string& story() const { return story_; }
+
+ private:
+  void said(const std::string& what) {
+    char stamp[32];
+    std::snprintf(stamp, sizeof stamp, "  %6.3f s  ", static_cast<double>(monotonic_ns() - began_ns_) / 1e9);
+    story_ += stamp + what + "\n";
+    if (options_.verbose) std::fprintf(stderr, "%s%s\n", stamp, what.c_str());
+  }
+  void start_target() {
+    target_ = std::make_unique<Process>(std::vector<std::string>{"target", folder_}, folder_ + "/target.log");
+    while (auto line = target_->line(20'000))
+      if (line->starts_with("port ")) {
+        wire_.to(static_cast<u16>(std::stoi(line->substr(5))));
+        return;
+      }
+    problem_ += "the target did not start: " + target_->how_it_ended() + "\n";
+  }
+  void start_source() {
+    source_ = std::make_unique<Process>(std::vector<std::string>{"source", folder_, std::to_string(wire_.port())}, folder_ + "/source.log");
+  }
+  // Waits for a line of the source.
+  bool until(const std::string& wanted) {
+    const i64 end = monotonic_ns() + kBarrierMs * 1'000'000;
+    while (monotonic_ns() < end) {
+      auto line = source_->line(100);
+      if (line && *line == wanted) return true;
+      if (line && line->starts_with("source_stopped")) return problem_ += *line + "\n", false;
+      if (source_->gone() && !line) return problem_ += "the source ended by itself: " + source_->how_it_ended() + "\n", false;
+      while (auto heard = target_->line(0)) {
+      }
+      if (target_->gone()) return problem_ += "the target ended by itself: " + target_->how_it_ended() + "\n", false;
+    }
+    problem_ += "no " + wanted + " within " + std::to_string(kBarrierMs / 1'000) + " s\n";
+    for (Process* process : {source_.get(), target_.get()}) {
+      process->send("statistics");
+      while (auto line = process->line(3'000))
+        if (line->starts_with("statistics")) {
+          problem_ += (process == source_.get() ? "source " : "target ") + *line + "\n";
+          break;
+        }
+    }
+    return false;
+  }
+  void hit() {
+    std::string victim = options_.victim;
+    if (victim == "mixed") {
+      static const char* const kAll[] = {"source", "target", "both", "link", "stop", "source", "target"};
+      victim = kAll[random_.below(std::size(kAll))];
+    }
+    const u64 away_ms = random_.below(100) < 50 ? 0 : random_.below(80);
+    said((victim == "link" ? "cuts the link" : victim == "stop" ? "stops the source" : "kills " + victim) + ", away " + std::to_string(away_ms) + " ms");
+    if (victim == "link") {
+      wire_.cut();
+      return wait_ms(away_ms);
+    }
+    const bool source = victim != "target", target = victim == "target" || victim == "both";
+    if (victim == "stop") {
+      if (!source_->stop()) problem_ += "the source did not stop in order: " + source_->how_it_ended() + "\n";
+    } else if (source) {
+      source_->kill();
+    }
+    if (target) {
+      wire_.to(0);
+      target_->kill();
+    }
+    wait_ms(away_ms);
+    if (target) start_target();
+    if (source) start_source();
+  }
+  void check() {
+    const std::string token = std::to_string(++token_);
+    source_->send("barrier " + token);
+    if (!until("barrier_done " + token)) return;
+    said("barrier reached");
+    auto compared = compare_trees(folder_ + "/source", folder_ + "/target", {});
+    CHECK_OK(compared);
+    if (compared->differing == 0) return;
+    problem_ += std::to_string(compared->differing) + " differences after a barrier:\n";
+    for (std::size_t i = 0; i < compared->differences.size() && i < 12; ++i) problem_ += "  " + compared->differences[i] + "\n";
+  }
+
+  const Options& options_;
+  std::string folder_;
+  u64 seed_;
+  Random random_;
+  Wire wire_;
+  std::unique_ptr<Process> source_, target_;
+  std::string story_, problem_;
+  u64 token_ = 0;
+  i64 began_ns_ = 0;
+};
+
+int run_seeds(const Options& options) {
+  u64 wrong = 0, ran = 0;
+  const i64 began = monotonic_ns();
+  for (u64 seed = options.first; seed < options.first + options.count; ++seed)
+    for (u64 again = 0; again < options.repeat; ++again) {
+      std::string folder = options.root + "/understudy-kill-XXXXXX";
+      if (::mkdtemp(folder.data()) == nullptr) failed(__FILE__, __LINE__, "mkdtemp " + folder);
+      std::string problem, story;
+      {
+        Run run(options, folder, seed);
+        problem = run.run();
+        story = run.story();
+      }
+      ++ran;
+      if (!problem.empty()) {
+        ++wrong;
+        std::printf("seed %llu (%s):\n%s%s", static_cast<unsigned long long>(seed), options.victim.c_str(), story.c_str(), problem.c_str());
+        if (options.keep) std::printf("  kept in %s\n", folder.c_str());
+      }
+      if (options.verbose) std::printf("  kept in %s\n", folder.c_str());
+      else if (problem.empty() || !options.keep) Scratch::run("rm -rf --one-file-system '" + folder + "'");
+    }
+  std::printf("%s I2: %llu of %llu runs equal after kills (%s, seeds %llu..%llu, %lld ms)\n", wrong == 0 ? "ok" : "not",
+              static_cast<unsigned long long>(ran - wrong), static_cast<unsigned long long>(ran), options.victim.c_str(),
+              static_cast<unsigned long long>(options.first), static_cast<unsigned long long>(options.first + options.count - 1),
+              static_cast<long long>((monotonic_ns() - began) / 1'000'000));
+  return wrong == 0 ? 0 : 1;
+}
+
+int main_of(const std::vector<std::string>& arguments) {
+  ::setvbuf(stdout, nullptr, _IOLBF, 0);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::umask(022);
+  if (!arguments.empty() && (arguments[0] == "source" || arguments[0] == "target")) return pair_child(arguments);
+  if (arguments.empty() && std::getenv("KILL_TEST") == nullptr) {
+    std::printf("skipped I2 kill -9 at random moments: set KILL_TEST=1 while recovery is being completed\n");
+    return 0;
+  }
+  Options options;
+  if (::access(options.root.c_str(), W_OK) != 0) options.root = "/tmp";
+  u64 numbers = 0;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& word = arguments[i];
+    const bool last = i + 1 == arguments.size();
+    if (word == "--keep") options.keep = true;
+    else if (word == "--verbose") options.verbose = true;
+    else if (word == "--victim" && !last) options.victim = arguments[++i];
+    else if (word == "--root" && !last) options.root = arguments[++i];
+    else if (word == "--operations" && !last) options.operations = std::stoull(arguments[++i]);
+    else if (word == "--repeat" && !last) options.repeat = std::stoull(arguments[++i]);
+    else if (word[0] != '-' && numbers < 2) (numbers++ == 0 ? options.first : options.count) = std::stoull(word);
+    else {
+      std::fprintf(stderr, "kill_test: %s is not understood\n", word.c_str());
+      return 64;
+    }
+    if (numbers == 1 && word[0] != '-') options.count = 1;
+  }
+  return run_seeds(options);
+}
+
+}  // namespace
+}  // namespace understudy::test
+
+int main(int count, char** arguments) {
+  return understudy::test::main_of(std::vector<std::string>(arguments + 1, arguments + count));
+}

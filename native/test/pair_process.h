@@ -1,0 +1,79 @@
+// The two ends as processes of their own, so that kill -9 is kill -9, and a wire between them that can be cut.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base.h"
+
+namespace understudy::test {
+
+// This program again, with other arguments. Lines go both ways over a socket; what it says on stderr goes to a file.
+// It dies with us.
+class Process {
+ public:
+  Process(const std::vector<std::string>& arguments, const std::string& log);
+  ~Process() { kill(); }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+  pid_t id() const { return id_; }
+  void kill();                                   // kill -9, and waits for its end
+  bool stop();                                   // asks it to end; true if it did so in order
+  bool send(const std::string& line);
+  // The next line, or nothing when it said none in time or is gone (then `gone` is true).
+  std::optional<std::string> line(i64 timeout_ms);
+  bool gone() const { return gone_; }
+  std::string how_it_ended();
+
+ private:
+  pid_t id_ = -1;
+  int status_ = 0;
+  Fd socket_;
+  std::string have_;
+  bool gone_ = false;
+};
+
+// Forwards connections on a port of 127.0.0.1 to another one. What is on its way when the wire is cut is lost.
+class Wire {
+ public:
+  Wire();
+  ~Wire();
+  u16 port() const { return port_; }
+  void to(u16 port) { to_ = port; }              // 0: nobody is there, connections are reset
+  void cut() { cuts_ += 1; poke(); }
+
+ private:
+  struct Half {
+    Fd from;
+    Bytes waiting;                               // read from `from`, to be written to the other half
+    std::size_t at = 0;
+    bool ended = false;                          // nothing more comes from `from`
+  };
+  struct Pair {
+    Half near, far;
+  };
+  void run();
+  void poke();
+  bool forward(Half& from, Half& to);
+  Fd listener_, wake_;
+  u16 port_ = 0;
+  std::atomic<u16> to_{0};
+  std::atomic<u32> cuts_{0};
+  std::atomic<bool> ended_{false};
+  std::vector<Pair> pairs_;
+  std::thread thread_;
+};
+
+// The children's main: `source` or `target`, then the folder of the case (and the port to connect to).
+// Layout of the folder: source/ and target/ are the trees, source-state/ and target-state/ survive restarts.
+int pair_child(const std::vector<std::string>& arguments);
+
+// Makes both identities in `folder`, for pair_child.
+void make_identities(const std::string& folder);
+
+}  // namespace understudy::test
