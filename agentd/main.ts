@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** understudyd: reads the configuration, builds the adapters, starts the agent. Wiring only. */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { hostname, release, type as systemType } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { native } from '../native/index.js';
@@ -13,8 +13,10 @@ import { FileDocuments, realPlaces } from './adapters/files.js';
 import { loadIdentity } from './adapters/identity.js';
 import { ErrorStream, LogFile } from './adapters/log-file.js';
 import { lockState } from './adapters/state-lock.js';
-import { parseListen, type SettingKey } from './core/settings/settings.js';
+import { FileVault } from './adapters/vault.js';
+import { type Configured, parseListen, type SettingKey } from './core/settings/settings.js';
 import { Agent } from './drivers/agent.js';
+import { loadOverrides } from './drivers/settings.js';
 
 /** sysexits: configuration error, must not be restarted in a loop. */
 const EXIT_CONFIG = 78;
@@ -55,9 +57,14 @@ async function main(): Promise<void> {
   if (flags.socket !== undefined) commandLine['agent.socket'] = flags.socket;
   if (flags.listen !== undefined) commandLine['agent.listen'] = flags.listen;
   if (flags.name !== undefined) commandLine['agent.name'] = flags.name;
-  const configured = loadConfig(flags.config ?? null, defaultPlaces(uid), commandLine);
+  const places = defaultPlaces(uid);
+  // The state folder is known first: what was set while an agent ran lies there.
+  const state = loadConfig(flags.config ?? null, places, commandLine).settings['agent.state'];
+  const documents = new FileDocuments(state);
+  const reread = (): Configured =>
+    loadConfig(flags.config ?? null, places, commandLine, existsSync(state) ? loadOverrides(documents) : {});
+  const configured = reread();
   const { settings } = configured;
-  const state = settings['agent.state'];
   for (const folder of [state, settings['log.folder']])
     if (!folder.startsWith('/')) throw failure('CONFIG_INVALID', { file: folder, problem: 'folders must be absolute' });
 
@@ -79,12 +86,16 @@ async function main(): Promise<void> {
         { call: error.syscall ?? 'write', errno: error.code ?? 'EIO' },
       ),
   });
+  const vault = new FileVault(state, documents, (key, problem) =>
+    agent?.world.log.say('SECRET_UNREADABLE', { key, problem }),
+  );
   agent = new Agent({
     clock: systemClock,
-    documents: new FileDocuments(state),
+    documents,
     places: realPlaces,
     sinks: [new ErrorStream(process.stderr, process.env['JOURNAL_STREAM'] !== undefined), file],
     configured,
+    outside: { vault, reread },
     ownKey,
     facts: {
       hostName: hostname(),

@@ -2,6 +2,7 @@
 import { LINK_TABLE } from './core/connection/table.js';
 import type { Row } from './core/machine.js';
 import { MIRROR_TABLE } from './core/mirror/table.js';
+import type { Field } from './core/settings/field.js';
 import { SETTINGS } from './core/settings/settings.js';
 import { SOURCE_TABLE } from './core/source/table.js';
 
@@ -41,10 +42,11 @@ export function settingsPage(): string {
     '',
     'Made from `agentd/core/settings` by `node dist/agentd/reference.js settings`; do not edit. The file is',
     '`/etc/understudy/understudy.toml`, or what `--config` names; `agent.name` means `name` in the table `[agent]`. Unknown',
-    'keys are errors. A change takes effect when the agent starts again.',
+    'keys are errors. `understudy config set SERVER NAME=VALUE` changes one while the agent runs; what was set there is kept',
+    'in the state folder and beats the file. Where *Live* is empty the change takes effect when the agent starts again.',
     '',
-    '| Setting | Default | Values | Row | Meaning |',
-    '|---|---|---|---|---|',
+    '| Setting | Default | Values | Live | Row | Meaning |',
+    '|---|---|---|---|---|---|',
   ];
   for (const entry of SETTINGS) {
     const values =
@@ -56,7 +58,7 @@ export function settingsPage(): string {
             ? '`true`, `false`'
             : 'text';
     lines.push(
-      `| \`${entry.key}\` | ${cell(`\`${String(entry.preset)}\``)} | ${values} | ${entry.row} | ${cell(entry.why)} |`,
+      `| \`${entry.key}\` | ${cell(`\`${String(entry.preset)}\``)} | ${values} | ${(entry as Field).live ? 'yes' : ''} | ${entry.row} | ${cell(entry.why)} |`,
     );
   }
   return `${lines.join('\n')}\n`;

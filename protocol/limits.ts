@@ -57,3 +57,24 @@ export const HEARTBEAT_FRESH_MS = 10_000;
 export const CAUGHT_UP_MS = 10_000;
 /** Period of statistics while somebody looks or a connection is busy. */
 export const STATISTICS_MS = 1_000;
+
+/** LOG-24, LOG-23. */
+export const MAIL_RECIPIENTS_MAX = 256;
+export const MAIL_ADDRESS_LENGTH_MAX = 256;
+/** LOG-25. */
+export const MAIL_SUBJECT_LENGTH_MAX = 150;
+/** LOG-28. */
+export const MAIL_TEST_LENGTH_MAX = 1_024;
+/** Messages that wait to be mailed; later ones are counted only. */
+export const MAIL_QUEUE_MAX = 100;
+/** Waits between tries of a mail that could not be sent, and how old a message may become while it is tried. */
+export const MAIL_RETRY_MS_MIN = 15_000;
+export const MAIL_RETRY_MS_MAX = 300_000;
+export const MAIL_AGE_MS_MAX = 86_400_000;
+/** Traps that wait to be sent; later ones are dropped. */
+export const TRAP_QUEUE_MAX = 256;
+/** Settings changed by one call, and the longest value of one. */
+export const SETTING_CHANGES_MAX = 200;
+export const SETTING_LENGTH_MAX = 66_048;
+/** Records of the statistics file that one call may fetch. */
+export const STATISTICS_RECORDS_MAX = 5_000;

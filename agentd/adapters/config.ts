@@ -4,7 +4,13 @@ import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import { failure } from '../../protocol/errors.js';
-import { type Configured, type Places, readSettings, type SettingKey } from '../core/settings/settings.js';
+import {
+  type Configured,
+  type Overrides,
+  type Places,
+  readSettings,
+  type SettingKey,
+} from '../core/settings/settings.js';
 
 export const CONFIG_PATH = '/etc/understudy/understudy.toml';
 
@@ -23,6 +29,7 @@ export function defaultPlaces(uid: number, env: NodeJS.ProcessEnv = process.env)
 }
 
 /**
+ * @param overrides what an administrator set before, from the state folder
  * @param file path given on the command line, which must exist; null for the usual one, which may be missing
  * @throws Failure CONFIG_INVALID
  */
@@ -30,6 +37,7 @@ export function loadConfig(
   file: string | null,
   places: Places,
   commandLine: Partial<Record<SettingKey, string>>,
+  overrides: Overrides = {},
 ): Configured {
   const path = file ?? CONFIG_PATH;
   let contents: unknown = null;
@@ -46,7 +54,7 @@ export function loadConfig(
         problem: error instanceof Error ? (error.message.split('\n')[0] ?? 'it is not TOML') : String(error),
       });
   }
-  const read = readSettings(places, contents, commandLine);
+  const read = readSettings(places, contents, commandLine, overrides);
   if ('problem' in read)
     throw failure('CONFIG_INVALID', { file: contents === null ? 'on the command line' : path, problem: read.problem });
   return read;

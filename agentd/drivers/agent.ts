@@ -5,10 +5,11 @@ import { METHODS } from '../../protocol/messages/index.js';
 import type { Notice, Severity } from '../../protocol/messages/log.js';
 import type { Check, ServerStatus } from '../../protocol/messages/server.js';
 import { SOFTWARE_VERSION } from '../../protocol/version.js';
-import { type Configured, parseListen, SETTINGS } from '../core/settings/settings.js';
+import { type Configured, parseListen } from '../core/settings/settings.js';
 import type { Clock } from '../ports/clock.js';
 import type { Documents } from '../ports/documents.js';
 import type { LogSink } from '../ports/log-sink.js';
+import { alone, type Outside } from '../ports/outside.js';
 import type { Places } from '../ports/places.js';
 import { Connections } from './connections.js';
 import type { CallContext, Served } from './control-session.js';
@@ -18,6 +19,7 @@ import { AgentLog } from './log.js';
 import { handlers, subjectOf } from './methods.js';
 import { Peers } from './peers.js';
 import { Sets } from './sets.js';
+import { SettingsStore } from './settings.js';
 import { Sources } from './sources.js';
 import { causeOf, type World } from './world.js';
 
@@ -40,6 +42,7 @@ export interface AgentOptions {
   readonly places: Places;
   readonly sinks: readonly LogSink[];
   readonly configured: Configured;
+  readonly outside?: Outside;
   readonly ownKey: string;
   readonly facts: AgentFacts;
   readonly createEngine: (onEvent: (event: EngineEvent) => void) => Engine;
@@ -58,19 +61,20 @@ export class Agent implements Served {
   readonly sources: Sources;
   readonly sets: Sets;
   readonly connections: Connections;
+  readonly settings: SettingsStore;
   /** Where the data link listens; port 0 when it does not. */
   listen: { host: string; port: number } = { host: '', port: 0 };
   readonly #started: number;
-  readonly #configured: Configured;
   readonly #handlers: ReturnType<typeof handlers>;
   #closed = false;
 
   /** @throws Failure STATE_INVALID; nothing was changed then */
   constructor(options: AgentOptions) {
-    const { settings } = options.configured;
+    const outside = options.outside ?? alone(options.configured);
+    this.settings = new SettingsStore(options.configured, outside.vault, outside.reread);
+    const settings = this.settings.current;
     this.clock = options.clock;
     this.facts = options.facts;
-    this.#configured = options.configured;
     this.#started = options.clock.wall();
     this.hub = new Hub(options.clock);
     const log = new AgentLog(options.clock, this.hub, options.sinks);
@@ -108,6 +112,7 @@ export class Agent implements Served {
         throw failure('LISTEN_REFUSED', { address: settings['agent.listen'] }, causeOf(error));
       }
     }
+    this.settings.tellIgnored(this.world);
     this.connections.restore();
     const at = wanted ? `${this.listen.host}:${this.listen.port}` : 'no address';
     log.say('AGENT_STARTED', {
@@ -172,26 +177,6 @@ export class Agent implements Served {
       severity: worst,
       problems: problems.slice(0, PROBLEMS_MAX),
     };
-  }
-
-  settingsTable(): {
-    key: string;
-    row: string;
-    value: string;
-    preset: string;
-    origin: 'default' | 'file' | 'command line';
-    restart: boolean;
-    why: string;
-  }[] {
-    return SETTINGS.map((entry) => ({
-      key: entry.key,
-      row: entry.row,
-      value: String(this.#configured.settings[entry.key]),
-      preset: String(entry.preset),
-      origin: this.#configured.origins.get(entry.key) ?? 'default',
-      restart: true,
-      why: entry.why,
-    }));
   }
 
   doctor(path: string | null): Check[] {

@@ -7,6 +7,7 @@ import type { Method } from '../../protocol/schema.js';
 import { SOFTWARE_VERSION } from '../../protocol/version.js';
 import type { Agent } from './agent.js';
 import type { CallContext } from './control-session.js';
+import { asFailure } from './world.js';
 
 type Handler = (params: never, context: CallContext) => unknown;
 type Handlers = Map<string, Handler>;
@@ -23,7 +24,7 @@ export function handlers(agent: Agent): Handlers {
   ): void => {
     all.set(method.name, handler as Handler);
   };
-  const { sets, sources, connections, grants, peers, world } = agent;
+  const { sets, sources, connections, grants, peers, settings, world } = agent;
 
   on(m.ServerHello, (_, { access, user, version }) => ({
     name: world.settings['agent.name'],
@@ -42,7 +43,6 @@ export function handlers(agent: Agent): Handlers {
     logPath: world.settings['log.folder'],
     socketPath: world.settings['agent.socket'],
   }));
-  on(m.ServerSettings, () => ({ settings: agent.settingsTable() }));
   on(m.ServerDoctor, ({ path }) => ({ checks: agent.doctor(path ?? null) }));
   on(m.ServerPauseTarget, async () => ({ connections: await grants.pause(true) }));
   on(m.ServerResumeTarget, async () => ({ connections: await grants.pause(false) }));
@@ -142,6 +142,20 @@ export function handlers(agent: Agent): Handlers {
   on(m.Verify, ({ id, checksum, remirror }, { signal }) =>
     connections.run(id).verify(checksum ?? false, remirror ?? false, signal),
   );
+
+  on(m.SettingsList, () => ({ settings: settings.list(), secrets: settings.secrets() }));
+  on(m.SettingsSet, ({ changes }, { user }) => settings.set(world, changes, { audit: user }));
+  on(m.SettingsCheck, ({ changes }) => {
+    try {
+      return { problem: null, settings: settings.check(changes ?? []) };
+    } catch (error) {
+      return { problem: asFailure(error, 'reading the configuration file').notice, settings: [] };
+    }
+  });
+  on(m.SettingsSecret, async ({ key, value }, { user }) => {
+    await settings.secret(world, key, value, { audit: user });
+    return {};
+  });
 
   on(m.LogRead, ({ last }) => {
     const { lines, omitted } = world.log.last(last);

@@ -1,5 +1,6 @@
 /** What the log tells. Numbers 2000 and above; a problem shown beside a set or connection is one of these, too. */
 import { define } from './define.js';
+import { SERVICE_EVENTS } from './services.js';
 
 type At = { id: number; set: string; target: string };
 
@@ -358,4 +359,5 @@ export const EVENTS = {
     message: (p) => `Set "${p.set}" of ${p.server}: ${p.what}: ${p.detail}.`,
     remedy: () => 'The cause names the call and the error; it is tried again by itself.',
   }),
+  ...SERVICE_EVENTS,
 } as const;

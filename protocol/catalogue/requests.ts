@@ -1,5 +1,6 @@
 /** What a request may be answered with when it is not done. Numbers 1000 to 1999. */
 import { define } from './define.js';
+import { SERVICE_REQUESTS } from './services.js';
 
 export const REQUESTS = {
   NOT_UNDERSTUDY: define<{ address: string; shown: string }>({
@@ -377,4 +378,5 @@ export const REQUESTS = {
       `Source and target of connection ${p.id} differ: ${p.different} different, ${p.missing} missing, ${p.orphans} only on the target.`,
     remedy: (p) => `Repair with \`understudy mirror start ${p.id} --difference --checksum\`.`,
   }),
+  ...SERVICE_REQUESTS,
 } as const;

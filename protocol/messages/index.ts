@@ -7,6 +7,7 @@ import * as mirror from './mirror.js';
 import * as peer from './peer.js';
 import * as server from './server.js';
 import * as set from './set.js';
+import * as settings from './settings.js';
 
 export * from './connection.js';
 export * from './hello.js';
@@ -15,6 +16,7 @@ export * from './mirror.js';
 export * from './peer.js';
 export * from './server.js';
 export * from './set.js';
+export * from './settings.js';
 export * from './statistics.js';
 
 const isMethod = (value: unknown): value is Method =>
@@ -26,7 +28,7 @@ export const FAMILIES: readonly {
   readonly name: string;
   readonly methods: readonly Method[];
   readonly topics: readonly Topic[];
-}[] = Object.entries({ hello, server, peer, set, connection, mirror, log }).map(([name, family]) => ({
+}[] = Object.entries({ hello, server, peer, set, connection, mirror, log, settings }).map(([name, family]) => ({
   name,
   methods: Object.values(family).filter(isMethod),
   topics: Object.values(family).filter(isTopic),

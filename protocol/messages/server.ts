@@ -70,24 +70,6 @@ export const ServerInfo = method(
   'Properties of the server, General tab.',
 );
 
-export const Setting = struct({
-  key: text(128, 'name in the configuration file'),
-  row: text(32, 'row of the specification'),
-  value: text(4_096, 'value in force, as it would be written'),
-  preset: text(4_096, 'value when nothing is configured'),
-  origin: oneOf(['default', 'file', 'command line'], 'where the value comes from'),
-  restart: flag('a change takes effect when the agent starts again'),
-  why: text(1_024, 'what it does'),
-});
-export const ServerSettings = method(
-  'server.settings',
-  'monitor',
-  false,
-  struct({}),
-  struct({ settings: list(Setting, 1_000, 'in the order of the configuration file') }),
-  'Every setting with its value, default and origin.',
-);
-
 export const Check = struct({
   name: text(255, 'what was looked at'),
   result: oneOf(['ok', 'warning', 'failed'], 'how it is'),

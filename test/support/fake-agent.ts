@@ -2,10 +2,12 @@
 import { createHash } from 'node:crypto';
 import { Duplex } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
+import { systemClock } from '../../agentd/adapters/clock.js';
 import { readSettings } from '../../agentd/core/settings/settings.js';
 import type { PathKind } from '../../agentd/core/set/rules.js';
 import { Agent } from '../../agentd/drivers/agent.js';
-import { ControlSession } from '../../agentd/drivers/control-session.js';
+import { ControlSession, type Served } from '../../agentd/drivers/control-session.js';
+import { loadOverrides } from '../../agentd/drivers/settings.js';
 import type { Clock } from '../../agentd/ports/clock.js';
 import type { Documents } from '../../agentd/ports/documents.js';
 import { Client } from '../../protocol/client.js';
@@ -74,7 +76,12 @@ export class FakeAgent {
       state: `/state/${this.name}`,
       log: `/log/${this.name}`,
     };
-    const configured = readSettings(places, this.file, { 'agent.listen': `127.0.0.1:${this.port}` });
+    const configured = readSettings(
+      places,
+      this.file,
+      { 'agent.listen': `127.0.0.1:${this.port}` },
+      loadOverrides(this.documents),
+    );
     if ('problem' in configured) throw new Error(configured.problem);
     this.agent = new Agent({
       clock: hastyClock,
@@ -121,7 +128,13 @@ export class FakeAgent {
 
   async client(access: Access = 'administrator', user = 'tester'): Promise<Client> {
     const [near, far] = duplexPair();
-    new ControlSession(far, { access, user }, this.agent, () => undefined);
+    // A console's time to open is not hastened: a machine busy with other things would miss it.
+    const served: Served = {
+      hub: this.agent.hub,
+      clock: systemClock,
+      call: (method, params, context) => this.agent.call(method, params, context),
+    };
+    new ControlSession(far, { access, user }, served, () => undefined);
     const client = await Client.open(near, { address: this.name });
     this.#clients.push(client);
     return client;

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { PROTOCOL_VERSION, SOFTWARE_VERSION } from '../../protocol/version.js';
 import { addDemo } from '../demo/index.js';
 import { addCheckCommands } from './commands/check.js';
+import { addConfigCommands } from './commands/config.js';
 import { addConnectCommands } from './commands/connect.js';
 import { addGrantCommands } from './commands/grant.js';
 import { addLogsCommand } from './commands/logs.js';
@@ -28,6 +29,7 @@ export function buildProgram(): Command {
   addServerCommands(program);
   addPeerCommands(program);
   addGrantCommands(program);
+  addConfigCommands(program);
   addSetCommands(program);
   addConnectCommands(program);
   addStatusCommand(program);

@@ -1,17 +1,10 @@
 /** Every setting of the agent, once: name, row, default, limits, meaning. The file is TOML; this knows only values. */
 import type { MirrorOptions } from '../../../protocol/messages/mirror.js';
+import { type Field, parseListen, valueProblem } from './field.js';
 import { nearest } from './nearest.js';
+import { NOTIFY_FIELDS, notifyProblem } from './notify-fields.js';
 
-interface Field {
-  readonly key: string;
-  readonly row: string;
-  readonly why: string;
-  readonly kind: 'text' | 'flag' | 'whole' | 'choice';
-  readonly preset: string | number | boolean;
-  readonly min?: number;
-  readonly max?: number;
-  readonly choices?: readonly string[];
-}
+export { type Listen, parseListen } from './field.js';
 
 export const REMIRROR = ['difference_checksum', 'difference', 'full', 'off'] as const;
 export const COMPRESSION = ['off', 'minimum', 'medium', 'maximum'] as const;
@@ -33,7 +26,7 @@ export const SETTINGS = [
     why: 'address and port of the data link; empty: this server is never a target',
   },
   { key: 'agent.socket', row: 'SRV-04', kind: 'text', preset: '{socket}', why: 'control socket' },
-  { key: 'agent.state', row: 'SRV-62', kind: 'text', preset: '{state}', why: 'folder of the state files' },
+  { key: 'agent.state', row: 'SRV-62', kind: 'text', preset: '{state}', fixed: true, why: 'folder of the state files' },
   { key: 'log.folder', row: 'SRV-70', kind: 'text', preset: '{log}', why: 'folder of the log files' },
   {
     key: 'log.length',
@@ -67,6 +60,7 @@ export const SETTINGS = [
     kind: 'choice',
     preset: 'difference_checksum',
     choices: REMIRROR,
+    live: true,
     why: 'mirror by itself after a gap in the stream (MIR-32)',
   },
   {
@@ -74,6 +68,7 @@ export const SETTINGS = [
     row: 'SRV-55',
     kind: 'flag',
     preset: true,
+    live: true,
     why: 'a difference mirror with checksum compares every file, not only those that look different',
   },
   {
@@ -81,6 +76,7 @@ export const SETTINGS = [
     row: 'SRV-52',
     kind: 'flag',
     preset: false,
+    live: true,
     why: 'files deleted here are kept on the targets of new connections',
   },
   {
@@ -124,6 +120,7 @@ export const SETTINGS = [
     kind: 'choice',
     preset: 'off',
     choices: COMPRESSION,
+    live: true,
     why: 'compression of new connections',
   },
   {
@@ -140,8 +137,10 @@ export const SETTINGS = [
     row: 'CAP-33',
     kind: 'flag',
     preset: true,
+    live: true,
     why: 'links that point inside the set point inside the replica',
   },
+  ...NOTIFY_FIELDS,
 ] as const satisfies readonly Field[];
 
 type Entry = (typeof SETTINGS)[number];
@@ -154,7 +153,8 @@ type ValueOf<E extends Entry> = E['kind'] extends 'whole'
       ? C
       : string;
 export type Settings = { readonly [E in Entry as E['key']]: ValueOf<E> };
-export type Origin = 'default' | 'file' | 'command line';
+/** Where a value comes from; each beats the ones before it. `set`: by an administrator of the running agent. */
+export type Origin = 'default' | 'file' | 'set' | 'command line';
 
 /** Where an agent keeps things when nobody says otherwise; a given state folder takes the log along. */
 export interface Places {
@@ -164,13 +164,40 @@ export interface Places {
   readonly log: string;
 }
 
+/** Values an administrator set, by key; kept in the state folder. */
+export type Overrides = Readonly<Record<string, unknown>>;
+
+/** All that decides the settings. */
+export interface SettingSources {
+  readonly places: Places;
+  /** Contents of the configuration file as nested tables, or null without a file. */
+  readonly file: unknown;
+  readonly commandLine: Partial<Record<SettingKey, string>>;
+  readonly overrides: Overrides;
+}
+
 export interface Configured {
   readonly settings: Settings;
   readonly origins: ReadonlyMap<SettingKey, Origin>;
+  readonly sources: SettingSources;
+  /** Overrides that an older or newer release left and that mean nothing here. */
+  readonly ignored: readonly { readonly key: string; readonly problem: string }[];
+}
+
+export function fieldOf(key: string): Field | null {
+  return SETTINGS.find((entry) => entry.key === key) ?? null;
+}
+
+export function unknownSetting(key: string): string {
+  const guess = nearest(
+    key,
+    SETTINGS.map((entry) => entry.key),
+  );
+  return `unknown setting "${key}"${guess ? `; did you mean "${guess}"?` : ''}`;
 }
 
 /**
- * Puts defaults, file and command line together.
+ * Puts defaults, file, overrides and command line together.
  * @param file        contents of the configuration file as nested tables, or null without a file
  * @param commandLine settings by key
  * @returns the problem as text, or the settings
@@ -179,15 +206,19 @@ export function readSettings(
   places: Places,
   file: unknown,
   commandLine: Partial<Record<SettingKey, string>>,
+  overrides: Overrides = {},
 ): Configured | { readonly problem: string } {
   const given = new Map<string, unknown>();
   const problem = flatten(file ?? {}, '', given);
   if (problem) return { problem };
-  const known = SETTINGS.map((entry) => entry.key as string);
-  for (const key of given.keys()) {
-    if (known.includes(key)) continue;
-    const guess = nearest(key, known);
-    return { problem: `unknown setting "${key}"${guess ? `; did you mean "${guess}"?` : ''}` };
+  for (const key of given.keys()) if (!fieldOf(key)) return { problem: unknownSetting(key) };
+  const ignored: { key: string; problem: string }[] = [];
+  const set = new Map<string, unknown>();
+  for (const [key, value] of Object.entries(overrides)) {
+    const entry = fieldOf(key);
+    const wrong = !entry ? 'is not known' : entry.fixed ? 'cannot be set here' : valueProblem(entry, value);
+    if (wrong) ignored.push({ key, problem: wrong });
+    else set.set(key, value);
   }
   const state =
     commandLine['agent.state'] ??
@@ -202,9 +233,16 @@ export function readSettings(
   const origins = new Map<SettingKey, Origin>();
   for (const entry of SETTINGS) {
     const fromLine = commandLine[entry.key];
-    const origin: Origin = fromLine !== undefined ? 'command line' : given.has(entry.key) ? 'file' : 'default';
+    const origin: Origin =
+      fromLine !== undefined ? 'command line' : set.has(entry.key) ? 'set' : given.has(entry.key) ? 'file' : 'default';
     const preset = typeof entry.preset === 'string' ? (presets[entry.preset] ?? entry.preset) : entry.preset;
-    const value = fromLine ?? (given.has(entry.key) ? given.get(entry.key) : preset);
+    const layers: Record<Origin, unknown> = {
+      default: preset,
+      file: given.get(entry.key),
+      set: set.get(entry.key),
+      'command line': fromLine,
+    };
+    const value = layers[origin];
     const wrong = valueProblem(entry, value);
     if (wrong) return { problem: `${entry.key} ${wrong} (${entry.row})` };
     values[entry.key] = value;
@@ -212,7 +250,14 @@ export function readSettings(
   }
   const listen = String(values['agent.listen']);
   if (listen !== '' && !parseListen(listen)) return { problem: `agent.listen is "${listen}", not ADDRESS:PORT` };
-  return { settings: values as unknown as Settings, origins };
+  const together = notifyProblem(values);
+  if (together) return { problem: together };
+  return {
+    settings: values as unknown as Settings,
+    origins,
+    sources: { places, file, commandLine, overrides: Object.fromEntries(set) },
+    ignored,
+  };
 }
 
 function flatten(value: unknown, prefix: string, into: Map<string, unknown>): string | null {
@@ -225,40 +270,6 @@ function flatten(value: unknown, prefix: string, into: Map<string, unknown>): st
     } else into.set(key, inner);
   }
   return null;
-}
-
-function valueProblem(entry: Field, value: unknown): string | null {
-  switch (entry.kind) {
-    case 'flag':
-      return typeof value === 'boolean' ? null : 'must be true or false';
-    case 'text':
-      return typeof value === 'string' && value.length <= 4_096 && !value.includes('\0') ? null : 'must be a text';
-    case 'choice':
-      return typeof value === 'string' && entry.choices?.includes(value)
-        ? null
-        : `must be one of ${entry.choices?.join(', ') ?? ''}`;
-    case 'whole': {
-      const min = entry.min ?? 0;
-      const max = entry.max ?? Number.MAX_SAFE_INTEGER;
-      return typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
-        ? null
-        : `must be a whole number from ${min} to ${max}`;
-    }
-  }
-}
-
-export interface Listen {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** `ADDRESS:PORT`, `[IPv6]:PORT` or `:PORT` (every address); null when it is none of these. Port 0 takes any. */
-export function parseListen(text: string): Listen | null {
-  const match = /^(\[[0-9A-Fa-f:.%]+\]|[^:[\]]*):(\d{1,5})$/.exec(text);
-  if (!match) return null;
-  const port = Number(match[2]);
-  const host = (match[1] ?? '').replace(/^\[|\]$/g, '');
-  return port <= 65_535 ? { host: host === '' ? '0.0.0.0' : host, port } : null;
 }
 
 /** MIR-32 as mirror options; null when auto-remirror is off (MIR-33). */

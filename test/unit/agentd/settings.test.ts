@@ -113,3 +113,66 @@ test('SEC-02..04: levels by group; root and the owner of the agent are administr
   );
   t.deepEqual([groupFor('administrator'), groupFor('monitor')], ['usadmin', 'usmon']);
 });
+
+test('SRV rows: what an administrator set beats the file, the command line beats both', (t) => {
+  const both = (overrides: Record<string, unknown>, line = {}): Configured => {
+    const result = readSettings(places, { agent: { name: 'file' }, target: { retry_s: 9 } }, line, overrides);
+    if ('problem' in result) throw new Error(result.problem);
+    return result;
+  };
+  const set = both({ 'target.retry_s': 5 });
+  t.is(set.settings['target.retry_s'], 5);
+  t.is(set.origins.get('target.retry_s'), 'set');
+  t.is(both({}).settings['target.retry_s'], 9);
+  t.is(both({ 'agent.name': 'set' }, { 'agent.name': 'line' }).settings['agent.name'], 'line');
+  const odd = both({ 'of.tomorrow': 1, 'target.retry_s': 0, 'agent.state': '/elsewhere' });
+  t.deepEqual(
+    odd.ignored.map((one) => one.key),
+    ['of.tomorrow', 'target.retry_s', 'agent.state'],
+    'what cannot be used never keeps an agent from starting',
+  );
+  t.is(odd.settings['target.retry_s'], 9);
+  t.deepEqual(odd.sources.overrides, {});
+});
+
+test('LOG-20, LOG-06: what needs other settings says which, and stays valid while it is off', (t) => {
+  t.regex(problem({ mail: { enabled: true } }), /mail.from \(LOG-23\)/);
+  t.regex(problem({ mail: { enabled: true, from: 'a@b' } }), /mail.to \(LOG-24\)/);
+  t.is(problem({ mail: { enabled: true, from: 'a@b', to: 'c@d' } }), '');
+  t.is(problem({ mail: { enabled: false, to: 'c@d' } }), '');
+  t.regex(problem({ snmp: { enabled: true } }), /snmp.targets/);
+  t.regex(problem({ snmp: { enabled: true, targets: 'h', version: '3' } }), /snmp.user/);
+  t.regex(problem({ snmp: { version: '3', auth: 'none' } }), /snmp.privacy needs snmp.auth/);
+});
+
+test('LOG-21..24, SRV-74: texts that mean something are looked at', (t) => {
+  const bad: [string, string, string][] = [
+    ['mail', 'server', 'a b'],
+    ['mail', 'server', 'host:70000'],
+    ['mail', 'from', 'Ops <ops@x>'],
+    ['mail', 'from', '-oQ/tmp'],
+    ['mail', 'from', `${'a'.repeat(256)}@b`],
+    ['mail', 'to', 'a@b, c d@e'],
+    ['mail', 'to', Array.from({ length: 257 }, (_, i) => `u${i}@x`).join(',')],
+    ['mail', 'exclude', '10-5'],
+    ['mail', 'exclude', 'all'],
+    ['mail', 'subject_prefix', 'a\nBcc: everybody@x'],
+    ['snmp', 'targets', Array.from({ length: 9 }, (_, i) => `h${i}`).join(',')],
+    ['statistics', 'file', '../../etc/passwd'],
+    ['metrics', 'listen', '0.0.0.0:9464'],
+    ['metrics', 'listen', '192.0.2.1:9464'],
+    ['metrics', 'listen', 'unix:relative'],
+  ];
+  for (const [table, key, value] of bad) t.not(problem({ [table]: { [key]: value } }), '', `${table}.${key}=${value}`);
+  const good: [string, string, string][] = [
+    ['mail', 'server', '[::1]:2525'],
+    ['mail', 'server', 'mail.example.org'],
+    ['mail', 'to', Array.from({ length: 256 }, (_, i) => `${'u'.repeat(240)}${i}@x`).join('; ')],
+    ['mail', 'exclude', '2210;2220-2228, 1'],
+    ['snmp', 'targets', 'a:1162, [::1]'],
+    ['metrics', 'listen', '127.0.0.1:9464'],
+    ['metrics', 'listen', '[::1]:0'],
+    ['metrics', 'listen', 'unix:/run/understudy/metrics.sock'],
+  ];
+  for (const [table, key, value] of good) t.is(problem({ [table]: { [key]: value } }), '', `${table}.${key}`);
+});

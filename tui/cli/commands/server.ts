@@ -1,6 +1,6 @@
 /** `understudy server`: the console's list of servers, and their properties. */
 import type { Command } from 'commander';
-import { ServerInfo, ServerPauseTarget, ServerResumeTarget, ServerSettings } from '../../../protocol/messages/index.js';
+import { ServerInfo, ServerPauseTarget, ServerResumeTarget } from '../../../protocol/messages/index.js';
 import { formatWallTime } from '../../../protocol/units.js';
 import { run } from '../command.js';
 import { properties, table } from '../print.js';
@@ -82,24 +82,6 @@ export function addServerCommands(program: Command): void {
               ['Connections', `${status.connections} as source, ${status.incoming} as target`],
             ]),
           { server: name, ...info },
-        );
-      }),
-    );
-
-  server
-    .command('settings')
-    .description('every setting with its value and where it comes from')
-    .argument('<name>', 'server')
-    .action(
-      run(async ({ links, out }, name: string) => {
-        const { settings } = await (await links.client(name)).request(ServerSettings, {});
-        const rows = settings.map((one) => [one.key, one.value, one.origin, one.row, one.why]);
-        out.show(
-          table(
-            [{ title: 'Setting' }, { title: 'Value' }, { title: 'From' }, { title: 'Row' }, { title: 'Meaning' }],
-            rows,
-          ),
-          { server: name, settings },
         );
       }),
     );
