@@ -137,6 +137,8 @@ export interface ConnectionStatistics {
   readonly durable: number;
   readonly targetQueuedBytes: number;
   readonly targetPaused: boolean;
+  /** Will be paused when the operation at hand has ended (CON-60). */
+  readonly targetPausing: boolean;
   readonly targetRetrying: boolean;
   /** Operations in quarantine. */
   readonly failed: number;
@@ -171,6 +173,9 @@ export interface ReceiverStatistics {
   readonly queuedBytes: number;
   readonly failed: number;
   readonly checkpoints: number;
+  /** Paused, but the operation at hand has not ended yet (CON-60). */
+  readonly pausing: boolean;
+  readonly retrying: boolean;
   readonly lastPath: string;
 }
 
@@ -251,6 +256,7 @@ export interface Engine {
   linkSend(link: number, payload: Uint8Array): void;
   linkClose(link: number): void;
   receiverPause(link: number, paused: boolean): void;
+  receiverIgnoreDeletes(link: number, ignore: boolean): void;
   receiverStatistics(link: number): ReceiverStatistics | null;
 
   sourceOpen(options: SourceOptions): number;

@@ -40,6 +40,7 @@ export function composeItem(
     compressed: stored.compression > 0,
     mirrorBase,
     connectedSince: run.connectedSince,
+    notLoaded: run.problem?.cause?.errno === 'ECONNREFUSED',
     counters,
   });
   const incomplete = statistics.targetDataState === 'Mirror Required' && run.mirror.state.phase === 'idle';

@@ -132,6 +132,21 @@ export class Grants {
     return true;
   }
 
+  /** REP-13 for a connection that is there already: deletes that come from now on are done or left. */
+  async change(connection: string, ignoreDeletes: boolean): Promise<boolean> {
+    const grant = this.#grants.get(connection);
+    if (!grant) throw failure('GRANT_MISSING', { connection, server: this.world.settings['agent.name'] });
+    if (grant.ignoreDeletes === ignoreDeletes) return false;
+    this.#grants.set(connection, { ...grant, ignoreDeletes });
+    const link = this.#byGrant.get(connection);
+    if (link) this.world.engine.receiverIgnoreDeletes(link.handle, ignoreDeletes);
+    await saveDocument(this.world, GRANTS_FILE, this.#stored());
+    const at = { server: grant.server, set: grant.set };
+    this.world.log.say(ignoreDeletes ? 'DELETES_IGNORED' : 'DELETES_DONE', at, at);
+    this.world.hub.touch('grants');
+    return true;
+  }
+
   async removeOf(peer: string): Promise<number> {
     const theirs = [...this.#grants.values()].filter((grant) => grant.peer === peer);
     for (const grant of theirs) await this.remove(grant.connection);
@@ -356,6 +371,15 @@ export class Grants {
       linked: link !== undefined,
       address: link?.address ?? null,
       paused: this.#paused,
+      status: !counters
+        ? 'Unknown'
+        : counters.pausing
+          ? 'Pause Pending'
+          : this.#paused
+            ? 'Paused'
+            : counters.retrying
+              ? 'Retrying'
+              : 'OK',
       writtenBytes: counters?.writtenBytes ?? 0,
       queuedBytes: counters?.queuedBytes ?? 0,
       operations: counters?.operations ?? 0,

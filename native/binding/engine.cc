@@ -193,6 +193,11 @@ napi_value receiver_pause(napi_env, Host& host, Arguments& arguments) {
   return nullptr;
 }
 
+napi_value receiver_ignore_deletes(napi_env, Host& host, Arguments& arguments) {
+  if (auto link = host.inbound(arguments.handle(0))) link->ignore_deletes(arguments.flag(1));
+  return nullptr;
+}
+
 napi_value receiver_statistics(napi_env env, Host& host, Arguments& arguments) {
   ReceiverStatistics now;
   bool linked = false;
@@ -203,7 +208,7 @@ napi_value receiver_statistics(napi_env env, Host& host, Arguments& arguments) {
   return Object(env).set("linked", linked).count("batches", now.batches).count("operations", now.operations)
       .count("writtenBytes", now.written_bytes).count("applied", now.applied).count("durable", now.durable)
       .count("queuedBytes", now.queued_bytes).count("failed", now.failed).count("checkpoints", now.checkpoints)
-      .set("lastPath", now.last_path).value();
+      .set("pausing", now.pausing).set("retrying", now.retrying).set("lastPath", now.last_path).value();
 }
 
 napi_value source_open(napi_env env, Host& host, Arguments& arguments) {
@@ -319,7 +324,8 @@ napi_value connection_statistics(napi_env env, Host& host, Arguments& arguments)
       .count("mirrorFilesDone", channel->counters.files_done).count("mirrorFilesTotal", channel->counters.files_total)
       .count("wireBytes", channel->wire_bytes()).count("sequence", channel->stream.last_sequence())
       .count("applied", target.applied).count("durable", target.durable).count("targetQueuedBytes", target.queued_bytes)
-      .set("targetPaused", (target.flags & wire::kAckPaused) != 0).set("targetRetrying", (target.flags & wire::kAckRetrying) != 0)
+      .set("targetPaused", (target.flags & wire::kAckPaused) != 0)
+      .set("targetPausing", (target.flags & wire::kAckPausePending) != 0).set("targetRetrying", (target.flags & wire::kAckRetrying) != 0)
       .count("failed", channel->counters.failed).number("latencyMs", latency).set("lastPath", channel->last_path())
       .number("quietMs", quiet).value();
 }
@@ -438,6 +444,7 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
   } methods[] = {
       {"listen", method<listen>}, {"accept", method<accept>}, {"refuse", method<refuse>}, {"linkSend", method<link_send>},
       {"linkClose", method<link_close>}, {"receiverPause", method<receiver_pause>},
+      {"receiverIgnoreDeletes", method<receiver_ignore_deletes>},
       {"receiverStatistics", method<receiver_statistics>}, {"sourceOpen", method<source_open>},
       {"sourceClose", method<source_close>}, {"sourceStatistics", method<source_statistics>},
       {"sourceContinue", method<source_continue>}, {"sourceRescan", method<source_rescan>},

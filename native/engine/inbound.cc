@@ -72,8 +72,17 @@ void Inbound::stop() {
 }
 
 void Inbound::pause(bool paused) {
+  std::shared_ptr<Receiver> receiver;
+  {
+    std::lock_guard lock(mutex_);
+    receiver = receiver_;
+  }
+  if (receiver) receiver->pause(paused);   // It acknowledges, which takes the lock.
+}
+
+void Inbound::ignore_deletes(bool ignore) {
   std::lock_guard lock(mutex_);
-  if (receiver_) receiver_->pause(paused);
+  if (receiver_) receiver_->set_ignore_deletes(ignore);
 }
 
 bool Inbound::statistics(ReceiverStatistics& out, bool& linked) const {

@@ -26,6 +26,7 @@ class Inbound final : public LinkHandler {
   void close(SysError why);
   void stop();                       // closes the link, then the receiver; joins both
   void pause(bool paused);
+  void ignore_deletes(bool ignore);
   bool statistics(ReceiverStatistics& out, bool& linked) const;
   const std::string& mark_path() const { return mark_path_; }
 

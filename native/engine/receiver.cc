@@ -125,6 +125,8 @@ ReceiverStatistics TargetReceiver::statistics() const {
   out.applied = applied_;
   out.durable = durable_;
   out.queued_bytes = queued_bytes_;
+  out.pausing = pausing();
+  out.retrying = retrying_;
   return out;
 }
 

@@ -36,6 +36,8 @@ struct ReceiverStatistics {
   u64 queued_bytes = 0;
   u64 failed = 0;                   // operations NAKed
   u64 checkpoints = 0;
+  bool pausing = false;             // paused, but the operation at hand has not ended yet (CON-60)
+  bool retrying = false;            // REP-10
   std::string last_path;            // last file touched
 };
 

@@ -74,7 +74,7 @@ void TargetReceiver::apply_loop() {
       full_ = false;
       room = room_call_;
     }
-    const bool idle = queue_.empty();
+    const bool idle = queue_.empty() || paused_;   // what is paused is told at once, too
     const bool due = written_ - written_synced_ >= options_.checkpoint_bytes;
     const bool sync_now = whole && sync_asked_;
     sync_asked_ = false;
@@ -269,7 +269,14 @@ bool TargetReceiver::await_roots() {
 bool TargetReceiver::await_go() {
   applier_.settle();
   std::unique_lock lock(mutex_);
-  wake_.wait(lock, [&] { return closing_ || abandon_ || !paused_; });
+  if (paused_ && !closing_ && !abandon_) {
+    holding_ = true;
+    lock.unlock();
+    send_ack();   // pending until now
+    lock.lock();
+    wake_.wait(lock, [&] { return closing_ || abandon_ || !paused_; });
+    holding_ = false;
+  }
   return !closing_ && !abandon_;
 }
 

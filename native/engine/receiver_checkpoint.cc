@@ -96,7 +96,8 @@ void TargetReceiver::send_ack() {
     ack.durable = durable_;
     ack.queued_bytes = queued_bytes_;
     ack.written_bytes = written_ - written_base_;
-    ack.flags = (paused_ ? wire::kAckPaused : 0) | (retrying_ ? wire::kAckRetrying : 0);
+    ack.flags = (!paused_ ? 0 : pausing() ? wire::kAckPausePending : wire::kAckPaused) |
+                (retrying_ ? wire::kAckRetrying : 0);
     ack.failed = quarantined_;
     ack.applied_ns = applied_ns_;
   }

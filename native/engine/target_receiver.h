@@ -54,6 +54,8 @@ class TargetReceiver final : public Receiver {
   bool await_roots();
   bool await_go();
   bool wait_for(std::chrono::milliseconds time);
+  // Asked to pause, and the operation at hand has not ended yet. Under mutex_.
+  bool pausing() const { return paused_ && applying_ && !holding_; }
   void note_progress(u64 operations, std::string_view last_path);
 
   // Syncing thread, and whoever has news for the source.
@@ -96,6 +98,7 @@ class TargetReceiver final : public Receiver {
   bool full_ = false;
   bool applying_ = false;
   bool paused_ = false;
+  bool holding_ = false;      // the applier waits between two operations, because of paused_
   bool closing_ = false;
   bool abandon_ = false;      // a new stream begins: leave the batch at hand
   bool retrying_ = false;

@@ -144,6 +144,7 @@ static_assert(sizeof(Ack) == 48);
 inline constexpr u32 kAckPaused = 1;     // target paused (CON-60): everything received waits
 inline constexpr u32 kAckRetrying = 2;   // an operation is being retried (REP-10)
 inline constexpr u32 kAckMirrorHold = 4; // target's mirror capacity reached (QUE-12)
+inline constexpr u32 kAckPausePending = 8; // will be paused when the operation at hand has ended (CON-60)
 
 enum class Reply : u8 {
   manifest = 1,  // body: ManifestEntry + name, repeated. error ENOENT/ENOTDIR: nothing usable at path

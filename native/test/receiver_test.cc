@@ -157,6 +157,29 @@ TEST("CON-60: a paused target keeps everything and says so") {
   CHECK_EQUAL(room.load(), 1);
 }
 
+TEST("CON-60: pausing is pending until the operation at hand has ended, then paused") {
+  Link link;
+  link.open();
+  link.must({file_op("before", "x")});
+  const std::string root = link.options.roots[0].path;
+  // An operation that cannot end by itself: its root is gone.
+  CHECK_EQUAL(::rename(root.c_str(), (root + ".away").c_str()), 0);
+  CHECK_OK(link.send({file_op("f", "x"), file_op("g", "x")}));
+  link.wait_flags(wire::kAckRetrying);
+  link.receiver->pause(true);
+  link.wait_flags(wire::kAckPausePending);
+  CHECK((link.ack().flags & wire::kAckPaused) == 0);
+  CHECK(link.receiver->statistics().pausing);
+  CHECK_EQUAL(::rename((root + ".away").c_str(), root.c_str()), 0);
+  link.wait_flags(wire::kAckPaused);
+  CHECK((link.ack().flags & wire::kAckPausePending) == 0);
+  CHECK(!link.receiver->statistics().pausing);
+  CHECK(!exists(link / "g"));
+  link.receiver->pause(false);
+  link.wait_applied(2);
+  CHECK(exists(link / "f") && exists(link / "g"));
+}
+
 TEST("DESIGN 5: checkpoint makes everything before it durable at once; tasks come in order") {
   Link link;
   link.options.checkpoint_ms = 1'000'000;

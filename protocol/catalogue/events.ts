@@ -352,6 +352,18 @@ export const EVENTS = {
     severity: 'information',
     message: (p) => `This server goes on as a target; ${p.connections} incoming connections (CON-61).`,
   }),
+  DELETES_IGNORED: define<{ server: string; set: string }>({
+    id: 2316,
+    severity: 'warning',
+    message: (p) => `Set "${p.set}" of ${p.server}: files deleted on the source are kept here from now on (REP-13).`,
+    remedy: () => 'Watch the free space; such files are orphans, which `understudy orphans` lists and removes.',
+  }),
+  DELETES_DONE: define<{ server: string; set: string }>({
+    id: 2317,
+    severity: 'information',
+    message: (p) =>
+      `Set "${p.set}" of ${p.server}: files deleted on the source are deleted here again; those kept so far stay as orphans.`,
+  }),
   RECEIVER_REPORT: define<{ server: string; set: string; what: string; detail: string }>({
     id: 2315,
     severity: 'warning',

@@ -7,6 +7,7 @@ import {
   list,
   method,
   nullable,
+  oneOf,
   optional,
   path,
   struct,
@@ -14,6 +15,7 @@ import {
   topic,
   wallTime,
 } from '../schema.js';
+import { TARGET_STATUS } from './statistics.js';
 import { GRANT_COUNT_MAX, MAPPING_COUNT_MAX, ORIGIN_COUNT_MAX, PEER_COUNT_MAX } from '../limits.js';
 
 export const Peer = struct({
@@ -92,6 +94,7 @@ export const Grant = struct({
   linked: flag('the data link is up'),
   address: nullable(text(255, 'where the source called from last')),
   paused: flag('CON-60'),
+  status: oneOf(TARGET_STATUS, 'STA-06 as this side knows it; Unknown without a link'),
   writtenBytes: count('bytes written since the link came up'),
   queuedBytes: count('received and not yet applied'),
   operations: count('operations applied since the link came up'),
@@ -107,6 +110,17 @@ export const GrantCreate = method(
   GrantSpec,
   struct({ mappings: list(Mapping, MAPPING_COUNT_MAX, 'as granted') }),
   'Lets a trusted source write below these directories and nowhere else (I5). Refuses loops (TOP-08) and shared locations (TOP-09).',
+);
+export const GrantChange = method(
+  'grant.change',
+  'administrator',
+  true,
+  struct({
+    connection: text(64, 'permanent key of the connection'),
+    ignoreDeletes: flag('REP-13: deleted files are kept from now on'),
+  }),
+  struct({ changed: flag('false when it was so already') }),
+  'Ignore Delete Operations, for a connection that is there already (SRV-52). Takes effect with the next operation.',
 );
 export const GrantRemove = method(
   'grant.remove',

@@ -55,6 +55,7 @@ export function twoServers(): { alpha: FakeAgent; beta: FakeAgent } {
     set: 'documents',
     mappings: [{ source: '/srv/documents', target: '/replica/documents' }],
     ignoreDeletes: false,
+    status: 'OK',
     remapLinks: true,
     created: AT,
     createdBy: 'operator',

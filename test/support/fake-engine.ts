@@ -101,6 +101,11 @@ export class FakeEngine implements Engine {
     this.#link(link).paused = paused;
   }
 
+  receiverIgnoreDeletes(link: number, ignore: boolean): void {
+    this.#link(link);
+    this.calls.push(`receiverIgnoreDeletes ${ignore}`);
+  }
+
   receiverStatistics(link: number): ReceiverStatistics | null {
     return this.links.has(link)
       ? {
@@ -113,6 +118,8 @@ export class FakeEngine implements Engine {
           queuedBytes: 0,
           failed: 0,
           checkpoints: 1,
+          pausing: false,
+          retrying: false,
           lastPath: '/f',
         }
       : null;
@@ -226,6 +233,7 @@ export class FakeEngine implements Engine {
       durable: 1,
       targetQueuedBytes: 0,
       targetPaused: false,
+      targetPausing: false,
       targetRetrying: false,
       failed: 0,
       latencyMs: found.remote ? 0 : -1,

@@ -31,6 +31,7 @@ export interface Counters {
   readonly mirrorFilesDone: number;
   readonly mirrorFilesTotal: number;
   readonly targetPaused: boolean;
+  readonly targetPausing: boolean;
   readonly targetRetrying: boolean;
   readonly failed: number;
   readonly latencyMs: number;
@@ -57,6 +58,8 @@ export interface ConnectionFacts {
   /** Mirror bytes sent and skipped before the running mirror began. */
   readonly mirrorBase: number;
   readonly connectedSince: number | null;
+  /** The last try reached the server, and nothing listens there: its target part is off (LIC-05). */
+  readonly notLoaded: boolean;
   /** Null while no stream is open. */
   readonly counters: Counters | null;
 }
@@ -84,7 +87,9 @@ const isFresh = (counters: Counters): boolean =>
 /** STA-06. */
 export function targetStatus(facts: ConnectionFacts): TargetStatus {
   const { counters } = facts;
+  if (facts.phase !== 'linked' && facts.notLoaded) return 'Not Loaded';
   if (facts.phase !== 'linked' || !counters || !isFresh(counters)) return 'Unknown';
+  if (counters.targetPausing) return 'Pause Pending';
   if (counters.targetPaused) return 'Paused';
   if (counters.targetRetrying) return 'Retrying';
   return 'OK';

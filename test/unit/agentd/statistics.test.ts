@@ -30,6 +30,7 @@ const counters: Counters = {
   mirrorFilesDone: 10,
   mirrorFilesTotal: 10,
   targetPaused: false,
+  targetPausing: false,
   targetRetrying: false,
   failed: 0,
   latencyMs: 0,
@@ -51,6 +52,7 @@ const good: ConnectionFacts = {
   compressed: true,
   mirrorBase: 0,
   connectedSince: 42,
+  notLoaded: false,
   counters,
 };
 const of = (facts: Partial<ConnectionFacts>, count: Partial<Counters> = {}): ReturnType<typeof composeStatistics> =>
@@ -166,6 +168,10 @@ test('I3: OK is said only of a live, caught-up, complete connection with a fresh
 test('STA-06: Target Status', (t) => {
   t.is(of({}).targetStatus, 'OK');
   t.is(of({}, { targetPaused: true }).targetStatus, 'Paused');
+  t.is(of({}, { targetPausing: true }).targetStatus, 'Pause Pending', 'CON-60');
+  t.is(of({}, { targetPausing: true, targetRetrying: true }).targetStatus, 'Pause Pending', 'the wish is said first');
+  t.is(of({ phase: 'waiting', notLoaded: true }).targetStatus, 'Not Loaded', 'LIC-05');
+  t.is(of({ notLoaded: true }).targetStatus, 'OK', 'an older try does not count while the link is up');
   t.is(of({}, { targetRetrying: true }).targetStatus, 'Retrying', 'REP-10');
   t.is(of({ phase: 'waiting' }).targetStatus, 'Unknown');
 });

@@ -1,7 +1,7 @@
 /** `understudy grant`: what sources may write on a server. `connect` and `disconnect` do this by themselves. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { failure } from '../../../protocol/errors.js';
-import { type Grant, GrantList, GrantRemove } from '../../../protocol/messages/index.js';
+import { type Grant, GrantChange, GrantList, GrantRemove } from '../../../protocol/messages/index.js';
 import { formatBytes } from '../../../protocol/units.js';
 import { run } from '../command.js';
 import { table } from '../print.js';
@@ -33,7 +33,7 @@ export function addGrantCommands(program: Command): void {
           item.target,
           item.connection,
           `${item.server}: ${item.set}`,
-          item.linked ? 'linked' : 'not linked',
+          item.linked ? item.status : 'not linked',
           formatBytes(item.writtenBytes),
           item.mappings.map((mapping) => mapping.target).join(', '),
         ]);
@@ -45,6 +45,25 @@ export function addGrantCommands(program: Command): void {
           ),
           { grants },
         );
+      }),
+    );
+
+  grant
+    .command('set')
+    .description('changes how the target treats what a source sends')
+    .argument('<server>', 'target server')
+    .argument('<grant>', 'from `grant list`')
+    .addOption(
+      new Option('--ignore-deletes <choice>', 'keep files that the source deletes (REP-13)')
+        .choices(['on', 'off'])
+        .makeOptionMandatory(),
+    )
+    .action(
+      run(async ({ links, out }, server: string, connection: string, flags: { ignoreDeletes: 'on' | 'off' }) => {
+        const ignoreDeletes = flags.ignoreDeletes === 'on';
+        const { changed } = await (await links.client(server)).request(GrantChange, { connection, ignoreDeletes });
+        const text = `${server}: ${connection} ${ignoreDeletes ? 'keeps' : 'deletes'} what the source deletes`;
+        out.show(`${text}${changed ? '' : ', as before'}\n`, { server, connection, ignoreDeletes, changed });
       }),
     );
 
