@@ -65,7 +65,9 @@ export function handlers(agent: Agent): Handlers {
     return { grants: await grants.removeOf(key) };
   });
   on(m.GrantCreate, async (spec, { user }) => ({ mappings: [...(await grants.create(spec, user))] }));
-  on(m.GrantChange, async ({ connection, ignoreDeletes }) => ({ changed: await grants.change(connection, ignoreDeletes) }));
+  on(m.GrantChange, async ({ connection, ignoreDeletes }) => ({
+    changed: await grants.change(connection, ignoreDeletes),
+  }));
   on(m.GrantRemove, async ({ connection }) => ({ removed: await grants.remove(connection) }));
   on(m.GrantList, () => ({ grants: grants.items() }));
 

@@ -21,28 +21,32 @@ async function open(t: ExecutionContext): Promise<Pair> {
 
 const status = (wanted: string) => (item: m.ConnectionItem) => item.statistics.targetStatus === wanted;
 
-test.serial('CON-60..62: every connection to a paused target waits, is told so, and goes on when it is resumed', async (t) => {
-  const pair = await open(t);
-  const links = [];
-  for (const name of ['one', 'two']) links.push(await pair.connect(pair.folder(name), join(pair.root, `${name}-copy`)));
-  for (const link of links) await pair.mirrored(link);
-  t.regex((await understudy(pair, ['target', 'pause', 'beta'])).out, /2 incoming connections/);
-  for (const link of links) {
-    await pair.until(link, 'paused', status('Paused'));
-    writeFileSync(join(link.source, 'new'), 'waits');
-  }
-  for (const link of links) {
-    await pair.until(link, 'received and waiting', (item) => item.targetQueuedBytes > 0);
-    t.false(existsSync(join(link.target, 'new')));
-    t.is((await pair.item(link)).statistics.targetStatus, 'Paused');
-  }
-  t.is((await understudy(pair, ['target', 'resume', 'beta'])).code, 0);
-  for (const link of links) {
-    await pair.barrier(link);
-    t.true(existsSync(join(link.target, 'new')));
-    await pair.until(link, 'OK', status('OK'));
-  }
-});
+test.serial(
+  'CON-60..62: every connection to a paused target waits, is told so, and goes on when it is resumed',
+  async (t) => {
+    const pair = await open(t);
+    const links = [];
+    for (const name of ['one', 'two'])
+      links.push(await pair.connect(pair.folder(name), join(pair.root, `${name}-copy`)));
+    for (const link of links) await pair.mirrored(link);
+    t.regex((await understudy(pair, ['target', 'pause', 'beta'])).out, /2 incoming connections/);
+    for (const link of links) {
+      await pair.until(link, 'paused', status('Paused'));
+      writeFileSync(join(link.source, 'new'), 'waits');
+    }
+    for (const link of links) {
+      await pair.until(link, 'received and waiting', (item) => item.targetQueuedBytes > 0);
+      t.false(existsSync(join(link.target, 'new')));
+      t.is((await pair.item(link)).statistics.targetStatus, 'Paused');
+    }
+    t.is((await understudy(pair, ['target', 'resume', 'beta'])).code, 0);
+    for (const link of links) {
+      await pair.barrier(link);
+      t.true(existsSync(join(link.target, 'new')));
+      await pair.until(link, 'OK', status('OK'));
+    }
+  },
+);
 
 test.serial('CON-60: a paused target stays paused over a kill of its agent; meanwhile it is Not Loaded', async (t) => {
   const pair = await open(t);
