@@ -149,7 +149,7 @@ void TargetReceiver::close() {
 Result<std::unique_ptr<Receiver>> Receiver::open(ReceiverOptions options, Send send, Report report) {
   auto roots = Roots::open(options.roots);
   if (!roots) return roots.error();
-  auto marks = Marks::open(options.mark_path, boot_digest(), roots->identity());
+  auto marks = Marks::open(options.mark_path, options.boot != 0 ? options.boot : boot_digest(), roots->identity());
   if (!marks) return marks.error();
   if ((*marks)->replica_changed()) report("replica_changed", options.roots.front().path, SysError{ESTALE, "open(mark)"});
   return std::unique_ptr<Receiver>(new TargetReceiver(std::move(options), std::move(send), std::move(report),

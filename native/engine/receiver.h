@@ -27,6 +27,7 @@ struct ReceiverOptions {
   u32 checkpoint_ms = 1'000;
   u32 retry_ms = 3'000;             // REP-10
   u64 queue_bytes_max = 64u << 20;  // the link stops reading when the queue holds more
+  u64 boot = 0;                     // tests of power loss: what boot_digest() shall be taken for; 0: as it is
 };
 
 struct ReceiverStatistics {

@@ -1,11 +1,13 @@
 // I2, I3: whatever is killed, and whenever, the replica becomes equal to the source and nothing says so before it is.
 //
-//   kill_test [SEED_FIRST [COUNT]] [--victim source|target|both|link|stop|mixed] [--operations N] [--repeat N]
-//             [--root FOLDER] [--keep] [--verbose]
+//   kill_test [SEED_FIRST [COUNT]] [--victim source|target|both|link|stop|power|mixed] [--operations N]
+//             [--repeat N] [--root FOLDER] [--keep] [--verbose]
 //
 // Each seed: a random tree, its first mirror, random changes, and in the middle of them kill -9 of one side or both, a
-// cut wire, or a clean stop; then a barrier, and the trees are compared. Prints what differs with the seed and what was
-// done to whom; --keep leaves trees, states and logs.
+// cut wire, a clean stop, or (power: most of the time) the target's kill and the loss of all it had not synced; then a
+// barrier, and the trees are compared. Prints what differs with the seed and what was done to whom; --keep leaves
+// trees, states and logs.
+#include <dirent.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -68,8 +70,11 @@ class Run {
   // Empty: the replica equals the source. Otherwise what is wrong, in lines.
   std::string run() {
     began_ns_ = monotonic_ns();
-    for (const char* name : {"/source", "/target"})
-      if (::mkdir((folder_ + name).c_str(), 0755) != 0) failed(__FILE__, __LINE__, "mkdir " + folder_);
+    make_folder("/source");
+    make_folder("/disk");
+    if (options_.victim == "power") disk_ = std::make_unique<Disk>(folder_ + "/image", folder_ + "/disk");
+    make_folder("/disk/target");
+    if (disk_) ::sync();   // The granted directory itself is there for good.
     make_identities(folder_);
     if (!Churn(folder_ + "/source", seed_ * 1'000, 150 + random_.below(300), 0).finish()) return "the first churn failed\n";
     start_target();
@@ -95,6 +100,9 @@ class Run {
   const std::string& story() const { return story_; }
 
  private:
+  void make_folder(const char* name) {
+    if (::mkdir((folder_ + name).c_str(), 0755) != 0) failed(__FILE__, __LINE__, "mkdir " + folder_ + name);
+  }
   void said(const std::string& what) {
     char stamp[32];
     std::snprintf(stamp, sizeof stamp, "  %6.3f s  ", static_cast<double>(monotonic_ns() - began_ns_) / 1e9);
@@ -102,7 +110,7 @@ class Run {
     if (options_.verbose) std::fprintf(stderr, "%s%s\n", stamp, what.c_str());
   }
   void start_target() {
-    target_ = std::make_unique<Process>(std::vector<std::string>{"target", folder_}, folder_ + "/target.log");
+    target_ = std::make_unique<Process>(std::vector<std::string>{"target", folder_, std::to_string(boot_)}, folder_ + "/target.log");
     while (auto line = target_->line(20'000))
       if (line->starts_with("port ")) {
         wire_.to(static_cast<u16>(std::stoi(line->substr(5))));
@@ -142,13 +150,17 @@ class Run {
       static const char* const kAll[] = {"source", "target", "both", "link", "stop", "source", "target"};
       victim = kAll[random_.below(std::size(kAll))];
     }
+    if (victim == "power" && random_.below(100) < 25) victim = random_.below(2) == 0 ? "source" : "both";
     const u64 away_ms = random_.below(100) < 50 ? 0 : random_.below(80);
-    said((victim == "link" ? "cuts the link" : victim == "stop" ? "stops the source" : "kills " + victim) + ", away " + std::to_string(away_ms) + " ms");
+    said((victim == "link"   ? "cuts the link"
+          : victim == "stop" ? "stops the source"
+          : victim == "power" ? "cuts the target's power"
+                              : "kills " + victim) + ", away " + std::to_string(away_ms) + " ms");
     if (victim == "link") {
       wire_.cut();
       return wait_ms(away_ms);
     }
-    const bool source = victim != "target", target = victim == "target" || victim == "both";
+    const bool source = victim != "target" && victim != "power", target = victim != "source" && victim != "stop";
     if (victim == "stop") {
       if (!source_->stop()) problem_ += "the source did not stop in order: " + source_->how_it_ended() + "\n";
     } else if (source) {
@@ -156,18 +168,36 @@ class Run {
     }
     if (target) {
       wire_.to(0);
+      if (victim == "power" && random_.below(2) == 0) sync_some_file();
       target_->kill();
+    }
+    if (victim == "power") {
+      disk_->lose_power(random_.below(3) == 0);
+      ++boot_;
     }
     wait_ms(away_ms);
     if (target) start_target();
     if (source) start_source();
+  }
+  // Commits the journal in the middle of things: names of that moment with contents that never arrived.
+  void sync_some_file() {
+    DIR* listing = ::opendir((folder_ + "/disk/target").c_str());
+    if (listing == nullptr) return;
+    u64 skip = random_.below(10);
+    while (dirent* entry = ::readdir(listing)) {
+      if (entry->d_type != DT_REG || skip-- > 0) continue;
+      const Fd file(::openat(::dirfd(listing), entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+      if (file) ::fsync(file.get());
+      break;
+    }
+    ::closedir(listing);
   }
   void check() {
     const std::string token = std::to_string(++token_);
     source_->send("barrier " + token);
     if (!until("barrier_done " + token)) return;
     said("barrier reached");
-    auto compared = compare_trees(folder_ + "/source", folder_ + "/target", {});
+    auto compared = compare_trees(folder_ + "/source", folder_ + "/disk/target", {});
     CHECK_OK(compared);
     if (compared->differing == 0) return;
     problem_ += std::to_string(compared->differing) + " differences after a barrier:\n";
@@ -179,6 +209,8 @@ class Run {
   u64 seed_;
   Random random_;
   Wire wire_;
+  std::unique_ptr<Disk> disk_;                    // before the processes: they end first
+  u64 boot_ = 0;                                  // 0: this machine's own
   std::unique_ptr<Process> source_, target_;
   std::string story_, problem_;
   u64 token_ = 0;
@@ -241,6 +273,10 @@ int main_of(const std::vector<std::string>& arguments) {
       return 64;
     }
     if (numbers == 1 && word[0] != '-') options.count = 1;
+  }
+  if (options.victim == "power" && !Disk::possible()) {
+    std::printf("skipped I2 power loss of the target: needs root, loop devices and mkfs.ext4\n");
+    return 0;
   }
   return run_seeds(options);
 }

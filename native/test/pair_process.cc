@@ -6,6 +6,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -193,6 +195,40 @@ void Wire::run() {
   }
 }
 
+// ------------------------------------------------------------------------------------------------------------- disk
+
+namespace {
+// EXT4_IOC_SHUTDOWN of the kernel, which it does not export: the file system goes down at once.
+constexpr unsigned long kShutdown = _IOR('X', 125, u32);
+constexpr u32 kWithJournal = 1, kAtOnce = 2;
+}  // namespace
+
+Disk::Disk(std::string image, std::string folder) : image_(std::move(image)), folder_(std::move(folder)) {
+  if (!Scratch::run("truncate -s 192M '" + image_ + "' && mkfs.ext4 -q -F -m 0 '" + image_ + "'"))
+    failed(__FILE__, __LINE__, "mkfs.ext4 " + image_);
+  mount();
+}
+
+Disk::~Disk() { Scratch::run("umount '" + folder_ + "'"); }
+
+void Disk::mount() {
+  if (!Scratch::run("mount -o loop '" + image_ + "' '" + folder_ + "'")) failed(__FILE__, __LINE__, "mount " + image_);
+}
+
+void Disk::lose_power(bool with_journal) {
+  {
+    const Fd root(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const u32 how = with_journal ? kWithJournal : kAtOnce;
+    if (!root || ::ioctl(root.get(), kShutdown, &how) != 0) failed(__FILE__, __LINE__, "EXT4_IOC_SHUTDOWN " + folder_);
+  }
+  if (::umount(folder_.c_str()) != 0) failed(__FILE__, __LINE__, "umount " + folder_);
+  mount();
+}
+
+bool Disk::possible() {
+  return ::geteuid() == 0 && ::access("/dev/loop-control", W_OK) == 0 && Scratch::run("command -v mkfs.ext4 >/dev/null");
+}
+
 // --------------------------------------------------------------------------------------------------------- children
 
 namespace {
@@ -247,7 +283,9 @@ int pair_child(const std::vector<std::string>& arguments) {
   ::umask(0);
   say("# " + role + " " + std::to_string(::getpid()) + " starts");
   if (role == "target") {
-    TargetSide side({folder + "/target", folder + "/target-state", key_of(folder, "source"), read_identity(folder, "target")}, say);
+    TargetSide side({folder + "/disk/target", folder + "/disk/state", key_of(folder, "source"), read_identity(folder, "target"),
+                     std::stoull(arguments.at(2))},
+                    say);
     say("port " + std::to_string(side.port()));
     each_command([&](const std::string& line) {
       if (line == "statistics") say("statistics " + side.statistics());

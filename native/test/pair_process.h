@@ -69,8 +69,25 @@ class Wire {
   std::thread thread_;
 };
 
-// The children's main: `source` or `target`, then the folder of the case (and the port to connect to).
-// Layout of the folder: source/ and target/ are the trees, source-state/ and target-state/ survive restarts.
+// A file system of its own whose power can be cut: what was written and not synced, or not in its journal, is gone.
+class Disk {
+ public:
+  // An ext4 image mounted at `folder`; needs root and loop devices.
+  Disk(std::string image, std::string folder);
+  ~Disk();
+  // The file system stops where it is, with or without the open transaction of its journal, and comes up again as it
+  // does after a crash. Nobody may have files open there.
+  void lose_power(bool with_journal);
+  static bool possible();
+
+ private:
+  void mount();
+  std::string image_, folder_;
+};
+
+// The children's main. Layout of the folder: source/ is the tree, disk/target/ its replica, source-state/ and
+// disk/state/ survive restarts.
+//   source FOLDER PORT      target FOLDER BOOT
 int pair_child(const std::vector<std::string>& arguments);
 
 // Makes both identities in `folder`, for pair_child.

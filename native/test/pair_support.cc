@@ -346,6 +346,7 @@ void TargetSide::fact(const Fact& fact) {
     receiver.mark_path = options_.state_dir + "/mark";
     receiver.roots = {{options_.root, ""}};
     receiver.retry_ms = 500;
+    receiver.boot = options_.boot;
     accepted_ = id;
     if (Status taken = link->accept(std::move(receiver), {}); !taken)
       say_("accept_failed " + taken.error().call + ": " + std::strerror(taken.error().code));

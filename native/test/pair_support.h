@@ -91,6 +91,7 @@ struct TargetSideOptions {
   std::string state_dir;
   std::string source_key;
   PemIdentity identity;
+  u64 boot = 0;                   // ReceiverOptions::boot
 };
 
 class TargetSide {
