@@ -1,7 +1,11 @@
 /** What a control frame may hold. `id` is chosen by the console and unique on its link while in use. */
 import { z } from 'zod';
 import { count, list, optional, struct, text } from './schema.js';
-import { WireError } from './errors.js';
+import { Notice } from './messages/log.js';
+
+/** What travels for a failed request. */
+export const WireError = Notice;
+export type WireError = Notice;
 
 /** First frame of each side. */
 export const Opening = struct({

@@ -6,7 +6,7 @@
 import type { Entry, Exit, Params, Retry } from './catalogue/define.js';
 import { EVENTS } from './catalogue/events.js';
 import { REQUESTS } from './catalogue/requests.js';
-import { Notice } from './messages/log.js';
+import type { Notice } from './messages/log.js';
 
 export type { Entry, Exit, Params, Retry } from './catalogue/define.js';
 
@@ -19,10 +19,6 @@ export interface Cause {
   readonly call: string;
   readonly errno: string;
 }
-
-/** What travels for a failed request. */
-export const WireError = Notice;
-export type WireError = Notice;
 
 /** A catalogue message with its parameters. */
 export function notice<C extends Code>(code: C, params: ParamsOf<C>, cause: Cause | null = null): Notice {

@@ -1,10 +1,8 @@
 /** The cockpit's driver: feeds what happens into `update`, shows what `view` says, does what commands ask for. */
-import { spawn } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { App, Command, Msg, Question } from './model/app.js';
-import type { LinkFact } from './model/fleet.js';
+import { type LinkFact, type Remembered, rememberedOf, type Server } from './model/fleet.js';
 import type { Session } from './link/session.js';
 import { troubleOf } from './link/trouble.js';
 import type { Prompts } from './link/transport.js';
@@ -41,6 +39,11 @@ export interface CockpitOptions {
     onFacts: (name: string, facts: readonly LinkFact[]) => void,
     prompts: Prompts,
   ) => Session;
+  /** What the last console knew, and where this one leaves what it knows (T1). */
+  readonly memory?: {
+    readonly recall: (name: string, address: string) => Remembered | null;
+    readonly keep: (name: string, address: string, server: Remembered) => void;
+  };
   readonly now?: () => number;
   readonly writeRaw: (text: string) => void;
   /** RCN-60, as saved; null = default. */
@@ -51,6 +54,8 @@ export interface CockpitOptions {
 const DOUBLE_CLICK_MS = 400;
 const CLI_OUTPUT_MAX = 200_000;
 const TICK_MS = 1_000;
+/** How often what is known is left for the next console, besides at the end and when a link is lost. */
+const KEEP_MS = 60_000;
 
 export class Cockpit {
   readonly #options: CockpitOptions;
@@ -64,6 +69,8 @@ export class Cockpit {
   #over = false;
   #entries: readonly ServerEntry[] = [];
   #makeSession: CockpitOptions['session'];
+  readonly #kept = new Map<string, Server>();
+  #keptAt = 0;
 
   constructor(options: CockpitOptions) {
     this.#options = options;
@@ -103,7 +110,8 @@ export class Cockpit {
   /** Shows the first frame at once, then begins to log on everywhere. */
   start(): void {
     this.#setServers(this.#options.servers);
-    this.#options.screen.draw(view(this.#app));
+    this.#drawFirst();
+    this.#keptAt = this.#now();
     this.#scheduleTick();
     if (this.#makeSession) this.#logOnEverywhere();
     else {
@@ -116,6 +124,37 @@ export class Cockpit {
         },
         (error: unknown) => this.send({ kind: 'copied', how: troubleOf(error).text, text: null }),
       );
+    }
+  }
+
+  /** With what the last console knew; without it when that is nothing that can be shown. */
+  #drawFirst(): void {
+    const empty = this.#app;
+    try {
+      for (const { name, address } of this.#entries) {
+        const from = this.#options.memory?.recall(name, address);
+        const facts: LinkFact[] = [{ kind: 'link', state: { kind: 'connecting', attempt: 1 } }];
+        if (from) facts.push({ kind: 'remembered', from });
+        this.#app = update(this.#app, { kind: 'facts', server: name, facts, now: this.#now() })[0];
+      }
+      this.#options.screen.draw(view(this.#app));
+    } catch (error) {
+      if (this.#app === empty) throw error;
+      this.#app = empty;
+      this.#options.screen.draw(view(this.#app));
+    }
+  }
+
+  /** Leaves what is known of one server, or of all, for the next console. */
+  #keep(name: string | null): void {
+    const { memory } = this.#options;
+    if (!memory) return;
+    for (const server of this.#app.fleet.servers) {
+      if ((name !== null && server.name !== name) || this.#kept.get(server.name) === server) continue;
+      const known = rememberedOf(server);
+      if (!known) continue;
+      this.#kept.set(server.name, server);
+      memory.keep(server.name, server.address, known);
     }
   }
 
@@ -159,6 +198,7 @@ export class Cockpit {
   }
 
   stop(): void {
+    if (!this.#over) this.#keep(null);
     this.#over = true;
     if (this.#tick) clearTimeout(this.#tick);
     for (const cancel of this.#cancels.values()) cancel();
@@ -187,6 +227,10 @@ export class Cockpit {
   #scheduleTick(): void {
     this.#tick = setTimeout(() => {
       this.send({ kind: 'tick', now: this.#now() });
+      if (this.#now() - this.#keptAt >= KEEP_MS) {
+        this.#keptAt = this.#now();
+        this.#keep(null);
+      }
       if (!this.#over) this.#scheduleTick();
     }, TICK_MS);
   }
@@ -207,6 +251,7 @@ export class Cockpit {
       const onFacts = (name: string, facts: readonly LinkFact[]): void => {
         this.send({ kind: 'facts', server: name, facts, now: this.#now() });
         if (facts.some((fact) => fact.kind === 'link' && fact.state.kind !== 'connecting')) this.#withdraw(name);
+        if (facts.some((fact) => fact.kind === 'link' && fact.state.kind === 'lost')) this.#keep(name);
       };
       const prompts = this.#prompts(entry.name);
       const session = make(entry, onFacts, prompts);
@@ -262,7 +307,10 @@ export class Cockpit {
         return;
       }
       case 'cli':
-        this.#runCli(command.command, command.argv);
+        import('node:child_process').then(
+          ({ spawn }) => this.#runCli(spawn, command.command, command.argv),
+          (error: unknown) => this.#finish(command.command, '', error, null),
+        );
         return;
       case 'log_on':
         this.#sessions.get(command.server)?.start();
@@ -290,16 +338,18 @@ export class Cockpit {
       case 'write': {
         const path = join(process.cwd(), command.name);
         // Never over a file that is there: somebody may have kept it.
-        writeFile(path, command.text, { flag: 'wx', mode: 0o600 }).then(
-          () => this.#finish(command.command, `Written to ${path}.`, null, null),
-          (error: NodeJS.ErrnoException) =>
-            this.#finish(
-              command.command,
-              '',
-              error.code === 'EEXIST' ? new Error(`${path} exists already; rename it first.`) : error,
-              null,
-            ),
-        );
+        import('node:fs/promises')
+          .then(({ writeFile }) => writeFile(path, command.text, { flag: 'wx', mode: 0o600 }))
+          .then(
+            () => this.#finish(command.command, `Written to ${path}.`, null, null),
+            (error: NodeJS.ErrnoException) =>
+              this.#finish(
+                command.command,
+                '',
+                error.code === 'EEXIST' ? new Error(`${path} exists already; rename it first.`) : error,
+                null,
+              ),
+          );
         return;
       }
       case 'save_columns':
@@ -347,7 +397,7 @@ export class Cockpit {
   }
 
   /** The command line in a process of its own: what it prints cannot reach this screen, and ^C ends only it. */
-  #runCli(command: number, argv: readonly string[]): void {
+  #runCli(spawn: typeof import('node:child_process').spawn, command: number, argv: readonly string[]): void {
     const main = fileURLToPath(new URL('./main.js', import.meta.url));
     const child = spawn(process.execPath, [main, ...argv], {
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -4,6 +4,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Cockpit } from './cockpit.js';
 import { configFolder, loadServers } from './cli/servers.js';
+import { keep, recall } from './link/memory.js';
 import { Input } from './paint/input.js';
 import { guard, RESTORE, writeAll } from './paint/restore.js';
 import { Screen } from './paint/screen.js';
@@ -125,6 +126,7 @@ export function runTerminal(options: TerminalOptions): Promise<number> {
         process.kill(0, 'SIGTSTP');
       },
       writeRaw: (text) => stdout.write(text),
+      memory: { recall, keep },
       columns: loadColumns(),
       saveColumns,
     });

@@ -1,6 +1,7 @@
 /** What the control planes say to each other when a data link opens: CBOR, checked like everything from outside. */
 import { decode, encode } from '../../protocol/codec.js';
-import { type Failure, Failure as FailureError, failure, WireError } from '../../protocol/errors.js';
+import { WireError } from '../../protocol/envelope.js';
+import { type Failure, Failure as FailureError, failure } from '../../protocol/errors.js';
 import { MAPPING_COUNT_MAX, ORIGIN_COUNT_MAX } from '../../protocol/limits.js';
 import { Mapping, Origin } from '../../protocol/messages/peer.js';
 import { count, type Infer, list, problemOf, struct, text } from '../../protocol/schema.js';

@@ -36,8 +36,7 @@ async function staged(
   t.teardown(() => stage.end());
   stage.start();
   await stage.until(
-    () =>
-      stage.cockpit.app.fleet.servers.every((server) => server.link.kind === 'online' && server.log.entries.length > 0),
+    () => stage.cockpit.app.fleet.servers.every((server) => server.current && server.log.entries.length > 0),
     'both servers',
   );
   await stage.until(
@@ -98,7 +97,7 @@ test('RCN-23 RCN-34: a lost server turns grey with its age, keeps its figures, a
   t.regex(stage.text(), /Unknown; OK as of 12 s ago/);
   await stage.press('\u001b');
   refuse = false;
-  await stage.until(() => stage.cockpit.app.fleet.servers[0]?.link.kind === 'online', 'the return');
+  await stage.until(() => stage.cockpit.app.fleet.servers[0]?.current === true, 'the return');
   await stage.settle();
   t.notRegex(stage.text(), /alpha +(lost|retry)|as of/);
 });

@@ -1,7 +1,7 @@
 /** A cockpit on a terminal emulator, with fake agents behind it. */
 import xterm from '@xterm/headless';
 import { EventEmitter } from 'node:events';
-import { Cockpit, type ServerEntry } from '../../tui/cockpit.js';
+import { Cockpit, type CockpitOptions, type ServerEntry } from '../../tui/cockpit.js';
 import { Session } from '../../tui/link/session.js';
 import { Input } from '../../tui/paint/input.js';
 import { Screen } from '../../tui/paint/screen.js';
@@ -15,6 +15,7 @@ export interface StageOptions {
   readonly theme?: string;
   readonly readOnly?: boolean;
   readonly agents?: readonly FakeAgent[];
+  readonly memory?: CockpitOptions['memory'];
 }
 
 class Output extends EventEmitter {
@@ -81,6 +82,7 @@ export class Stage {
         this.suspends += 1;
       },
       now: () => this.clock,
+      ...(options.memory ? { memory: options.memory } : {}),
       saveColumns: async (columns) => {
         this.saved = columns;
       },

@@ -2,9 +2,8 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { failure } from '../../protocol/errors.js';
-import { problemOf } from '../../protocol/schema.js';
+import { forget } from '../link/memory.js';
 import { formatAddress, parseAddress, SOCKET_DEFAULT } from '../link/transport.js';
 
 export interface ServerEntry {
@@ -12,11 +11,6 @@ export interface ServerEntry {
   /** As written: `unix:PATH` or `ssh://...`. */
   readonly address: string;
 }
-
-const File = z.object({
-  schema: z.literal(1),
-  servers: z.array(z.object({ name: z.string().min(1), address: z.string().min(1) })),
-});
 
 /** `$UNDERSTUDY_CONFIG_DIR`, else the user's usual place. */
 export function configFolder(env: NodeJS.ProcessEnv = process.env): string {
@@ -57,9 +51,25 @@ export function loadServers(): ServerEntry[] {
   } catch {
     throw failure('CONFIG_INVALID', { file: path, problem: 'it is not JSON' });
   }
-  const read = File.safeParse(value);
-  if (!read.success) throw failure('CONFIG_INVALID', { file: path, problem: problemOf(read.error) });
-  return read.data.servers;
+  const read = entriesOf(value);
+  if (typeof read === 'string') throw failure('CONFIG_INVALID', { file: path, problem: read });
+  return read;
+}
+
+/** Checked by hand: the first frame waits for this file, and a validator takes as long to load as the whole cockpit. */
+function entriesOf(value: unknown): ServerEntry[] | string {
+  const file = value as { schema?: unknown; servers?: unknown } | null;
+  if (typeof file !== 'object' || file === null) return 'it must be an object with "schema" and "servers"';
+  if (file.schema !== 1) return 'schema: only 1 is understood';
+  if (!Array.isArray(file.servers)) return 'servers: must be a list';
+  const entries: ServerEntry[] = [];
+  for (const [index, one] of (file.servers as unknown[]).entries()) {
+    const { name, address } = (one ?? {}) as { name?: unknown; address?: unknown };
+    if (typeof name !== 'string' || name === '') return `servers.${index}.name: must be text`;
+    if (typeof address !== 'string' || address === '') return `servers.${index}.address: must be text`;
+    entries.push({ name, address });
+  }
+  return entries;
 }
 
 export function saveServers(servers: readonly ServerEntry[]): void {
@@ -84,6 +94,7 @@ export function removeServer(name: string): void {
   const servers = existsSync(serversPath()) ? loadServers() : [];
   findServer(servers, name);
   saveServers(servers.filter((server) => server.name !== name));
+  forget(name);
 }
 
 export function findServer(servers: readonly ServerEntry[], name: string): ServerEntry {

@@ -8,6 +8,9 @@ import { eastAsianWidth } from 'get-east-asian-width';
 export const REPLACEMENT = '\ufffd';
 
 const PLAIN = /^[\x20-\x7e]*$/;
+/** What stands alone in one column: ASCII, Latin, and the lines, bars, arrows and marks that our own screens use. */
+const SIMPLE =
+  /^[\x20-\x7e\u00a1-\u00ac\u00ae-\u02ff\u2013\u2014\u2026\u2039\u203a\u2190-\u21ff\u2500-\u25fc\u25ff\u2713\u2717]*$/;
 /** C0, DEL, C1, line and paragraph separators, direction and invisible formatting, tags, lone surrogates. */
 const HOSTILE =
   /[\0-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e0fff}]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/gu;
@@ -25,11 +28,17 @@ const PICTURE = /\p{Extended_Pictographic}|\p{Regional_Indicator}|[\ufe00-\ufe0f
 /** A base with more marks than any language uses is an attempt to paint over the neighbours. */
 const MARKS_MAX = 3;
 
-const segmenter = new Intl.Segmenter('und', { granularity: 'grapheme' });
+let segmenter: Intl.Segmenter | null = null;
+
+/** Made when the first text needs it: it costs as much as a whole frame. */
+function segments(text: string): Iterable<Intl.SegmentData> {
+  segmenter ??= new Intl.Segmenter('und', { granularity: 'grapheme' });
+  return segmenter.segment(text);
+}
 
 /** The same text without anything that could move the cursor, mislead the eye or join the cell beside it. */
 export function clean(text: string): string {
-  return PLAIN.test(text) ? text : text.replace(HOSTILE, REPLACEMENT).replace(PREPEND, REPLACEMENT);
+  return SIMPLE.test(text) ? text : text.replace(HOSTILE, REPLACEMENT).replace(PREPEND, REPLACEMENT);
 }
 
 export interface Cell {
@@ -40,11 +49,11 @@ export interface Cell {
 /** Cleaned text as the cells of a terminal row. With `ascii`, everything else becomes a question mark. */
 export function cells(text: string, ascii = false): Cell[] {
   const out: Cell[] = [];
-  if (PLAIN.test(text)) {
+  if (ascii ? PLAIN.test(text) : SIMPLE.test(text)) {
     for (const char of text) out.push({ text: char, width: 1 });
     return out;
   }
-  for (const { segment } of segmenter.segment(clean(text))) {
+  for (const { segment } of segments(clean(text))) {
     for (const part of segment.split(OWN_COLUMN)) {
       const cell = cellOf(part);
       if (ascii && !PLAIN.test(cell.text)) for (let i = 0; i < cell.width; i++) out.push({ text: '?', width: 1 });
@@ -67,7 +76,7 @@ function cellOf(segment: string): Cell {
 
 /** Columns the text takes. */
 export function width(text: string): number {
-  if (PLAIN.test(text)) return text.length;
+  if (SIMPLE.test(text)) return text.length;
   let sum = 0;
   for (const cell of cells(text)) sum += cell.width;
   return sum;
@@ -77,7 +86,7 @@ export function width(text: string): number {
 export function cut(text: string, columns: number, keep: 'start' | 'end' = 'start', ellipsis = '\u2026'): string {
   const safe = clean(text);
   if (columns <= 0) return '';
-  if (PLAIN.test(safe)) {
+  if (SIMPLE.test(safe)) {
     if (safe.length <= columns) return safe;
     if (columns <= ellipsis.length) return safe.slice(0, columns);
     const room = columns - ellipsis.length;
@@ -140,5 +149,5 @@ export function wrap(text: string, columns: number): string[] {
 
 /** Grapheme clusters, for an editor that moves by what people see. */
 export function graphemes(text: string): string[] {
-  return PLAIN.test(text) ? [...text] : [...segmenter.segment(text)].map((part) => part.segment);
+  return SIMPLE.test(text) ? [...text] : [...segments(text)].map((part) => part.segment);
 }

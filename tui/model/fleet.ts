@@ -35,6 +35,10 @@ export interface Server {
   readonly link: LinkState;
   /** Wall time of the last sign of life; 0 = never. */
   readonly heardAt: number;
+  /** What is shown was heard by a console before this one (T1). */
+  readonly remembered: boolean;
+  /** The connections were told anew since the link came up; before that what is shown is as old as `heardAt`. */
+  readonly current: boolean;
   readonly hello: Hello | null;
   readonly status: ServerStatus | null;
   readonly sets: ReadonlyMap<string, SetItem>;
@@ -50,9 +54,20 @@ export interface Fleet {
   readonly servers: readonly Server[];
 }
 
+/** What a console leaves for the next one: shown at once, grey and with its age, until the link speaks. */
+export interface Remembered {
+  readonly heardAt: number;
+  readonly hello: Hello;
+  readonly status: ServerStatus | null;
+  readonly sets: readonly SetItem[];
+  readonly connections: readonly ConnectionItem[];
+  readonly grants: readonly Grant[];
+}
+
 /** What the link reports, many at once (see tui/link/session.ts). */
 export type LinkFact =
   | { readonly kind: 'link'; readonly state: LinkState }
+  | { readonly kind: 'remembered'; readonly from: Remembered }
   | { readonly kind: 'hello'; readonly hello: Hello }
   | { readonly kind: 'heard' }
   | { readonly kind: 'status'; readonly status: ServerStatus }
@@ -73,6 +88,8 @@ export function newServer(name: string, address: string): Server {
     address,
     link: { kind: 'off' },
     heardAt: 0,
+    remembered: false,
+    current: false,
     hello: null,
     status: null,
     sets: new Map(),
@@ -105,18 +122,37 @@ export function applyFacts(fleet: Fleet, name: string, facts: readonly LinkFact[
     const grants = new Map(before.grants);
     const histories = new Map(before.histories);
     for (const fact of facts) {
+      // Before the connections came, a sign of life makes nothing that is shown any younger.
+      if (fact.kind !== 'link' && fact.kind !== 'remembered' && (server.current || before.heardAt === 0))
+        server = { ...server, heardAt: now };
       switch (fact.kind) {
         case 'link':
-          server = { ...server, link: fact.state };
+          server = { ...server, link: fact.state, current: server.current && fact.state.kind === 'online' };
+          break;
+        case 'remembered':
+          server = {
+            ...server,
+            heardAt: Math.min(now, fact.from.heardAt),
+            remembered: true,
+            hello: fact.from.hello,
+            status: fact.from.status,
+          };
+          for (const item of fact.from.sets) sets.set(item.name, item);
+          for (const item of fact.from.connections) connections.set(item.key, item);
+          for (const item of fact.from.grants) grants.set(item.connection, item);
           break;
         case 'hello':
-          server = { ...server, hello: fact.hello, heardAt: now };
+          server = { ...server, hello: fact.hello };
+          // Nothing of what an earlier console was told may be shown to somebody without access.
+          if (fact.hello.access === 'none') {
+            for (const map of [sets, connections, grants, histories]) map.clear();
+            server = { ...server, status: null, heardAt: now, remembered: false, current: true };
+          }
           break;
         case 'heard':
-          server = { ...server, heardAt: now };
           break;
         case 'status':
-          server = { ...server, status: fact.status, heardAt: now };
+          server = { ...server, status: fact.status };
           break;
         case 'sets':
           sets.clear();
@@ -132,6 +168,7 @@ export function applyFacts(fleet: Fleet, name: string, facts: readonly LinkFact[
           connections.clear();
           for (const item of fact.all) take(item);
           for (const key of histories.keys()) if (!connections.has(key)) histories.delete(key);
+          server = { ...server, heardAt: now, remembered: false, current: true };
           break;
         case 'connection':
           take(fact.item);
@@ -175,7 +212,20 @@ function restarted(ring: LogRing, fact: { lines: readonly LogLine[]; snapshot: b
 
 /** Can what is shown be trusted to be current? */
 export function isStale(server: Server): boolean {
-  return server.link.kind !== 'online';
+  return server.link.kind !== 'online' || !server.current;
+}
+
+/** A server's part of what the next console shows at once; null when there is nothing worth keeping. */
+export function rememberedOf(server: Server): Remembered | null {
+  if (!server.hello || server.hello.access === 'none' || server.heardAt === 0 || server.remembered) return null;
+  return {
+    heardAt: server.heardAt,
+    hello: server.hello,
+    status: server.status,
+    sets: [...server.sets.values()],
+    connections: [...server.connections.values()],
+    grants: [...server.grants.values()],
+  };
 }
 
 interface RollUp {
@@ -226,9 +276,9 @@ export function serverSeverity(server: Server): Severity {
       return 'ok';
     case 'connecting':
       // One that was there before is missed; one that never answered is only new.
-      return server.link.attempt > 1 || server.heardAt > 0 ? 'alert' : 'notice';
+      return server.link.attempt > 1 || (server.heardAt > 0 && !server.remembered) ? 'alert' : 'notice';
     case 'online':
-      return rollUp(server).severity;
+      return server.current ? rollUp(server).severity : 'notice';
   }
 }
 

@@ -1,6 +1,4 @@
 /** Copying through the terminal (OSC 52), or through tmux where we run inside it (T12). */
-import { spawn } from 'node:child_process';
-
 /** Terminals drop longer ones; the text is then shown for selecting. */
 const OSC52_BYTES_MAX = 74_000;
 const TMUX_MS = 2_000;
@@ -19,7 +17,8 @@ export async function copy(text: string, write: (text: string) => void): Promise
 }
 
 /** `-w` hands it on to the outer terminal's clipboard as well. */
-function loadBuffer(text: string): Promise<boolean> {
+async function loadBuffer(text: string): Promise<boolean> {
+  const { spawn } = await import('node:child_process');
   return new Promise((resolve) => {
     const child = spawn('tmux', ['load-buffer', '-w', '-'], { stdio: ['pipe', 'ignore', 'ignore'] });
     const timer = setTimeout(() => child.kill('SIGKILL'), TMUX_MS);

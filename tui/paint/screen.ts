@@ -28,7 +28,8 @@ export interface ScreenOptions {
   readonly mouse: boolean;
 }
 
-type Blessed = typeof import('blessed');
+type Whole = typeof import('blessed');
+type Blessed = Pick<Whole, 'screen' | 'box'>;
 /** What of blessed's insides is used: its line buffers. `@types/blessed` leaves these out. */
 interface Insides {
   lines: ([number, string][] & { dirty: boolean })[];
@@ -70,7 +71,11 @@ export function loadBlessed(): Blessed {
     if (value === undefined) delete process.env[name];
     else process.env[name] = value;
   }
-  loaded = require('blessed') as Blessed;
+  // Only the two that are used: the package's own entry loads thirty more.
+  loaded = {
+    screen: require('blessed/lib/widgets/screen.js') as Whole['screen'],
+    box: require('blessed/lib/widgets/box.js') as Whole['box'],
+  };
   restoreEnvironment = () => {
     for (const [name, value] of Object.entries(before)) {
       if (value === undefined) delete process.env[name];

@@ -3,30 +3,25 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { z } from 'zod';
 import { ROLES, type Role } from '../layout/roles.js';
 
-const Colour = z.union([z.string().regex(/^#[0-9a-f]{6}$/, 'must be #rrggbb'), z.number().int().min(0).max(255)]);
-const Look = z.strictObject({
-  fg: Colour.optional(),
-  bg: Colour.optional(),
-  bold: z.boolean().optional(),
-  underline: z.boolean().optional(),
-  inverse: z.boolean().optional(),
-});
-const Roles = z.strictObject(
-  Object.fromEntries(ROLES.map((role) => [role, Look.optional()])) as Record<Role, z.ZodOptional<typeof Look>>,
-);
-const ThemeFile = z.strictObject({
-  $schema: z.string().optional(),
-  name: z.string().regex(/^[a-z][a-z0-9-]*$/),
-  kind: z.enum(['dark', 'light', 'mono']),
-  about: z.string().optional(),
-  roles: Roles,
-  roles16: Roles,
-});
+type Colour = string | number;
 
-export type ThemeFile = z.infer<typeof ThemeFile>;
+/** A look as written; what it leaves out comes from the role above it. */
+interface Draft {
+  readonly fg?: Colour;
+  readonly bg?: Colour;
+  readonly bold?: boolean;
+  readonly underline?: boolean;
+  readonly inverse?: boolean;
+}
+
+export interface ThemeFile {
+  readonly name: string;
+  readonly kind: 'dark' | 'light' | 'mono';
+  readonly roles: Readonly<Partial<Record<Role, Draft>>>;
+  readonly roles16: Readonly<Partial<Record<Role, Draft>>>;
+}
 
 /** A resolved look: palette numbers, -1 = the terminal's own. */
 export interface Look {
@@ -79,10 +74,54 @@ export function themeNames(): string[] {
   return [...names];
 }
 
+const NAME = /^[a-z][a-z0-9-]*$/;
+const KINDS: readonly unknown[] = ['dark', 'light', 'mono'];
+const KEYS = ['$schema', 'name', 'kind', 'about', 'roles', 'roles16'];
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * What is wrong with a theme file, `where: what`; null when nothing is. Checked by hand: the first frame waits for
+ * this, and a validator takes as long to load as everything else. `themes/theme.schema.json` says the same to editors.
+ */
+export function themeProblem(value: unknown): string | null {
+  if (!isObject(value)) return 'it must be an object';
+  const strange = Object.keys(value).find((key) => !KEYS.includes(key));
+  if (strange !== undefined) return `${strange}: there is no such key`;
+  if (typeof value['name'] !== 'string' || !NAME.test(value['name']))
+    return 'name: must be lower-case letters, digits and dashes';
+  if (!KINDS.includes(value['kind'])) return 'kind: must be dark, light or mono';
+  for (const key of ['$schema', 'about'])
+    if (value[key] !== undefined && typeof value[key] !== 'string') return `${key}: must be text`;
+  for (const key of ['roles', 'roles16']) {
+    const roles = value[key];
+    if (!isObject(roles)) return `${key}: must be an object`;
+    for (const [role, look] of Object.entries(roles)) {
+      if (!(ROLES as readonly string[]).includes(role)) return `${key}.${role}: there is no such role`;
+      const problem = lookProblem(look);
+      if (problem !== null) return `${key}.${role}${problem}`;
+    }
+  }
+  return null;
+}
+
+function lookProblem(look: unknown): string | null {
+  if (!isObject(look)) return ': must be an object';
+  for (const [key, value] of Object.entries(look)) {
+    if (key === 'fg' || key === 'bg') {
+      const palette = typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 255;
+      if (!palette && !(typeof value === 'string' && /^#[0-9a-f]{6}$/.test(value)))
+        return `.${key}: must be #rrggbb or a number from 0 to 255`;
+    } else if (key === 'bold' || key === 'underline' || key === 'inverse') {
+      if (typeof value !== 'boolean') return `.${key}: must be true or false`;
+    } else return `.${key}: there is no such key`;
+  }
+  return null;
+}
+
 /** @throws Error that says what is wrong with which file. */
 export function loadTheme(name: string, colours: 16 | 256): Theme {
-  if (!/^[a-z][a-z0-9-]*$/.test(name))
-    throw new Error(`"${name}" is not the name of a theme. There are: ${themeNames().join(', ')}.`);
+  if (!NAME.test(name)) throw new Error(`"${name}" is not the name of a theme. There are: ${themeNames().join(', ')}.`);
   const places = [join(ownThemesFolder(), `${name}.json`), join(shippedFolder(), `${name}.json`)];
   for (const place of places) {
     let text: string;
@@ -98,12 +137,9 @@ export function loadTheme(name: string, colours: 16 | 256): Theme {
     } catch (error) {
       throw new Error(`${place} is not JSON: ${error instanceof Error ? error.message : String(error)}.`);
     }
-    const parsed = ThemeFile.safeParse(value);
-    if (!parsed.success) {
-      const issue = parsed.error.issues[0];
-      throw new Error(`${place}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}.`);
-    }
-    return resolve(parsed.data, colours);
+    const problem = themeProblem(value);
+    if (problem !== null) throw new Error(`${place}: ${problem}.`);
+    return resolve(value as ThemeFile, colours);
   }
   throw new Error(`There is no theme "${name}". There are: ${themeNames().join(', ')}.`);
 }
@@ -113,7 +149,7 @@ export function resolve(file: ThemeFile, colours: 16 | 256): Theme {
   const source = colours === 16 ? file.roles16 : file.roles;
   const looks = {} as Record<Role, Look>;
   for (const role of ROLES) {
-    const chain: (z.infer<typeof Look> | undefined)[] = [source[role]];
+    const chain: (Draft | undefined)[] = [source[role]];
     for (let at = role.lastIndexOf('.'); at > 0; at = role.lastIndexOf('.', at - 1))
       chain.push(source[role.slice(0, at) as Role]);
     chain.push(source.text);

@@ -69,6 +69,15 @@ test('T6: no character of Unicode joins the cell before or after it once it is c
   t.deepEqual(joined, []);
 });
 
+test('T6: what is measured the quick way has the width that the slow way finds', (t) => {
+  // The ideograph at the end makes the text take the slow way.
+  for (let code = 0x20; code < 0x3000; code++) {
+    const char = String.fromCodePoint(code);
+    t.is(width(`${char}|`) + 2, width(`${char}|文`), code.toString(16));
+    t.is(clean(char), clean(`${char}|文`).slice(0, -2), code.toString(16));
+  }
+});
+
 test('wrap keeps every line within its columns and loses no word', (t) => {
   fc.assert(
     fc.property(

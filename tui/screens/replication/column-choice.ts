@@ -1,5 +1,5 @@
 /** Which statistics the table shows, and in which order (RCN-60). */
-import { STATISTIC_COLUMNS } from '../../../protocol/messages/statistics.js';
+import { STATISTIC_COLUMNS } from '../../../protocol/messages/statistic-columns.js';
 import type { App, Overlay, Step } from '../../model/app.js';
 
 type Chooser = Extract<Overlay, { kind: 'columns' }>;

@@ -1,11 +1,10 @@
 /** Tables on the right for each place of the tree (RCN-01): their columns, rows, and what is selected. */
+import type { ConnectionItem, Grant } from '../../../protocol/messages/index.js';
 import {
-  type ConnectionItem,
-  type Grant,
   mirrorStatusText,
   STATISTIC_COLUMNS,
   type StatisticColumn,
-} from '../../../protocol/messages/index.js';
+} from '../../../protocol/messages/statistic-columns.js';
 import { formatBytes, formatCount, formatWallTime } from '../../../protocol/units.js';
 import type { App } from '../../model/app.js';
 import { findServer, isStale, type Server, serverSeverity } from '../../model/fleet.js';

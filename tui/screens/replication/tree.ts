@@ -124,13 +124,15 @@ export function serverWord(server: Server, now: number): string {
     case 'off':
       return 'logged out';
     case 'connecting':
-      return server.link.attempt > 1 || server.heardAt > 0 ? `retry${old}` : 'connecting';
+      if (server.link.attempt > 1 || (server.heardAt > 0 && !server.remembered)) return `retry${old}`;
+      return server.heardAt > 0 ? `as of${old}` : 'connecting';
     case 'lost':
       return `lost${old}`;
     case 'refused':
       return 'refused';
     case 'online': {
       if (server.hello?.access === 'none') return 'no access';
+      if (!server.current) return server.heardAt > 0 && old !== ' 0 s' ? `as of${old}` : 'reading';
       const problems = problemCount(server);
       return problems === 0 ? '' : problems === 1 ? '1 problem' : `${problems} problems`;
     }

@@ -1,6 +1,6 @@
 /** What lies on top: dialogs, questions, menus, help, texts, the row's detail, the palette. Pure. */
 import { noticeRemedy, noticeText } from '../../../protocol/errors.js';
-import { STATISTIC_COLUMNS } from '../../../protocol/messages/index.js';
+import { STATISTIC_COLUMNS } from '../../../protocol/messages/statistic-columns.js';
 import { formatBytes, formatCount, formatMillis } from '../../../protocol/units.js';
 import type { App, Asked, Dialog, Overlay } from '../../model/app.js';
 import { findServer, isStale, targetName } from '../../model/fleet.js';

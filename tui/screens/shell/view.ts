@@ -54,13 +54,21 @@ function drawTitle(app: App, grid: Grid, rect: Rect): void {
   const { servers } = app.fleet;
   const problems = servers.reduce((sum, server) => sum + problemCount(server), 0);
   const severity = worst(servers.map(serverSeverity));
+  const unknown = servers.filter((server) => isStale(server) && serverSeverity(server) !== 'alert').length;
   const right: Run[] = [];
   if (app.readOnly) right.push(run('read-only  ', 'status.warn'));
   if (app.running.size > 0) right.push(run(`${glyphs.busy} ${app.running.size} running  `, 'status.notice'));
   if (servers.length > 0) {
-    const text =
-      problems > 0 ? `${problems} problem${problems === 1 ? '' : 's'}` : severity === 'notice' ? 'busy' : 'all OK';
-    right.push(run(`${signOf(severity, glyphs)} ${text}  `, roleOf(severity)));
+    const shown = problems > 0 ? worst([severity, 'warn']) : severity;
+    const bad = shown === 'warn' || shown === 'alert';
+    // "All OK" is only said of servers that are there to say so (I3).
+    if (bad) right.push(run(`${signOf(shown, glyphs)} ${count(Math.max(1, problems), 'problem')}  `, roleOf(shown)));
+    if (unknown > 0)
+      right.push(
+        run(`${glyphs.none} ${unknown === servers.length && unknown > 1 ? 'all' : unknown} unknown  `, 'stale'),
+      );
+    else if (!bad)
+      right.push(run(`${signOf(severity, glyphs)} ${severity === 'notice' ? 'busy' : 'all OK'}  `, roleOf(severity)));
   }
   // Shown to the minute: a clock that ticks each second would be the only thing that never rests.
   right.push(run(formatWallTime(app.now).slice(11, 16), 'header'));
@@ -74,6 +82,8 @@ function drawTitle(app: App, grid: Grid, rect: Rect): void {
   grid.put(rect.x, rect.y, [{ text: left, role: 'header', bold: true }]);
   grid.put(rect.x + rect.width - rightWidth - 1, rect.y, right, rightWidth);
 }
+
+const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`;
 
 /** The last action and its command; without one, what the selection needs. */
 function drawAction(app: App, grid: Grid, rect: Rect): void {
