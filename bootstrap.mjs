@@ -47,6 +47,9 @@ const FOR_TEST = [
   { package: 'sqlite3', command: 'sqlite3' },
   { package: 'git', command: 'git' },
   { package: 'tmux', command: 'tmux' },
+  { package: 'snmptrapd', command: 'snmptrapd' },
+  { package: 'snmp', command: 'snmptranslate' },
+  { package: 'smitools', command: 'smilint' },
 ];
 
 /** The tools that the benchmark measures beside us, and what it measures with. */

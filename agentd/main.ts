@@ -2,6 +2,7 @@
 /** understudyd: reads the configuration, builds the adapters, starts the agent. Wiring only. */
 import { existsSync, mkdirSync } from 'node:fs';
 import { hostname, release, type as systemType } from 'node:os';
+import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { native } from '../native/index.js';
 import { Failure, failure, noticeRemedy, noticeText } from '../protocol/errors.js';
@@ -12,11 +13,17 @@ import { ControlSocket } from './adapters/control-socket.js';
 import { FileDocuments, realPlaces } from './adapters/files.js';
 import { loadIdentity } from './adapters/identity.js';
 import { ErrorStream, LogFile } from './adapters/log-file.js';
+import { sendMail } from './adapters/mail.js';
+import { serveMetrics } from './adapters/metrics-server.js';
+import { sendTrap } from './adapters/snmp.js';
 import { lockState } from './adapters/state-lock.js';
+import { StatisticsFile } from './adapters/statistics-file.js';
+import { isJournal, JournalSink, SyslogSink } from './adapters/system-log.js';
 import { FileVault } from './adapters/vault.js';
-import { type Configured, parseListen, type SettingKey } from './core/settings/settings.js';
+import { type Configured, parseListen, type SettingKey, type Settings } from './core/settings/settings.js';
 import { Agent } from './drivers/agent.js';
 import { loadOverrides } from './drivers/settings.js';
+import { causeOf } from './drivers/world.js';
 
 /** sysexits: configuration error, must not be restarted in a loop. */
 const EXIT_CONFIG = 78;
@@ -89,13 +96,38 @@ async function main(): Promise<void> {
   const vault = new FileVault(state, documents, (key, problem) =>
     agent?.world.log.say('SECRET_UNREADABLE', { key, problem }),
   );
+  const journal = isJournal(process.env['JOURNAL_STREAM'], 2);
+  const plain = new ErrorStream(process.stderr, journal);
+  const stderr =
+    journal && settings['log.journal'] === 'auto'
+      ? new JournalSink(addon.sendDatagram, plain, (error) =>
+          agent?.world.log.say('SYSLOG_FAILED', { via: 'journald' }, {}, causeOf(error)),
+        )
+      : plain;
+  const now = (): Settings => agent?.world.settings ?? settings;
+  const syslog = new SyslogSink({
+    send: addon.sendDatagram,
+    pid: process.pid,
+    wanted: () => now()['log.syslog'] === 'on' || (now()['log.syslog'] === 'auto' && !journal),
+    path: () => now()['log.syslog_socket'],
+    onTrouble: (path, error) => {
+      // A machine without syslog has nothing wrong with it, unless somebody asked for it.
+      if (now()['log.syslog'] === 'on' || error.code !== 'ENOENT')
+        agent?.world.log.say('SYSLOG_FAILED', { via: `syslog at ${path}` }, {}, causeOf(error));
+    },
+  });
+  const statistics = new StatisticsFile(
+    join(settings['log.folder'], settings['statistics.file']),
+    settings['statistics.length'],
+    (kept) => agent?.world.log.say('STATISTICS_STARTED_ANEW', { file: statistics.file, kept }),
+  );
   agent = new Agent({
     clock: systemClock,
     documents,
     places: realPlaces,
-    sinks: [new ErrorStream(process.stderr, process.env['JOURNAL_STREAM'] !== undefined), file],
+    sinks: [stderr, syslog, file],
     configured,
-    outside: { vault, reread },
+    outside: { vault, reread, sendMail, sendTrap, statistics, serveMetrics },
     ownKey,
     facts: {
       hostName: hostname(),

@@ -301,6 +301,8 @@ interface Addon {
   userName(uid: number): string | null;
   /** What this machine can do for capture, one line each. */
   probe(path: string): { fanotify: string; inotify: string; fileSystem: string };
+  /** One datagram to a Unix socket, such as journald's; never waits. Throws with the errno. Returns the bytes sent. */
+  sendDatagram(path: string, bytes: Uint8Array): number;
   /** Compares two trees (content, kind, mode, owner, xattrs, links, times); at most `limit` differences as text. */
   compareTrees(left: string, right: string, limit: number): { files: number; bytes: number; differences: string[] };
 }

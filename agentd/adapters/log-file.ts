@@ -7,7 +7,7 @@ import { formatWallTime } from '../../protocol/units.js';
 import type { LogSink } from '../ports/log-sink.js';
 
 /** syslog priorities as journald reads them from standard error. */
-const PRIORITY: Readonly<Record<Severity, number>> = { information: 6, warning: 4, error: 3 };
+export const PRIORITY: Readonly<Record<Severity, number>> = { information: 6, warning: 4, error: 3 };
 const WORD: Readonly<Record<Severity, string>> = { information: 'Information', warning: 'Warning', error: 'Error' };
 
 /** LOG-03: date and time, severity, message ID, text; a remedy follows where there is one. Control bytes are shown. */
@@ -18,7 +18,7 @@ export function formatLine(line: LogLine): string {
 }
 
 /** File names may hold anything; a line feed in one must not look like a second message. */
-function visible(text: string): string {
+export function visible(text: string): string {
   return text.replace(/[\x00-\x1f\x7f]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 

@@ -17,6 +17,7 @@ import { Grants } from './grants.js';
 import { Hub } from './hub.js';
 import { AgentLog } from './log.js';
 import { handlers, subjectOf } from './methods.js';
+import { Services } from './services.js';
 import { Peers } from './peers.js';
 import { Sets } from './sets.js';
 import { SettingsStore } from './settings.js';
@@ -62,6 +63,7 @@ export class Agent implements Served {
   readonly sets: Sets;
   readonly connections: Connections;
   readonly settings: SettingsStore;
+  readonly services: Services;
   /** Where the data link listens; port 0 when it does not. */
   listen: { host: string; port: number } = { host: '', port: 0 };
   readonly #started: number;
@@ -77,7 +79,8 @@ export class Agent implements Served {
     this.facts = options.facts;
     this.#started = options.clock.wall();
     this.hub = new Hub(options.clock);
-    const log = new AgentLog(options.clock, this.hub, options.sinks);
+    this.services = new Services(this, outside);
+    const log = new AgentLog(options.clock, this.hub, [...options.sinks, ...this.services.sinks]);
     this.world = {
       clock: options.clock,
       documents: options.documents,
@@ -97,6 +100,7 @@ export class Agent implements Served {
       this.grants.origins(roots),
     );
     this.sets.attach(this.connections);
+    this.services.attach();
     this.hub.register('server', () => [this.status()], { ticks: true });
     this.#handlers = handlers(this);
   }
@@ -121,12 +125,14 @@ export class Agent implements Served {
       connections: this.connections.count,
       listen: at,
     });
+    this.services.start();
   }
 
   /** Clean stop: streams first, then sources, so that what was told is remembered. */
   async stop(reason: string): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.services.stop();
     this.connections.close();
     this.connections.save();
     this.sources.close();

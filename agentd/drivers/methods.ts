@@ -160,6 +160,17 @@ export function handlers(agent: Agent): Handlers {
     return {};
   });
 
+  on(m.MailTest, async ({ to, text }) => {
+    const sent = await agent.services.mailer.test(to, text);
+    return { ...sent, rejected: [...sent.rejected] };
+  });
+  on(m.SnmpTest, async () => ({ targets: await agent.services.trapper.test() }));
+  on(m.MetricsRead, async () => ({
+    text: (await agent.services.metrics.page()).text,
+    listen: agent.services.metrics.address,
+  }));
+  on(m.StatisticsRead, (query) => agent.services.readStatistics(query));
+
   on(m.LogRead, ({ last }) => {
     const { lines, omitted } = world.log.last(last);
     return { lines: [...lines], omitted };

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "compare_trees.h"
+#include "datagram.h"
 #include "probe.h"
 #include "tls_link.h"
 #include "values.h"
@@ -97,6 +98,13 @@ napi_value compare_trees_call(napi_env env, napi_callback_info info) {
       .set("differences", comparison.differences).value();
 }
 
+napi_value send_datagram_call(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info);
+  Result<std::size_t> sent = send_datagram(arguments.text(0), arguments.bytes(1));
+  if (!sent) return throw_error(env, sent.error()), nullptr;
+  return to_js(env, static_cast<double>(*sent));
+}
+
 napi_value start(napi_env env, napi_value exports) {
   const struct {
     const char* name;
@@ -104,7 +112,7 @@ napi_value start(napi_env env, napi_value exports) {
   } functions[] = {{"createEngine", create_engine}, {"createIdentity", create_identity_call},
                    {"publicKeyDigest", public_key_digest_call}, {"peerCredentials", peer_credentials},
                    {"groupNames", group_names}, {"userName", user_name}, {"probe", probe_call},
-                   {"compareTrees", compare_trees_call}};
+                   {"compareTrees", compare_trees_call}, {"sendDatagram", send_datagram_call}};
   for (const auto& each : functions) {
     napi_value function;
     napi_create_function(env, each.name, NAPI_AUTO_LENGTH, each.call, nullptr, &function);

@@ -4,15 +4,18 @@ import * as connection from './connection.js';
 import * as hello from './hello.js';
 import * as log from './log.js';
 import * as mirror from './mirror.js';
+import * as notify from './notify.js';
 import * as peer from './peer.js';
 import * as server from './server.js';
 import * as set from './set.js';
 import * as settings from './settings.js';
+import * as statistics from './statistics.js';
 
 export * from './connection.js';
 export * from './hello.js';
 export * from './log.js';
 export * from './mirror.js';
+export * from './notify.js';
 export * from './peer.js';
 export * from './server.js';
 export * from './set.js';
@@ -28,11 +31,13 @@ export const FAMILIES: readonly {
   readonly name: string;
   readonly methods: readonly Method[];
   readonly topics: readonly Topic[];
-}[] = Object.entries({ hello, server, peer, set, connection, mirror, log, settings }).map(([name, family]) => ({
-  name,
-  methods: Object.values(family).filter(isMethod),
-  topics: Object.values(family).filter(isTopic),
-}));
+}[] = Object.entries({ hello, server, peer, set, connection, mirror, log, settings, statistics, notify }).map(
+  ([name, family]) => ({
+    name,
+    methods: Object.values(family).filter(isMethod),
+    topics: Object.values(family).filter(isTopic),
+  }),
+);
 
 export const METHODS: ReadonlyMap<string, Method> = new Map(FAMILIES.flatMap((f) => f.methods).map((m) => [m.name, m]));
 export const TOPICS: ReadonlyMap<string, Topic> = new Map(FAMILIES.flatMap((f) => f.topics).map((t) => [t.name, t]));

@@ -1,5 +1,21 @@
 /** The 26 connection statistics with their exact words (STA-01..26). */
-import { bytes, count, type Infer, nullable, oneOf, struct, text, wallTime, whole } from '../schema.js';
+import { STATISTICS_RECORDS_MAX } from '../limits.js';
+import {
+  bytes,
+  count,
+  flag,
+  type Infer,
+  list,
+  method,
+  millis,
+  nullable,
+  oneOf,
+  optional,
+  struct,
+  text,
+  wallTime,
+  whole,
+} from '../schema.js';
 import {
   COMMIT_MODE,
   MIRROR_STATUS,
@@ -43,3 +59,34 @@ export const Statistics = struct({
   connectedSince: nullable(wallTime('STA-26 when the data link came up; null without a link')),
 });
 export type Statistics = Infer<typeof Statistics>;
+
+/** One look at one connection (LOG-07). */
+export const StatisticRecord = struct({
+  sequence: count('number of the record, 1 for the first one of the file; gaps are records that were overwritten'),
+  at: wallTime('when it was taken'),
+  key: text(64, 'permanent key of the connection; its ID is that of its time (CON-01)'),
+  latencyMs: millis('GLO-29 recovery point latency; -1 unknown'),
+  wireBytes: count('bytes on the wire since the link came up, both directions'),
+  quarantined: count('paths the target could not write'),
+  statistics: Statistics,
+});
+export type StatisticRecord = Infer<typeof StatisticRecord>;
+
+export const StatisticsRead = method(
+  'statistics.read',
+  'monitor',
+  false,
+  struct({
+    after: optional(count('only records with a higher number')),
+    since: optional(wallTime('only records of this time and later')),
+    key: optional(text(64, 'only the connection with this permanent key')),
+    id: optional(count('only the connection that had this ID then')),
+    limit: optional(whole(1, STATISTICS_RECORDS_MAX, 'how many at most')),
+  }),
+  struct({
+    records: list(StatisticRecord, STATISTICS_RECORDS_MAX, 'in the order they were written'),
+    more: flag('there are more: ask again with `after`'),
+    unreadable: count('records among them that this release cannot read'),
+  }),
+  'LOG-07, LOG-08: records of the statistics file, from the oldest that is still there.',
+);

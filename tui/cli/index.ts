@@ -6,11 +6,14 @@ import { addCheckCommands } from './commands/check.js';
 import { addConfigCommands } from './commands/config.js';
 import { addConnectCommands } from './commands/connect.js';
 import { addGrantCommands } from './commands/grant.js';
+import { addHealthCommands } from './commands/health.js';
 import { addLogsCommand } from './commands/logs.js';
 import { addMirrorCommands } from './commands/mirror.js';
+import { addNotifyCommands } from './commands/notify.js';
 import { addPeerCommands } from './commands/peer.js';
 import { addServerCommands } from './commands/server.js';
 import { addSetCommands } from './commands/set.js';
+import { addStatsCommand } from './commands/stats.js';
 import { addStatusCommand } from './commands/status.js';
 import { asCliFailure, exitCode } from './links.js';
 import { showFailure } from './print.js';
@@ -36,6 +39,9 @@ export function buildProgram(): Command {
   addMirrorCommands(program);
   addCheckCommands(program);
   addLogsCommand(program);
+  addStatsCommand(program);
+  addHealthCommands(program);
+  addNotifyCommands(program);
   addDemo(program);
   return program;
 }
