@@ -19,6 +19,7 @@ import { sendTrap } from './adapters/snmp.js';
 import { lockState } from './adapters/state-lock.js';
 import { StatisticsFile } from './adapters/statistics-file.js';
 import { isJournal, JournalSink, SyslogSink } from './adapters/system-log.js';
+import { VerifyLogFiles } from './adapters/verify-log-files.js';
 import { FileVault } from './adapters/vault.js';
 import { type Configured, parseListen, type SettingKey, type Settings } from './core/settings/settings.js';
 import { Agent } from './drivers/agent.js';
@@ -125,6 +126,7 @@ async function main(): Promise<void> {
     clock: systemClock,
     documents,
     places: realPlaces,
+    verifyLogs: new VerifyLogFiles(settings['log.folder']),
     sinks: [stderr, syslog, file],
     configured,
     outside: { vault, reread, sendMail, sendTrap, statistics, serveMetrics },

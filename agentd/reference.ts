@@ -5,6 +5,7 @@ import { MIRROR_TABLE } from './core/mirror/table.js';
 import type { Field } from './core/settings/field.js';
 import { SETTINGS } from './core/settings/settings.js';
 import { SOURCE_TABLE } from './core/source/table.js';
+import { SCHEDULE_TABLE } from './core/verify/table.js';
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 
@@ -29,6 +30,7 @@ export function statesPage(): string {
     '',
     ...life('Data link of a connection', 'opening', LINK_TABLE),
     ...life('Mirror of a connection', 'idle', MIRROR_TABLE),
+    ...life('Schedule of verifications of a connection', 'off', SCHEDULE_TABLE),
     ...life('Capture of a connected set', 'idle', SOURCE_TABLE),
   ]
     .join('\n')

@@ -91,6 +91,8 @@ export interface VerifyOptions {
   readonly checksum: boolean;
   /** Send what differs (VER-04). */
   readonly remirror: boolean;
+  /** With `remirror`: only what is newer on the source (VER-05). */
+  readonly newer: boolean;
 }
 
 export interface GrantRoot {
@@ -242,10 +244,15 @@ export type EngineEvent =
       different: number;
       missing: number;
       orphans: number;
+      resent: number;
       paths: string[];
+      /** One for each path: size and time [ms] here, the same there (-1: nothing), differing blocks, blocks. */
+      details: string[];
       omitted: number;
       ms: number;
-    };
+    }
+  /** It was given up, by `mirrorStop` or for a mirror. */
+  | { kind: 'verify_stopped'; connection: number; why: string };
 
 /** The addon's surface. Everything bulky stays behind it. */
 export interface Engine {

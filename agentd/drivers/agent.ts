@@ -11,6 +11,7 @@ import type { Documents } from '../ports/documents.js';
 import type { LogSink } from '../ports/log-sink.js';
 import { alone, type Outside } from '../ports/outside.js';
 import type { Places } from '../ports/places.js';
+import type { VerifyLogs } from '../ports/verify-logs.js';
 import { Connections } from './connections.js';
 import type { CallContext, Served } from './control-session.js';
 import { Grants } from './grants.js';
@@ -41,6 +42,7 @@ export interface AgentOptions {
   readonly clock: Clock;
   readonly documents: Documents;
   readonly places: Places;
+  readonly verifyLogs: VerifyLogs;
   readonly sinks: readonly LogSink[];
   readonly configured: Configured;
   readonly outside?: Outside;
@@ -85,6 +87,7 @@ export class Agent implements Served {
       clock: options.clock,
       documents: options.documents,
       places: options.places,
+      verifyLogs: options.verifyLogs,
       hub: this.hub,
       log,
       settings,

@@ -1,10 +1,9 @@
 /** One connection of this source: its link, mirror and replication, driven by the tables in core. */
 import type { ConnectionStatistics, EngineEvent } from '../../native/index.js';
 import { failure, notice, noticeRemedy, noticeText } from '../../protocol/errors.js';
-import { VERIFY_PATHS_MAX } from '../../protocol/limits.js';
 import type { ConnectionItem } from '../../protocol/messages/connection.js';
 import type { Notice } from '../../protocol/messages/log.js';
-import type { MirrorOptions, VerifyResult } from '../../protocol/messages/mirror.js';
+import type { MirrorOptions } from '../../protocol/messages/mirror.js';
 import type { Origin } from '../../protocol/messages/peer.js';
 import { SOFTWARE_VERSION } from '../../protocol/version.js';
 import { type LinkEffect, type LinkState, linkStart, linkStep } from '../core/connection/step.js';
@@ -14,7 +13,8 @@ import { decodeRefusal, decodeWelcome, encodeHello, encodeOrigins, LINK_HELLO_VE
 import { MirrorRun, type MirrorOwner } from './mirror-run.js';
 import type { SourceRun, Sources, SourceUser } from './sources.js';
 import type { StoredConnection } from './stored.js';
-import { type BarrierRoad, Barriers, Verification } from './waits.js';
+import { VerifyRun, type VerifyOwner } from './verify-run.js';
+import { type BarrierRoad, Barriers } from './waits.js';
 import { asNotice, type World } from './world.js';
 
 /** Events of the engine that name a connection. */
@@ -33,7 +33,7 @@ export interface RunHost {
   origins(roots: readonly string[]): readonly Origin[];
 }
 
-export class ConnectionRun implements SourceUser, MirrorOwner {
+export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
   link: LinkState;
   readonly mirror: MirrorRun;
   handle: number | null = null;
@@ -43,7 +43,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
   connectedSince: number | null = null;
   targetName: string;
   readonly barriers: Barriers;
-  readonly verification: Verification;
+  readonly verifying: VerifyRun;
   #cancelRetry: (() => void) | null = null;
 
   constructor(
@@ -61,7 +61,11 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
       () => id,
       () => this.#barrierRoad(),
     );
-    this.verification = new Verification(() => id);
+    this.verifying = new VerifyRun(this, stored.verify);
+  }
+
+  get key(): string {
+    return this.stored.key;
   }
 
   get world(): World {
@@ -90,6 +94,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
       replication: this.replication,
       everLinked: this.everLinked,
       mirror: { phase, complete, options },
+      verify: this.verifying.schedule,
     };
   }
 
@@ -189,13 +194,13 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
     this.changed(false);
   }
 
-  verify(checksum: boolean, remirror: boolean, signal: AbortSignal | undefined): Promise<VerifyResult> {
-    const handle = this.handle;
-    if (handle === null || this.link.phase !== 'linked')
-      return Promise.reject(failure('NOT_LINKED', { id: this.id, target: this.targetName }));
+  /** VER-02. */
+  verifyBlocked(): Error | null {
+    if (this.handle === null || this.link.phase !== 'linked')
+      return failure('NOT_LINKED', { id: this.id, target: this.targetName });
     if (this.mirror.state.phase !== 'idle')
-      return Promise.reject(failure('NOT_POSSIBLE_NOW', { action: 'Verification', id: this.id, state: 'mirroring' }));
-    return this.verification.start(() => this.host.world.engine.verify(handle, { checksum, remirror }), signal);
+      return failure('NOT_POSSIBLE_NOW', { action: 'Verification', id: this.id, state: 'mirroring' });
+    return null;
   }
 
   /** CON-70. */
@@ -280,13 +285,14 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
             code === 'LINK_DOWN'
               ? notice(code, this.at, cause)
               : notice(code, { ...this.at, route: this.route }, cause);
-        this.verification.failed('the link went down');
+        this.verifying.failed('the link went down');
         this.#linkFact('link_down');
         return;
       }
       case 'stream_broken':
         log.say('STREAM_BROKEN', { ...this.at, why: event.why }, this.scope);
         this.barriers.failed('all');
+        this.verifying.failed('the stream broke');
         if (this.mirror.state.phase !== 'wanted') this.mirror.broken();
         this.mirror.begin();
         return;
@@ -325,16 +331,10 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
       case 'barrier_failed':
         this.barriers.failed(event.token);
         return;
-      case 'verify_done': {
-        const { files, bytes, different, missing, orphans, paths, omitted, ms } = event;
-        const code = different + missing + orphans === 0 ? 'VERIFY_DONE' : 'VERIFY_DIFFERENT';
-        log.say(code, { ...this.at, files, different, missing, orphans, ms: Math.round(ms) }, this.scope);
-        const listed = paths.slice(0, VERIFY_PATHS_MAX);
-        const unlisted = omitted + paths.length - listed.length;
-        this.verification.done({ files, bytes, different, missing, orphans, paths: listed, omitted: unlisted, ms });
-        this.changed(false);
+      case 'verify_done':
+      case 'verify_stopped':
+        this.verifying.event(event);
         return;
-      }
       case 'message':
         // Nothing is said this way yet; a newer target may.
         return;
@@ -456,7 +456,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
     this.host.closed(handle);
     this.host.world.engine.connectionClose(handle, forget);
     this.barriers.failed('all');
-    this.verification.failed('the stream was closed');
+    this.verifying.failed('the stream was closed');
   }
 
   /** Capture comes first: what changes during the walk must not be missed (DESIGN 7). */
@@ -489,11 +489,12 @@ export class ConnectionRun implements SourceUser, MirrorOwner {
     this.#cancelRetry = null;
     this.mirror.end();
     this.barriers.end(why);
-    this.verification.failed(why);
+    this.verifying.end(why);
   }
 
   changed(persist: boolean): void {
     if (persist) this.host.save();
     this.host.world.hub.touch('connections', 'server');
+    this.verifying.poke();
   }
 }

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { failure } from '../../protocol/errors.js';
 import { CONNECTION_COUNT_MAX } from '../../protocol/limits.js';
 import type { ConnectionItem, MappingWish } from '../../protocol/messages/connection.js';
-import type { MirrorOptions } from '../../protocol/messages/mirror.js';
+import type { MirrorOptions, VerifyPlan, VerifySchedule } from '../../protocol/messages/mirror.js';
 import type { Mapping, Origin } from '../../protocol/messages/peer.js';
 import { innerOverlap, planMapping } from '../core/mapping/mapping.js';
 import { COMPRESSION } from '../core/settings/settings.js';
@@ -163,6 +163,13 @@ export class Connections implements RunHost {
     this.sources.start();
     world.hub.touch('connections', 'sets', 'server');
     return run;
+  }
+
+  /** VER-07..10; answered when it is saved. */
+  async schedule(id: number, schedule: VerifySchedule | null): Promise<VerifyPlan> {
+    const plan = this.run(id).verifying.setSchedule(schedule);
+    await saveDocument(this.world, CONNECTIONS_FILE, this.#stored());
+    return plan;
   }
 
   async remove(id: number): Promise<ConnectionRun> {

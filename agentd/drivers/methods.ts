@@ -12,6 +12,8 @@ import { asFailure } from './world.js';
 type Handler = (params: never, context: CallContext) => unknown;
 type Handlers = Map<string, Handler>;
 
+/** Of a verification log, when nobody says how much. */
+const VERIFY_LOG_BYTES = 1_048_576;
 const BARRIER_MS = 60_000;
 const FILES_LIMIT = 2_500;
 
@@ -142,9 +144,14 @@ export function handlers(agent: Agent): Handlers {
   on(m.Barrier, async ({ id, timeoutMs }, { signal }) => ({
     ms: await connections.run(id).barriers.wait(timeoutMs ?? BARRIER_MS, signal),
   }));
-  on(m.Verify, ({ id, checksum, remirror }, { signal }) =>
-    connections.run(id).verify(checksum ?? false, remirror ?? false, signal),
+  on(m.Verify, ({ id, checksum, remirror, newer }, { user, signal }) =>
+    connections
+      .run(id)
+      .verifying.ask({ checksum: checksum ?? false, remirror: remirror ?? false, newer: newer ?? false }, user, signal),
   );
+  on(m.VerifyScheduleSet, ({ id, schedule }) => connections.schedule(id, schedule));
+  on(m.VerifyShow, ({ id }) => connections.run(id).verifying.plan());
+  on(m.VerifyLogRead, ({ id, limit }) => connections.run(id).verifying.log(limit ?? VERIFY_LOG_BYTES));
 
   on(m.SettingsList, () => ({ settings: settings.list(), secrets: settings.secrets() }));
   on(m.SettingsSet, ({ changes }, { user }) => settings.set(world, changes, { audit: user }));

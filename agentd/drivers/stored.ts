@@ -6,6 +6,7 @@ import { Mapping, Origin, Peer } from '../../protocol/messages/peer.js';
 import { Rule } from '../../protocol/messages/set.js';
 import { keyDigest, problemOf } from '../../protocol/schema.js';
 import type { Documents } from '../ports/documents.js';
+import { StoredSchedule } from './verify-run.js';
 
 export const SETS_FILE = 'understudy.db';
 export const CONNECTIONS_FILE = 'connect.sts';
@@ -39,6 +40,8 @@ export const StoredConnection = z.object({
   }),
   /** A stream was up once, so a new one means that something is missing. */
   everLinked: z.boolean(),
+  /** VER-07..10; null or left out: none. */
+  verify: StoredSchedule.nullish(),
   created: z.number(),
 });
 export type StoredConnection = z.infer<typeof StoredConnection>;

@@ -1,7 +1,6 @@
-/** Barriers and verifications that somebody waits for. */
+/** Barriers that somebody waits for. */
 import { failure } from '../../protocol/errors.js';
 import { BARRIER_COUNT_MAX } from '../../protocol/limits.js';
-import type { VerifyResult } from '../../protocol/messages/mirror.js';
 import type { Clock } from '../ports/clock.js';
 
 interface Waiting {
@@ -101,59 +100,5 @@ export class Barriers {
 
   end(why: string): void {
     for (const waiting of [...this.#waiting]) waiting.reject(failure('BARRIER_FAILED', { id: this.id(), why }));
-  }
-}
-
-/** At most one verification runs on a connection. */
-export class Verification {
-  #waiting: { resolve: (result: VerifyResult) => void; reject: (error: Error) => void } | null = null;
-
-  constructor(readonly id: () => number) {}
-
-  get running(): boolean {
-    return this.#waiting !== null;
-  }
-
-  start(begin: () => void, signal: AbortSignal | undefined): Promise<VerifyResult> {
-    if (this.#waiting)
-      return Promise.reject(
-        failure('NOT_POSSIBLE_NOW', { action: 'Verification', id: this.id(), state: 'verifying already' }),
-      );
-    return new Promise((resolve, reject) => {
-      const onAbort = (): void => {
-        // The engine goes on; its result interests nobody any more.
-        if (this.#waiting === waiting) this.#waiting = null;
-        reject(failure('CANCELLED', {}));
-      };
-      const end = (): void => {
-        signal?.removeEventListener('abort', onAbort);
-        this.#waiting = null;
-      };
-      const waiting = {
-        resolve: (result: VerifyResult) => {
-          end();
-          resolve(result);
-        },
-        reject: (error: Error) => {
-          end();
-          reject(error);
-        },
-      };
-      this.#waiting = waiting;
-      signal?.addEventListener('abort', onAbort, { once: true });
-      try {
-        begin();
-      } catch (error) {
-        waiting.reject(error as Error);
-      }
-    });
-  }
-
-  done(result: VerifyResult): void {
-    this.#waiting?.resolve(result);
-  }
-
-  failed(why: string): void {
-    this.#waiting?.reject(failure('VERIFY_FAILED', { id: this.id(), why }));
   }
 }

@@ -6,6 +6,7 @@ import type { Settings } from '../core/settings/settings.js';
 import type { Clock } from '../ports/clock.js';
 import type { Documents } from '../ports/documents.js';
 import type { Places } from '../ports/places.js';
+import type { VerifyLogs } from '../ports/verify-logs.js';
 import type { Hub } from './hub.js';
 import type { AgentLog } from './log.js';
 
@@ -13,6 +14,7 @@ export interface World {
   readonly clock: Clock;
   readonly documents: Documents;
   readonly places: Places;
+  readonly verifyLogs: VerifyLogs;
   readonly engine: Engine;
   readonly hub: Hub;
   readonly log: AgentLog;

@@ -408,6 +408,7 @@ napi_value verify(napi_env env, Host& host, Arguments& arguments) {
   options.compare = MirrorOptions::Compare::content;
   options.checksum = flag_field(env, arguments.at(1), "checksum");
   options.remirror = flag_field(env, arguments.at(1), "remirror");
+  options.newer = flag_field(env, arguments.at(1), "newer");
   on_worker(env, host, arguments.handle(0), [options](Source& source, Channel& channel) { source.mirror_start(channel, options, true); });
   return nullptr;
 }

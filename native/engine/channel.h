@@ -25,7 +25,7 @@ struct MirrorOptions {
   bool newer = false;   // MIR-22, MIR-25
   bool all = true;      // MIR-24: compare contents of every file
   bool checksum = false;// verify: compare contents
-  bool remirror = false;// verify: send what differs
+  bool remirror = false;// verify: send what differs; with `newer` only what is newer here
 };
 
 struct ChannelOptions {
@@ -59,6 +59,7 @@ struct HashRequest {
   bool mirror = false;
   bool verify = false;
   bool have_entry = false;
+  bool counted = false;     // a verification wants to know whether it differs
   wire::ManifestEntry entry{};
   u32 block = 4096;
   i64 since_ns = 0;
@@ -85,7 +86,10 @@ struct MirrorRun {
   std::size_t next = 0;
   std::vector<NodeId> extra;          // objects the walk would miss (moved behind it, refused by the target)
   u64 files = 0, different = 0, missing = 0, orphans = 0;
+  u64 resent = 0;                     // verify: objects sent again
   std::vector<std::string> paths;     // verify: what differs, bounded
+  std::vector<std::string> details;   // one for each path
+  std::size_t path_bytes = 0;
   u64 omitted = 0;
 };
 

@@ -194,7 +194,10 @@ void Source::request_hashes(Channel& channel, NodeId node, bool mirror, const wi
   request.inode = shadow_.at(node).inode;
   request.since_ns = current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns();
   request.mirror = mirror;
-  request.verify = mirror && channel.mirror.verify && !channel.mirror.options.remirror;
+  // Counted only where the walk compares; what it sends again was counted before.
+  request.counted = mirror && channel.mirror.verify && entry != nullptr;
+  request.verify = request.counted && (!channel.mirror.options.remirror ||
+                                       (channel.mirror.options.newer && shadow_.at(node).mtime_ns <= entry->mtime_ns));
   request.block = block_size_for(static_cast<u64>(std::max<i64>(shadow_.at(node).size, 0)));
   request.expected = static_cast<u64>(std::max<i64>(shadow_.at(node).size, 0)) / request.block + 1;
   if (entry != nullptr) {
@@ -254,6 +257,8 @@ void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header
   job->since_ns = done.since_ns;
   job->theirs = std::move(done.hashes);
   job->their_size = header.arg1;
+  job->counted = done.counted;
+  job->their_entry = done.entry;
   job->attributes_differ = !done.have_entry || entry_differs(done.entry, node, true);
   if (done.verify) job->mask = 0;
 }
@@ -320,8 +325,10 @@ bool Source::step_job(FileJob& job) {
           const std::size_t index = at / block;
           const bool tail = at + block > job.size;
           const u64 hash = tail ? block_hash(zeros.data(), job.size - at) : zero_hash;
-          if (job.mode == FileJob::Mode::exchange) differs |= index >= job.theirs.size() ? at < job.their_size : job.theirs[index] != hash;
-          if (job.mode == FileJob::Mode::delta) differs |= hashes[index] != hash;
+          bool other = job.mode == FileJob::Mode::delta && hashes[index] != hash;
+          if (job.mode == FileJob::Mode::exchange) other = index >= job.theirs.size() ? at < job.their_size : job.theirs[index] != hash;
+          job.blocks_differ += other;
+          differs |= other;
           hashes[index] = hash;
         }
         if (differs && !verify) {
@@ -378,6 +385,7 @@ bool Source::step_job(FileJob& job) {
         job.skipped += length;
         continue;
       }
+      ++job.blocks_differ;
       // A gap of less than two blocks costs less as data than as another operation.
       if (run_end == run) run = run_end = at;
       else if (at - run_end > block || at - run >= kChunk) send_run(), run = run_end = at;
@@ -397,14 +405,8 @@ void Source::finish_job(FileJob& job) {
   if (!shadow_.live(job.node) || shadow_.at(job.node).inode != job.inode) return revisit(job.device, job.inode);
   const bool complete = job.offset >= job.size && job.created;
   const bool verify = owner != nullptr && job.mask == 0;
-  if (verify) {
-    if (complete && (job.changed || job.their_size != job.size)) {
-      ++owner->mirror.different;
-      if (owner->mirror.paths.size() < 1000) owner->mirror.paths.push_back(absolute_path(job.node));
-      else ++owner->mirror.omitted;
-    }
-    return;
-  }
+  if (job.counted && complete && owner != nullptr) verify_job(job);
+  if (verify) return;
   const bool mirror = owner != nullptr;
   struct statx after;
   const bool moved = ::statx(job.file.get(), "", AT_EMPTY_PATH, kStatx, &after) != 0 ||

@@ -17,7 +17,6 @@ constexpr std::size_t kHashRequestsMax = 256;
 constexpr u64 kHashesMax = 2u << 20;           // hashes on their way, all requests together
 constexpr std::size_t kNamesPerStep = 128;
 constexpr u32 kJobsMax = 2;
-constexpr std::size_t kPathsMax = 1'000;       // differing paths kept by a verification
 constexpr std::size_t kQuarantineMax = 10'000;
 
 }  // namespace
@@ -72,8 +71,9 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
 
 void Source::mirror_stop(Channel& channel, const char* why) {
   if (!channel.mirror.active) return;
+  const bool verify = channel.mirror.verify;
   cancel_work(channel);
-  tell_(Fact("mirror_stopped").with("connection", i64{channel.options().id}).with("why", std::string(why)));
+  tell_(Fact(verify ? "verify_stopped" : "mirror_stopped").with("connection", i64{channel.options().id}).with("why", std::string(why)));
 }
 
 void Source::mirror_request(Channel& channel) {
@@ -168,10 +168,7 @@ void Source::mirror_close(Channel& channel) {
       continue;
     }
     ++mirror.orphans;
-    if (mirror.verify) {
-      if (mirror.paths.size() < kPathsMax) mirror.paths.push_back("orphan " + absolute_path(node) + "/" + std::string(name));
-      else ++mirror.omitted;
-    }
+    if (mirror.verify) verify_note(channel, "orphan", absolute_path(node) + "/" + std::string(name), kNoNode, &entry, 0, 0);
   }
   if (mirror.verify) return;
   const int fd = directory_fd(node);
@@ -282,9 +279,9 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   u64 left = channel.counters.remaining;
   channel.counters.remaining = left > size ? left - size : 0;
   if (mirror.verify) {
-    verify_node(channel, node, entry);
+    verify_node(channel, node, fd, entry);
     if (S_ISDIR(stat.stx_mode) && entry != nullptr && S_ISDIR(entry->mode)) mirror.stack.emplace_back(node, false);
-    if (!mirror.options.remirror || !(shadow_.at(node).told & channel.bit)) return true;
+    return true;
   }
   const bool full = mirror.active && mirror.options.compare == MirrorOptions::Compare::none;
   const bool fresh = mirror.current_fresh || (!full && entry == nullptr && mirror.current.request != 0);
@@ -345,28 +342,6 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   return true;
 }
 
-void Source::verify_node(Channel& channel, NodeId node, const wire::ManifestEntry* entry) {
-  MirrorRun& mirror = channel.mirror;
-  auto note = [&](const char* what) {
-    if (mirror.paths.size() < kPathsMax) mirror.paths.push_back(std::string(what) + " " + absolute_path(node));
-    else ++mirror.omitted;
-  };
-  if (entry == nullptr) {
-    ++mirror.missing;
-    note("missing");
-  } else if (entry_differs(*entry, node, true)) {
-    ++mirror.different;
-    note("different");
-  } else {
-    if (mirror.options.checksum && shadow_.is_regular(node) && shadow_.at(node).size > 0) request_hashes(channel, node, true, entry);
-    return;
-  }
-  if (mirror.options.remirror && shadow_.live(node)) {
-    untell_one(node, channel.bit);
-    mirror.extra.push_back(node);
-  }
-}
-
 // Objects told one by one: behind the walk's back or after a refusal.
 void Source::mirror_extra(Channel& channel) {
   MirrorRun& mirror = channel.mirror;
@@ -422,14 +397,8 @@ void Source::mirror_finish(Channel& channel) {
   channel.mirror.extra = std::move(done.extra);
   const i64 ms = (monotonic_ns() - done.started_ns) / 1'000'000;
   channel.counters.remaining = 0;
+  if (done.verify) return verify_finish(channel, done, ms);
   const StreamCounters sent = channel.stream.counters();
-  if (done.verify) {
-    tell_(Fact("verify_done").with("connection", i64{channel.options().id}).with("files", static_cast<i64>(done.files))
-              .with("bytes", static_cast<i64>(total_bytes_)).with("different", static_cast<i64>(done.different))
-              .with("missing", static_cast<i64>(done.missing)).with("orphans", static_cast<i64>(done.orphans))
-              .with("paths", std::move(done.paths)).with("omitted", static_cast<i64>(done.omitted)).with("ms", ms));
-    return;
-  }
   tell_(Fact("mirror_done").with("connection", i64{channel.options().id}).with("files", static_cast<i64>(done.files))
             .with("sentBytes", static_cast<i64>(sent.sent_mirror)).with("skippedBytes", static_cast<i64>(channel.counters.skipped.load()))
             .with("orphans", static_cast<i64>(done.orphans)).with("ms", ms));

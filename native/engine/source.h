@@ -115,6 +115,9 @@ class Source final : CaptureSink {
     bool stale = false;             // changed while we read: look again afterwards
     bool changed = false;           // something had to be sent
     u64 skipped = 0;
+    bool counted = false;           // a verification counts what differs
+    wire::ManifestEntry their_entry{};
+    u64 blocks_differ = 0;
     i64 started_ns = 0, spent_ns = 0;
     i64 since_ns = 0;               // age of the oldest hint behind it (barriers wait for that)
   };
@@ -239,7 +242,6 @@ class Source final : CaptureSink {
   bool mirror_directory(Channel& channel);
   bool mirror_node(Channel& channel, NodeId node, int directory_fd);
   void mirror_finish(Channel& channel);
-  void verify_node(Channel& channel, NodeId node, const wire::ManifestEntry* entry);
   bool mirror_running(const Channel& channel) const;
   void mirror_open(Channel& channel);
   void mirror_close(Channel& channel);
@@ -256,6 +258,13 @@ class Source final : CaptureSink {
   void reissue(Channel& channel);
   void retry_quarantine(Channel& channel);
   bool entry_differs(const wire::ManifestEntry& entry, NodeId node, bool metadata) const;
+
+  // verify.cc: the walk without telling
+  void verify_node(Channel& channel, NodeId node, int directory_fd, const wire::ManifestEntry* entry);
+  void verify_job(const FileJob& job);
+  void verify_note(Channel& channel, const char* what, const std::string& path, NodeId node,
+                   const wire::ManifestEntry* entry, u64 blocks_differ, u64 blocks);
+  void verify_finish(Channel& channel, MirrorRun& done, i64 ms);
 
   // persist.cc: shadow snapshots and the touched log
   bool load_state(std::vector<SetPath>& repair);

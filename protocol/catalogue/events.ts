@@ -304,6 +304,44 @@ export const EVENTS = {
     remedy: () => 'Databases may change a file without changing these: use --checksum or --full for them.',
   }),
 
+  VERIFY_SCHEDULED: define<At & { next: string }>({
+    id: 2235,
+    severity: 'information',
+    message: (p) => `Connection ${p.id}: verifications are scheduled; the next is at ${p.next} (VER-07).`,
+  }),
+  VERIFY_UNSCHEDULED: define<At>({
+    id: 2236,
+    severity: 'information',
+    message: (p) => `Connection ${p.id}: no verification is scheduled any more.`,
+  }),
+  VERIFY_DUE: define<At>({
+    id: 2237,
+    severity: 'information',
+    message: (p) =>
+      `Connection ${p.id}: a scheduled verification is due; it begins when the link is up and no mirror runs.`,
+  }),
+  VERIFY_INTERRUPTED: define<At>({
+    id: 2238,
+    severity: 'warning',
+    retry: 'backoff',
+    message: (p) =>
+      `Connection ${p.id}: the scheduled verification ended without a result; it is made again when it can.`,
+  }),
+  VERIFY_LOG_FULL: define<{ file: string; lengthMax: number }>({
+    id: 2239,
+    severity: 'warning',
+    retry: 'after_fix',
+    message: (p) => `The verification log ${p.file} has reached ${p.lengthMax} bytes; nothing more is logged (VER-13).`,
+    remedy: () => 'Move it away, raise verify.length, or set verify.append to false so that each run begins a new log.',
+  }),
+  VERIFY_LOG_NOT_WRITTEN: define<{ file: string }>({
+    id: 2240,
+    severity: 'warning',
+    retry: 'after_fix',
+    message: (p) => `The verification log ${p.file} cannot be written; results are kept by the agent only.`,
+    remedy: () => 'Free space or correct the permissions; `understudy verify schedule ID --show` has the last result.',
+  }),
+
   PEER_TRUSTED: define<{ name: string; key: string }>({
     id: 2300,
     severity: 'information',

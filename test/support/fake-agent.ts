@@ -10,6 +10,7 @@ import { ControlSession, type Served } from '../../agentd/drivers/control-sessio
 import { loadOverrides } from '../../agentd/drivers/settings.js';
 import type { Clock } from '../../agentd/ports/clock.js';
 import type { Documents } from '../../agentd/ports/documents.js';
+import type { VerifyLogs } from '../../agentd/ports/verify-logs.js';
 import { Client } from '../../protocol/client.js';
 import type { Access } from '../../protocol/schema.js';
 import { FakeEngine, type FakeNetwork } from './fake-engine.js';
@@ -48,10 +49,23 @@ export class MemoryDocuments implements Documents {
   async settled(): Promise<void> {}
 }
 
+export class MemoryVerifyLogs implements VerifyLogs {
+  readonly texts = new Map<string, string>();
+  path = (name: string): string => `/log/${name}`;
+  length = (name: string): number => Buffer.byteLength(this.texts.get(name) ?? '');
+  endsWith = (name: string, text: string): boolean => (this.texts.get(name) ?? '').endsWith(text);
+  append = (name: string, text: string): void => void this.texts.set(name, (this.texts.get(name) ?? '') + text);
+  clear = (name: string): void => void this.texts.delete(name);
+  tail(name: string): { text: string; omitted: number; length: number } {
+    return { text: this.texts.get(name) ?? '', omitted: 0, length: this.length(name) };
+  }
+}
+
 export class FakeAgent {
   readonly documents: MemoryDocuments;
   readonly kinds = new Map<string, PathKind>();
   readonly removed: string[] = [];
+  readonly verifyLogs = new MemoryVerifyLogs();
   readonly key: string;
   agent!: Agent;
   engine!: FakeEngine;
@@ -93,6 +107,7 @@ export class FakeAgent {
         removeTree: (path) => void this.removed.push(path),
         listDirectory: () => ({ entries: [], omitted: 0 }),
       },
+      verifyLogs: this.verifyLogs,
       sinks: [],
       configured,
       ownKey: this.key,

@@ -257,6 +257,7 @@ export class FakeEngine implements Engine {
   mirrorStart(connection: number, options: MirrorOptions): void {
     const found = this.#connection(connection);
     this.calls.push(`mirrorStart ${options.compare}`);
+    if (found.mirror === 'verifying') this.tell({ kind: 'verify_stopped', connection, why: 'started again' });
     found.mirror = 'mirroring';
     this.later(() => {
       this.tell({ kind: 'mirror_started', connection });
@@ -307,6 +308,10 @@ export class FakeEngine implements Engine {
 
   verify(connection: number, options: VerifyOptions): void {
     this.calls.push(`verify ${options.checksum}`);
+    const found = this.#connection(connection);
+    found.mirror = 'verifying';
+    if (!this.instant) return;
+    found.mirror = 'idle';
     this.later(() =>
       this.tell({
         kind: 'verify_done',
@@ -316,7 +321,9 @@ export class FakeEngine implements Engine {
         different: 1,
         missing: 0,
         orphans: 0,
+        resent: options.remirror ? 1 : 0,
         paths: ['different /f'],
+        details: ['12 1000 10 900 1 3'],
         omitted: 0,
         ms: 1,
       }),

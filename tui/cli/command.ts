@@ -7,6 +7,8 @@ import { makeOutput, type Output } from './print.js';
 export interface Run {
   readonly links: Links;
   readonly out: Output;
+  /** The command that runs; its options together with those of the commands above it are `optsWithGlobals`. */
+  readonly command: Command;
   /** Aborted by ^C and SIGTERM. */
   readonly signal: AbortSignal;
 }
@@ -26,7 +28,7 @@ export function run<A extends unknown[]>(
     try {
       const args = given.slice(0, -1) as unknown as A;
       const code = await action(
-        { links, out: makeOutput(flags.json === true, flags.quiet === true), signal: interrupted.signal },
+        { links, command, out: makeOutput(flags.json === true, flags.quiet === true), signal: interrupted.signal },
         ...args,
       );
       process.exitCode = typeof code === 'number' ? code : 0;

@@ -15,6 +15,7 @@ import { addServerCommands } from './commands/server.js';
 import { addSetCommands } from './commands/set.js';
 import { addStatsCommand } from './commands/stats.js';
 import { addStatusCommand } from './commands/status.js';
+import { addVerifyCommands } from './commands/verify.js';
 import { asCliFailure, exitCode } from './links.js';
 import { showFailure } from './print.js';
 
@@ -38,6 +39,7 @@ export function buildProgram(): Command {
   addStatusCommand(program);
   addMirrorCommands(program);
   addCheckCommands(program);
+  addVerifyCommands(program);
   addLogsCommand(program);
   addStatsCommand(program);
   addHealthCommands(program);

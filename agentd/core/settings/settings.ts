@@ -3,6 +3,7 @@ import type { MirrorOptions } from '../../../protocol/messages/mirror.js';
 import { type Field, parseListen, valueProblem } from './field.js';
 import { nearest } from './nearest.js';
 import { NOTIFY_FIELDS, notifyProblem } from './notify-fields.js';
+import { VERIFY_FIELDS } from './verify-fields.js';
 
 export { type Listen, parseListen } from './field.js';
 
@@ -140,6 +141,7 @@ export const SETTINGS = [
     live: true,
     why: 'links that point inside the set point inside the replica',
   },
+  ...VERIFY_FIELDS,
   ...NOTIFY_FIELDS,
 ] as const satisfies readonly Field[];
 

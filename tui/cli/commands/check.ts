@@ -1,8 +1,7 @@
-/** `understudy barrier`, `verify` and `doctor`: is it there, is it right, what stands in the way? */
+/** `understudy barrier` and `doctor`: is it there, what stands in the way? */
 import type { Command } from 'commander';
-import { failure } from '../../../protocol/errors.js';
-import { Barrier, type Check, ServerDoctor, Verify } from '../../../protocol/messages/index.js';
-import { formatBytes, formatCount, formatMillis } from '../../../protocol/units.js';
+import { Barrier, type Check, ServerDoctor } from '../../../protocol/messages/index.js';
+import { formatMillis } from '../../../protocol/units.js';
 import { positive, run } from '../command.js';
 import { table, visible } from '../print.js';
 
@@ -30,41 +29,6 @@ export function addCheckCommands(program: Command): void {
           id: item.id,
           ms,
         });
-      }),
-    );
-
-  program
-    .command('verify')
-    .description('compares source and target; exit code 1 when they differ')
-    .argument('<id>', 'connection ID, or SERVER:ID')
-    .option('--checksum', 'compare contents, not only attributes')
-    .option('--remirror', 'send what differs (VER-04)')
-    .action(
-      run(async ({ links, out, signal }, id: string, flags: { checksum?: boolean; remirror?: boolean }) => {
-        const { server, client, item } = await links.connection(id);
-        const result = await client.request(
-          Verify,
-          { id: item.id, checksum: flags.checksum === true, remirror: flags.remirror === true },
-          { signal },
-        );
-        const { different, missing, orphans } = result;
-        const same = different + missing + orphans === 0;
-        out.show(
-          () =>
-            result.paths.map((path) => `${visible(path)}\n`).join('') +
-            (result.omitted > 0 ? `... and ${formatCount(result.omitted)} more\n` : '') +
-            `${formatCount(result.files)} files, ${formatBytes(result.bytes)} compared in ${formatMillis(result.ms)}: ` +
-            `${same ? 'identical' : `${different} different, ${missing} missing, ${orphans} only on the target`}\n`,
-          { server: server.name, id: item.id, identical: same, ...result },
-        );
-        if (same) return 0;
-        if (flags.remirror) {
-          out.tell('what differs is sent again');
-          return 1;
-        }
-        const said = failure('TREES_DIFFER', { id: item.id, different, missing, orphans });
-        out.tell(said.notice.remedy);
-        return 1;
       }),
     );
 
