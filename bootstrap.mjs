@@ -5,7 +5,7 @@
  *
  *   node bootstrap.mjs start [demo options]    the demo: two agents, a live replica, the cockpit
  *   node bootstrap.mjs test [test files]       C++ unit tests, then the TypeScript tests
- *   node bootstrap.mjs build | lint | bench | daemon
+ *   node bootstrap.mjs build | lint | docs | bench | daemon
  *
  * Each step has a stamp in `.bootstrap/`: a digest of what it was made from. Equal digest: nothing to do.
  */
@@ -50,6 +50,7 @@ const FOR_TEST = [
   { package: 'snmptrapd', command: 'snmptrapd' },
   { package: 'snmp', command: 'snmptranslate' },
   { package: 'smitools', command: 'smilint' },
+  { package: 'mandoc', command: 'mandoc' },
 ];
 
 /** The tools that the benchmark measures beside us, and what it measures with. */
@@ -274,6 +275,7 @@ function addon() {
     sources.join('\n'),
     process.version,
     process.arch,
+    ROOT, // The makefile holds the way to Node's headers: a folder that was moved needs a new one.
     fs.readFileSync(path.join(ROOT, 'native/binding.gyp')),
   );
   const want = digest(sources, list);
@@ -421,10 +423,11 @@ async function lint(args) {
   build({ native: false });
   const biome = await become(path.join(ROOT, 'node_modules/.bin/biome'), ['check', ...args, '.']);
   const imports = await become(process.execPath, [path.join(ROOT, 'dist/test/support/import-rules.js')]);
-  return biome !== 0 ? biome : imports;
+  const docs = await become(process.execPath, [path.join(ROOT, 'dist/test/support/generated-docs.js'), '--check']);
+  return biome || imports || docs;
 }
 
-const USAGE = 'usage: node bootstrap.mjs start|test|build|lint|bench|daemon [options]';
+const USAGE = 'usage: node bootstrap.mjs start|test|build|lint|docs|bench|daemon [options]';
 
 async function main([command, ...args]) {
   checkNode();
@@ -442,6 +445,9 @@ async function main([command, ...args]) {
       return test(args);
     case 'lint':
       return lint(args);
+    case 'docs':
+      build({ native: false });
+      return become(process.execPath, [path.join(ROOT, 'dist/test/support/generated-docs.js')]);
     case 'bench':
       build({ bench: true });
       return become('python3', [path.join(ROOT, 'bench/run.py'), ...args]);

@@ -3,10 +3,8 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { hostname, release, type as systemType } from 'node:os';
 import { join } from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
 import { native } from '../native/index.js';
 import { Failure, failure, noticeRemedy, noticeText } from '../protocol/errors.js';
-import { SOFTWARE_VERSION } from '../protocol/version.js';
 import { systemClock } from './adapters/clock.js';
 import { defaultPlaces, loadConfig } from './adapters/config.js';
 import { ControlSocket } from './adapters/control-socket.js';
@@ -21,44 +19,19 @@ import { StatisticsFile } from './adapters/statistics-file.js';
 import { isJournal, JournalSink, SyslogSink } from './adapters/system-log.js';
 import { VerifyLogFiles } from './adapters/verify-log-files.js';
 import { FileVault } from './adapters/vault.js';
-import { type Configured, parseListen, type SettingKey, type Settings } from './core/settings/settings.js';
+import type { Configured, SettingKey, Settings } from './core/settings/settings.js';
 import { Agent } from './drivers/agent.js';
 import { loadOverrides } from './drivers/settings.js';
 import { causeOf } from './drivers/world.js';
+import { daemonCommand, type Flags } from './flags.js';
 
 /** sysexits: configuration error, must not be restarted in a loop. */
 const EXIT_CONFIG = 78;
 const EXIT_SOFTWARE = 70;
 const EXIT_CANTCREATE = 73;
 
-interface Flags {
-  config?: string;
-  state?: string;
-  socket?: string;
-  listen?: string;
-  name?: string;
-}
-
-function readFlags(argv: readonly string[]): Flags {
-  const listen = (text: string): string => {
-    if (text !== '' && !parseListen(text))
-      throw new InvalidArgumentError('It must be ADDRESS:PORT, or empty for a server that is never a target.');
-    return text;
-  };
-  const command = new Command('understudyd')
-    .description('Agent of this server: source, target or both.')
-    .version(SOFTWARE_VERSION)
-    .option('--config <file>', 'configuration file (default /etc/understudy/understudy.toml)')
-    .option('--state <directory>', 'folder of the state files')
-    .option('--socket <path>', 'control socket')
-    .option('--listen <address:port>', 'where data links are accepted', listen)
-    .option('--name <name>', 'name of this server')
-    .allowExcessArguments(false);
-  return command.parse(argv as string[]).opts<Flags>();
-}
-
 async function main(): Promise<void> {
-  const flags = readFlags(process.argv);
+  const flags = daemonCommand().parse(process.argv).opts<Flags>();
   const uid = process.getuid?.() ?? 0;
   const commandLine: Partial<Record<SettingKey, string>> = {};
   if (flags.state !== undefined) commandLine['agent.state'] = flags.state;

@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 import module from 'node:module';
+import { COCKPIT_USAGE } from './options.js';
 
 /** `understudy`: the cockpit when started bare on a terminal, the command line otherwise. */
 
-const USAGE = `Usage: understudy [--theme NAME] [--ascii | --unicode] [--no-color] [--read-only]
+const USAGE = `Usage: understudy [options of the cockpit]
        understudy COMMAND ...      (understudy --help lists the commands)
 
-Without a command the cockpit opens, which needs a terminal.
-`;
+${COCKPIT_USAGE}`;
 
 interface Flags {
   theme: string | null;

@@ -16,6 +16,7 @@ import { addSetCommands } from './commands/set.js';
 import { addStatsCommand } from './commands/stats.js';
 import { addStatusCommand } from './commands/status.js';
 import { addVerifyCommands } from './commands/verify.js';
+import { COCKPIT_USAGE } from '../options.js';
 import { asCliFailure, exitCode } from './links.js';
 import { showFailure } from './print.js';
 
@@ -29,6 +30,7 @@ export function buildProgram(): Command {
     .option('--json', 'print JSON')
     .option('--quiet', 'say nothing besides the result')
     .showHelpAfterError('(--help tells more)')
+    .addHelpText('after', `\n${COCKPIT_USAGE}`)
     .exitOverride();
   addServerCommands(program);
   addPeerCommands(program);
