@@ -395,3 +395,13 @@ test('RCN-60: columns are chosen, moved and saved; default and last come back', 
   await stage.press('o', ' ', 'l', '\u001b');
   t.is(stage.cockpit.app.columns, null);
 });
+
+test('I10: a target that fell silent is explained in the action line', async (t) => {
+  const { stage, alpha } = await staged(t, { width: 120, height: 30 });
+  alpha.put(
+    'connections',
+    makeConnection(1, 'documents', 'beta', { severity: 'warning', quietMs: 12_400 }, { targetDataState: 'Unknown' }),
+  );
+  await stage.shows('Connection 1: heard nothing from beta for 12.4 s; its data state is unknown.');
+  t.regex(stage.text(), /▲ documents +1? *.*Unknown/);
+});

@@ -1,6 +1,6 @@
 /** The whole screen: title, panes, the line of the last action, keys, and what lies on top. Pure. */
 import { noticeRemedy, noticeText } from '../../../protocol/errors.js';
-import { formatWallTime } from '../../../protocol/units.js';
+import { formatMillis, formatWallTime } from '../../../protocol/units.js';
 import type { App } from '../../model/app.js';
 import { isStale, problemCount, serverSeverity } from '../../model/fleet.js';
 import { worst } from '../../model/severity.js';
@@ -118,6 +118,17 @@ function selectionTrouble(app: App): { severity: 'warn' | 'alert'; text: string;
   }
   const set = server && place?.kind === 'set' ? server.sets.get(place.set) : undefined;
   const problem = row?.item.problem ?? set?.problem ?? server?.status?.problems[0] ?? null;
+  // A target that says nothing is no message of the agent; the state must not stand there unexplained (I10).
+  if (!problem && row && row.item.statistics.targetDataState === 'Unknown') {
+    const { quietMs, id } = row.item;
+    const since =
+      quietMs >= 0 ? `heard nothing from ${row.target} for ${formatMillis(quietMs)}` : `no link to ${row.target}`;
+    return {
+      severity: 'warn',
+      text: `Connection ${id}: ${since}; its data state is unknown.`,
+      remedy: 'It goes on by itself when the target answers.',
+    };
+  }
   if (!problem) return null;
   return {
     severity: problem.severity === 'error' ? 'alert' : 'warn',
