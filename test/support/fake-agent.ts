@@ -10,6 +10,7 @@ import { ControlSession, type Served } from '../../agentd/drivers/control-sessio
 import { loadOverrides } from '../../agentd/drivers/settings.js';
 import type { Clock } from '../../agentd/ports/clock.js';
 import type { Documents } from '../../agentd/ports/documents.js';
+import { alone, type Outside } from '../../agentd/ports/outside.js';
 import type { VerifyLogs } from '../../agentd/ports/verify-logs.js';
 import { Client } from '../../protocol/client.js';
 import type { Access } from '../../protocol/schema.js';
@@ -67,6 +68,8 @@ export class FakeAgent {
   readonly removed: string[] = [];
   readonly verifyLogs = new MemoryVerifyLogs();
   readonly key: string;
+  /** Roads to the outside; those that are left out lead nowhere. */
+  outside: Partial<Outside> = {};
   agent!: Agent;
   engine!: FakeEngine;
   readonly #clients: Client[] = [];
@@ -110,6 +113,7 @@ export class FakeAgent {
       verifyLogs: this.verifyLogs,
       sinks: [],
       configured,
+      outside: { ...alone(configured), ...this.outside },
       ownKey: this.key,
       facts: {
         hostName: this.name,
