@@ -5,6 +5,7 @@
  *
  *   node bootstrap.mjs start [demo options]    the demo: two agents, a live replica, the cockpit
  *   node bootstrap.mjs test [test files]       C++ unit tests, then the TypeScript tests
+ *   node bootstrap.mjs check-native            the C++ unit tests once more under sanitizers, and the decoder's fuzzer
  *   node bootstrap.mjs build | lint | docs | bench | daemon
  *
  * Each step has a stamp in `.bootstrap/`: a digest of what it was made from. Equal digest: nothing to do.
@@ -414,6 +415,10 @@ async function test(asked) {
     if (alone.length > 0)
       add(await counted(process.execPath, [...ava, '--concurrency', '1', ...alone], { env }, countTap));
   }
+  return closing(total);
+}
+
+function closing(total) {
   const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : '';
   process.stdout.write(`${total.passed} passed, ${total.failed} failed${skipped}\n`);
   return total.failed === 0 && total.passed > 0 ? 0 : 1;
@@ -427,7 +432,24 @@ async function lint(args) {
   return biome || imports || docs;
 }
 
-const USAGE = 'usage: node bootstrap.mjs start|test|build|lint|docs|bench|daemon [options]';
+/** The engine alone, with other compiler flags: needs neither packages of npm nor the addon. */
+async function checkNative() {
+  const unlock = lock();
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  try {
+    systemPackages([...FOR_BUILD, ...FOR_TEST], FOR_BUILD);
+    for (const variant of ['asan', 'tsan', 'fuzz']) {
+      process.stdout.write(`${variant}\n`);
+      const sum = await counted('make', ['-s', '-j2', '-C', 'native', variant], {}, countNative);
+      for (const key of Object.keys(total)) total[key] += sum[key];
+    }
+  } finally {
+    unlock();
+  }
+  return closing(total);
+}
+
+const USAGE = 'usage: node bootstrap.mjs start|test|check-native|build|lint|docs|bench|daemon [options]';
 
 async function main([command, ...args]) {
   checkNode();
@@ -443,6 +465,8 @@ async function main([command, ...args]) {
       return 0;
     case 'test':
       return test(args);
+    case 'check-native':
+      return checkNative();
     case 'lint':
       return lint(args);
     case 'docs':

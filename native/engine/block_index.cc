@@ -7,7 +7,7 @@ namespace understudy {
 
 u32 block_size_for(u64 file_size) {
   u32 block = 4096;
-  while (file_size / block > (4u << 20) / sizeof(u64)) block *= 2;
+  while (file_size / block > (4u << 20) / sizeof(u64) && block < (1u << 31)) block *= 2;   // sparse files reach exabytes
   return block;
 }
 

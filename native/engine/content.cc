@@ -376,7 +376,8 @@ bool Source::step_job(FileJob& job) {
       const std::size_t index = (job.offset + at) / block;
       const u64 hash = block_hash(data + at, length);
       bool differs = true;
-      if (job.mode == FileJob::Mode::delta) differs = hashes[index] != hash;
+      // Of a block beyond one chunk (files above 512 GiB) only the last piece's hash is kept, which proves nothing.
+      if (job.mode == FileJob::Mode::delta) differs = block > kChunk || hashes[index] != hash;
       else if (job.mode == FileJob::Mode::exchange)
         differs = index >= job.theirs.size() || job.theirs[index] != hash || (length < block && job.their_size != job.size);
       else if (sparse || job.fresh) differs = !all_zero(data + at, length);   // Emptied before: zeros are there.

@@ -9,7 +9,6 @@
 // trees, states and logs.
 #include <dirent.h>
 #include <signal.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <cstdarg>
@@ -28,35 +27,6 @@ struct Options {
 };
 
 constexpr i64 kBarrierMs = 60'000;
-
-std::string beside_this(const char* name) {
-  const std::string self = read_link("/proc/self/exe");
-  return self.substr(0, self.rfind('/') + 1) + name;
-}
-
-// The driver of random changes, running.
-class Churn {
- public:
-  Churn(const std::string& root, u64 seed, u64 operations, u64 rate) {
-    const std::string program = beside_this("churn"), texts[] = {std::to_string(seed), std::to_string(operations), std::to_string(rate)};
-    id_ = ::fork();
-    if (id_ < 0) failed(__FILE__, __LINE__, "fork");
-    if (id_ == 0) {
-      const int null = ::open("/dev/null", O_RDWR);
-      ::dup2(null, 1);
-      ::execl(program.c_str(), "churn", root.c_str(), texts[0].c_str(), texts[1].c_str(), texts[2].c_str(), nullptr);
-      ::_exit(127);
-    }
-  }
-  bool finish() {
-    int status = 0;
-    ::waitpid(id_, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  }
-
- private:
-  pid_t id_;
-};
 
 void wait_ms(u64 ms) {
   const timespec time{static_cast<time_t>(ms / 1'000), static_cast<long>(ms % 1'000 * 1'000'000)};

@@ -93,6 +93,30 @@ std::string Process::how_it_ended() {
   return WIFSIGNALED(status_) ? "signal " + std::to_string(WTERMSIG(status_)) : "status " + std::to_string(WEXITSTATUS(status_));
 }
 
+// ------------------------------------------------------------------------------------------------------------ churn
+
+Churn::Churn(const std::string& root, u64 seed, u64 operations, u64 per_second) {
+  std::string program = read_link("/proc/self/exe");
+  program.replace(program.rfind('/') + 1, std::string::npos, "churn");
+  const std::string numbers[] = {std::to_string(seed), std::to_string(operations), std::to_string(per_second)};
+  id_ = ::fork();
+  if (id_ < 0) failed(__FILE__, __LINE__, "fork");
+  if (id_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::dup2(::open("/dev/null", O_RDWR), 1);
+    ::execl(program.c_str(), "churn", root.c_str(), numbers[0].c_str(), numbers[1].c_str(), numbers[2].c_str(), nullptr);
+    ::_exit(127);
+  }
+}
+
+bool Churn::finish() {
+  if (id_ < 0) return true;
+  int status = 0;
+  ::waitpid(id_, &status, 0);
+  id_ = -1;
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 // ------------------------------------------------------------------------------------------------------------- wire
 
 namespace {

@@ -38,6 +38,19 @@ class Process {
   bool gone_ = false;
 };
 
+// The driver of random changes (test/support/churn.cc), running as a process of its own.
+class Churn {
+ public:
+  Churn(const std::string& root, u64 seed, u64 operations, u64 per_second);   // 0: as fast as it goes
+  ~Churn() { finish(); }
+  Churn(const Churn&) = delete;
+  Churn& operator=(const Churn&) = delete;
+  bool finish();                                 // waits for its end; true if all went well
+
+ private:
+  pid_t id_;
+};
+
 // Forwards connections on a port of 127.0.0.1 to another one. What is on its way when the wire is cut is lost.
 class Wire {
  public:

@@ -50,6 +50,29 @@ std::string described(const Fact& fact) {
   return line;
 }
 
+// ------------------------------------------------------------------------------------------------------------ heard
+
+void Heard::add(const std::string& line) {
+  {
+    std::lock_guard lock(mutex_);
+    if (line[0] != '#') lines_.push_back(line);
+    if (story_.size() < 2'000) story_.push_back(line);
+  }
+  changed_.notify_all();
+}
+
+bool Heard::wait_for(const std::string& line, i64 timeout_ms) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [&] { return std::erase(lines_, line) != 0; });
+}
+
+std::string Heard::story() const {
+  std::lock_guard lock(mutex_);
+  std::string text;
+  for (const std::string& line : story_) text += "  " + line + "\n";
+  return text;
+}
+
 // ------------------------------------------------------------------------------------------------------------- loop
 
 void Loop::after(i64 ms, std::function<void()> job) {
@@ -209,6 +232,8 @@ void SourceSide::fact(const Fact& fact) {
       broken();
       start_mirror();
     });
+  } else if (fact.kind == "verify_done") {
+    say_("verify_done " + std::to_string(field<i64>(fact, "different") + field<i64>(fact, "missing") + field<i64>(fact, "orphans")));
   } else if (fact.kind == "barrier_done") {
     const i64 token = field<i64>(fact, "token");
     if (issued_.erase(token) != 0) say_("barrier_done " + std::to_string(token));
@@ -245,6 +270,15 @@ void SourceSide::mirror(const std::string& compare) {
     phase_ = Phase::wanted;
     save();
     start_mirror();
+  });
+}
+
+void SourceSide::verify() {
+  MirrorOptions options;
+  options.compare = MirrorOptions::Compare::content;
+  options.checksum = true;
+  loop_.post([this, options] {
+    on_worker([options](Source& source, Channel& channel) { source.mirror_start(channel, options, true); });
   });
 }
 

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "channel.h"
 #include "inbound.h"
@@ -55,6 +56,7 @@ class SourceSide {
   SourceSide(SourceSideOptions options, Say say);
   ~SourceSide();                                  // a clean stop
   void mirror(const std::string& compare);        // none, attributes, content
+  void verify();                                  // by contents: "verify_done DIFFERENCES"
   void barrier(i64 token);                        // tried until it is reached: "barrier_done TOKEN"
   std::string statistics();
 
@@ -115,5 +117,19 @@ class TargetSide {
 
 // One line that names everything in a fact.
 std::string described(const Fact& fact);
+
+// What a side said, to be waited for. Lines that begin with # are kept for the story only.
+class Heard {
+ public:
+  void add(const std::string& line);
+  // False when it is not said in time; what was said before counts once.
+  bool wait_for(const std::string& line, i64 timeout_ms);
+  std::string story() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> lines_, story_;
+};
 
 }  // namespace understudy::test

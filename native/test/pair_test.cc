@@ -1,0 +1,168 @@
+// A whole connection in one process: shadow, capture, reconcile, mirror, stream, link and applier with all their
+// threads, while a process changes the tree. Under the sanitizers this is where races and bad memory show.
+#include <signal.h>
+
+#include <atomic>
+
+#include "check.h"
+#include "compare_trees.h"
+#include "pair_process.h"
+#include "pair_support.h"
+
+namespace understudy::test {
+namespace {
+
+constexpr i64 kPatienceMs = 180'000;   // sanitizers are slow, and machines are busy
+
+// Both sides with their trees; each can be ended and begun again.
+class Connection {
+ public:
+  Connection() {
+    for (const char* name : {"source", "target"}) CHECK(::mkdir((scratch_ / name).c_str(), 0755) == 0);
+    for (PemIdentity* each : {&source_identity_, &target_identity_}) {
+      auto made = create_identity("test");
+      CHECK_OK(made);
+      *each = *made;
+    }
+  }
+  ~Connection() {
+    watching_ = false;
+    if (watcher_.joinable()) watcher_.join();
+  }
+  std::string operator/(const char* name) const { return scratch_ / name; }
+  void start_target() {
+    target = std::make_unique<TargetSide>(
+        TargetSideOptions{scratch_ / "target", scratch_ / "target-state", key_of(source_identity_), target_identity_},
+        [this](const std::string& line) { heard.add("# target: " + line); });
+    wire.to(target->port());
+  }
+  void start_source() {
+    SourceSideOptions options;
+    options.root = scratch_ / "source";
+    options.state_dir = scratch_ / "source-state";
+    options.port = wire.port();
+    options.target_key = key_of(target_identity_);
+    options.identity = source_identity_;
+    source = std::make_unique<SourceSide>(std::move(options), [this](const std::string& line) { heard.add(line); });
+  }
+  // Reads the counters all the time, as the agent does for its consoles.
+  void watch() {
+    watching_ = true;
+    watcher_ = std::thread([this] {
+      const timespec pause{0, 3'000'000};
+      while (watching_) {
+        source->statistics();
+        target->statistics();
+        ::nanosleep(&pause, nullptr);
+      }
+    });
+  }
+  void unwatch() {
+    watching_ = false;
+    watcher_.join();
+  }
+  void expect(const std::string& line) {
+    if (heard.wait_for(line, kPatienceMs)) return;
+    failed(__FILE__, __LINE__, "nobody said: " + line + "\n" + heard.story() + source->statistics() + "\n" + target->statistics());
+  }
+  void barrier() {
+    source->barrier(++token_);
+    expect("barrier_done " + std::to_string(token_));
+  }
+  // The two trees are equal, in a stranger's eyes and in the engine's own.
+  void expect_equal() {
+    barrier();
+    auto compared = compare_trees(scratch_ / "source", scratch_ / "target", {});
+    CHECK_OK(compared);
+    if (compared->differing != 0) failed(__FILE__, __LINE__, heard.story() + "differs: " + compared->differences.front());
+    source->verify();
+    expect("verify_done 0");
+  }
+
+  Heard heard;
+  Wire wire;
+  std::unique_ptr<TargetSide> target;
+  std::unique_ptr<SourceSide> source;
+
+ private:
+  static std::string key_of(const PemIdentity& identity) {
+    auto digest = public_key_digest(identity.certificate);
+    CHECK_OK(digest);
+    return *digest;
+  }
+  Scratch scratch_;
+  PemIdentity source_identity_, target_identity_;
+  std::atomic<bool> watching_{false};
+  std::thread watcher_;
+  i64 token_ = 0;
+};
+
+// Changes by another process: our own are not seen, as an agent's are not.
+void shell(const std::string& command) { CHECK(Scratch::run(command)); }
+
+}  // namespace
+
+TEST("I1: a tree that changes at random while it is mirrored and afterwards arrives whole") {
+  Connection pair;
+  CHECK(Churn(pair / "source", 71, 300, 0).finish());
+  pair.start_target();
+  pair.start_source();
+  pair.watch();
+  Churn churn(pair / "source", 72, 800, 1'500);
+  pair.expect("mirror_done");
+  CHECK(churn.finish());
+  pair.expect_equal();
+  CHECK(Churn(pair / "source", 73, 400, 0).finish());
+  pair.expect_equal();
+  pair.unwatch();
+}
+
+TEST("MIR-20: large files, and a replica that somebody changed, are made equal block by block") {
+  Connection pair;
+  const std::string source = pair / "source", target = pair / "target";
+  shell("cd '" + source + "' && head -c 9000000 /dev/urandom > big && head -c 3000001 /dev/urandom > odd && truncate -s 40M holes && mkdir d");
+  pair.start_target();
+  pair.start_source();
+  pair.watch();
+  pair.expect("mirror_done");
+  pair.expect_equal();
+  shell("cd '" + source + "' && for i in 1 2 3 4 5 6; do head -c 70000 /dev/urandom | dd of=big bs=4096 seek=$((i * 300)) conv=notrunc status=none;"
+        " echo $i >> odd; head -c 5000 /dev/urandom | dd of=holes bs=4096 seek=$((i * 1000)) conv=notrunc status=none; done");
+  pair.expect_equal();
+  shell("cd '" + target + "' && head -c 70000 /dev/zero | dd of=big bs=4096 seek=700 conv=notrunc status=none && truncate -s 5000 odd && rmdir d && echo > d");
+  pair.source->mirror("content");
+  pair.expect("mirror_done");
+  pair.expect_equal();
+  pair.unwatch();
+}
+
+TEST("I2: links that break and ends that stop in order are waited for") {
+  Connection pair;
+  CHECK(Churn(pair / "source", 81, 200, 0).finish());
+  pair.start_target();
+  pair.start_source();
+  pair.expect("mirror_done");
+  for (u64 round = 0; round < 4; ++round) {
+    Churn churn(pair / "source", 82 + round, 200, 1'500);
+    pair.watch();
+    pair.wire.cut();
+    pair.unwatch();
+    if (round % 2 == 1) {
+      pair.wire.to(0);
+      pair.target.reset();
+      pair.start_target();
+    }
+    CHECK(churn.finish());
+  }
+  pair.barrier();
+  pair.source.reset();
+  pair.start_source();
+  pair.barrier();
+}
+
+}  // namespace understudy::test
+
+int main(int count, char** arguments) {
+  ::signal(SIGPIPE, SIG_IGN);
+  return understudy::test::run_cases(count, arguments);
+}
