@@ -29,6 +29,20 @@ test('LOG-03: every message has its own number, a severity and words', (t) => {
   }
 });
 
+test('LOG-04: what has to be logged has a message; queue alerts and failover come with their features', (t) => {
+  const rows: Record<string, readonly string[]> = {
+    'orphans result': ['MIRROR_DONE', 'VERIFY_DONE', 'VERIFY_DIFFERENT'],
+    'skipped long paths': ['PATH_SKIPPED'],
+    'auto-disconnect, reconnect, remirror': ['STREAM_BROKEN', 'CONNECTION_RESTORED', 'AUTO_REMIRROR'],
+    validation: ['VERIFY_DONE', 'VERIFY_DIFFERENT'],
+    'mail failures': ['MAIL_FAILED', 'MAIL_WORKS'],
+    'failed operations': ['QUARANTINED', 'RECEIVER_REPORT'],
+  };
+  for (const [row, codes] of Object.entries(rows)) for (const code of codes) t.true(code in EVENTS, `${row}: ${code}`);
+  for (const code of ['MIRROR_DONE', 'VERIFY_DONE'] as const)
+    t.regex(CATALOGUE[code].message(anything as never), /<orphans>/);
+});
+
 test('I10: what needs a person says what to do', (t) => {
   for (const [code, entry] of entries)
     if (entry.severity === 'error' || entry.retry === 'after_fix') t.regex(entry.remedy(anything), /\S/, code);
