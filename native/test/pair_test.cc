@@ -28,6 +28,8 @@ class Connection {
   ~Connection() {
     watching_ = false;
     if (watcher_.joinable()) watcher_.join();
+    source.reset();
+    target.reset();   // before its directory goes
   }
   std::string operator/(const char* name) const { return scratch_ / name; }
   void start_target() {
