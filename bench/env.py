@@ -62,6 +62,18 @@ class Cgroup:
     def pids(self):
         return [int(x) for x in open(self.procs).read().split()]
 
+    def threads(self):
+        """CPU seconds of the living threads, by name: where a tool's time goes."""
+        used = {}
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                for task in os.listdir("/proc/%d/task" % pid):
+                    with contextlib.suppress(OSError, ValueError, IndexError):
+                        at = "/proc/%d/task/%s/" % (pid, task)
+                        name = open(at + "comm").read().strip()
+                        used[name] = used.get(name, 0) + int(open(at + "schedstat").read().split()[0]) / 1e9
+        return used
+
     def rss(self):
         pages = 0
         for pid in self.pids():
@@ -230,6 +242,7 @@ class Measure:
                 for s in SIDES:
                     self.peak[s] = max(self.peak[s], e.cg[s].rss())
         self.w0 = e.wire()
+        self.threads0 = {s: e.cg[s].threads() for s in SIDES}
         self.c0 = {s: e.cg[s].cpu() for s in SIDES}
         self.b0 = cpu_busy()
         self.thread = threading.Thread(target=sampler)
@@ -244,9 +257,15 @@ class Measure:
         e = self.env
         w1, b1 = e.wire(), cpu_busy()
         cpu = {s: e.cg[s].cpu() - self.c0[s] for s in SIDES}
+        threads = {}
+        for s in SIDES:
+            for name, used in e.cg[s].threads().items():
+                used -= self.threads0[s].get(name, 0)
+                if used > 0.01 * wall or used > 0.05:
+                    threads["%s %s" % ("source" if s == "src" else "target", name)] = round(used, 3)
         self.r = {"wall_s": round(wall, 4), "cpu_src_s": round(cpu["src"], 3), "cpu_dst_s": round(cpu["dst"], 3),
                   "cpu_s": round(cpu["src"] + cpu["dst"], 3),
                   "rss_src_mib": round(self.peak["src"] / 2**20, 1), "rss_dst_mib": round(self.peak["dst"] / 2**20, 1),
-                  "wire": sum(w1) - sum(self.w0),
+                  "wire": sum(w1) - sum(self.w0), "threads": threads,
                   "other_cpu_s": round(b1 - self.b0 - cpu["src"] - cpu["dst"], 2)}
         return False

@@ -308,5 +308,15 @@ def baseline(env, st, size):
 
 
 def machine():
-    return {"kernel": os.uname().release, "cpus": os.cpu_count(), "python": sys.version.split()[0],
-            "mem_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)}
+    def line(*argv):
+        with contextlib.suppress(OSError, subprocess.SubprocessError, IndexError):
+            out = subprocess.run(argv, capture_output=True, text=True, timeout=10)
+            return (out.stdout + out.stderr).strip().splitlines()[0].strip()
+        return "-"
+    model = [x.split(":")[1].strip() for x in open("/proc/cpuinfo") if x.startswith("model name")]
+    release = [x.split("=")[1].strip().strip('"') for x in open("/etc/os-release") if x.startswith("PRETTY_NAME=")]
+    return {"cpu": model[0] if model else os.uname().machine, "cpus": os.cpu_count(),
+            "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
+            "kernel": os.uname().release, "system": release[0] if release else "-", "node": line("node", "--version"),
+            "rsync": line("rsync", "--version"), "lsyncd": line("lsyncd", "--version"), "date": time.strftime("%Y-%m-%d"),
+            "load_at_start": os.getloadavg()[0]}

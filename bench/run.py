@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Understudy beside the tools people use today, in one run, on one machine.
 
-  npm run bench                      the whole table, medians of 3; writes bench/RESULTS.md (about 40 minutes)
+  npm run bench                      the whole table, medians of 3; writes bench/RESULTS.md (about 25 minutes)
   npm run bench -- --quick           small data, one run each; prints only (about 5 minutes)
+  npm run bench -- --rows pwrite,tree        some rows of the table, by a word of their name; prints only
   npm run bench -- --only mirror,diff,live   some parts;  --peers "rsync daemon,understudy"  some peers
   npm run bench -- --report FILE     the tables again from the rows of an earlier run
   npm run bench -- --cleanup         removes the data sets
@@ -41,6 +42,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--quick", action="store_true")
     ap.add_argument("--only", default="mirror,diff,live")
+    ap.add_argument("--rows", help="words of rows, such as pwrite,storm,tree,diff")
     ap.add_argument("--peers")
     ap.add_argument("--sets", help="data sets of the mirror part: D1,D2,D3 or D1q,D2s,D3")
     ap.add_argument("--tests", help="parts of the live tests, such as create,rename")
@@ -50,7 +52,8 @@ def main():
     a = ap.parse_args()
     results = os.path.join(HERE, "RESULTS.md")
     if a.report:
-        return report.main(a.report, a.quick, None if a.quick else results) and 0
+        report.main(a.report, a.quick, None if a.quick else results)
+        return 0
     if os.geteuid() != 0:
         print("bench: network namespaces and loop mounts need root; run it as root.", file=sys.stderr)
         return 77
@@ -67,7 +70,16 @@ def main():
         print("bench: another run uses %s; set BENCH_TMP or wait." % TMP, file=sys.stderr)
         return 75
 
+    words = [w.strip() for w in a.rows.split(",")] if a.rows else []
     only = a.only.split(",")
+    if words:
+        lines = report.chosen(report.budget(a.quick), words)
+        if not lines:
+            ap.error("no row of that name; there are:\n  " + "\n  ".join(x.work for x in report.budget(a.quick)))
+        only, sets, tests, names = report.needs(lines)
+        a.sets = a.sets or (",".join(sorted(sets)) or None)
+        a.tests = a.tests or (",".join(sorted(tests)) or None)
+        a.peers = a.peers or ",".join(sorted(names))
     wanted = [p.strip() for p in a.peers.split(",")] if a.peers else list(peers.BY_NAME)
     unknown = [p for p in wanted if p not in peers.BY_NAME]
     if unknown:
@@ -100,7 +112,7 @@ def main():
                     measure.live(env, st, cls, tests, size)
     finally:
         env.close()
-    report.main(rows, a.quick, None if a.quick or a.peers or a.tests or a.only != ap.get_default("only") else results)
+    report.main(rows, a.quick, None if a.quick or a.peers or a.tests or a.only != ap.get_default("only") else results, words)
     return 0
 
 
