@@ -209,7 +209,7 @@ test('VER-05: only what is newer is a choice of what to send', async (t) => {
 
 test('VER-07..10: a schedule is kept over a kill; what became due meanwhile runs once, after the link is up', async (t) => {
   const { a, ca } = await pair(t);
-  const soon = Date.now() + 150;
+  const soon = Date.now() + 1_500;
   const plan = await ca.request(m.VerifyScheduleSet, { id: 1, schedule: { start: soon, everyMs: HOUR, options } });
   t.like(plan, { phase: 'waiting', next: soon });
   t.is(verified(a), 0, 'VER-10');
@@ -237,7 +237,7 @@ test('VER-02: a scheduled verification waits for the end of a mirror, and is mad
   const { a, ca } = await pair(t);
   a.engine.instant = false;
   await ca.request(m.MirrorStart, { id: 1, options: { kind: 'full' } });
-  await ca.request(m.VerifyScheduleSet, { id: 1, schedule: { start: Date.now() + 60, everyMs: HOUR, options } });
+  await ca.request(m.VerifyScheduleSet, { id: 1, schedule: { start: Date.now() + 1_500, everyMs: HOUR, options } });
   await until('due', () => a.log().includes('VERIFY_DUE'));
   t.is(verified(a), 0);
   const handle = [...a.engine.connections.keys()][0] ?? -1;
