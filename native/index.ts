@@ -111,6 +111,17 @@ export interface AcceptOptions {
   readonly ignoreDeletes: boolean;
   readonly remapLinks: boolean;
   readonly retryMs: number;
+  readonly orphans: OrphanOptions;
+}
+
+/** What a target does with names that its source does not have (MIR-52..55). */
+export interface OrphanOptions {
+  readonly action: 'none' | 'move' | 'delete';
+  readonly log: boolean;
+  /** Only those not modified for this long; 0: all. */
+  readonly ageMs: number;
+  /** move: absolute, outside of every replica. */
+  readonly folder: string;
 }
 
 /** Counters of one connection. Bytes are exact, not sampled. */
@@ -118,7 +129,7 @@ export interface ConnectionStatistics {
   readonly linked: boolean;
   readonly transmitPaused: boolean;
   /** mirror: idle | calculating | mirroring | paused | waiting | verifying */
-  readonly mirror: 'idle' | 'mirroring' | 'paused' | 'waiting' | 'verifying';
+  readonly mirror: 'idle' | 'mirroring' | 'paused' | 'waiting' | 'verifying' | 'orphans';
   readonly replicating: boolean;
   readonly queuedOps: number;
   readonly queuedBytes: number;
@@ -252,6 +263,7 @@ export type EngineEvent =
       ms: number;
     }
   /** It was given up, by `mirrorStop` or for a mirror. */
+  | { kind: 'orphans_done'; connection: number; orphans: number; paths: string[]; omitted: number; ms: number }
   | { kind: 'verify_stopped'; connection: number; why: string };
 
 /** The addon's surface. Everything bulky stays behind it. */
@@ -264,6 +276,7 @@ export interface Engine {
   linkClose(link: number): void;
   receiverPause(link: number, paused: boolean): void;
   receiverIgnoreDeletes(link: number, ignore: boolean): void;
+  receiverOrphans(link: number, options: OrphanOptions): void;
   receiverStatistics(link: number): ReceiverStatistics | null;
 
   sourceOpen(options: SourceOptions): number;
@@ -292,6 +305,8 @@ export interface Engine {
   /** `barrier_done` follows when every change made before this call is durable on the target. */
   barrier(connection: number, token: number): void;
   verify(connection: number, options: VerifyOptions): void;
+  /** Walks for names that only the target has; `orphans_done` follows when it has worked them off (MIR-56). */
+  orphansStart(connection: number, preview: boolean): void;
 
   /** Stops every thread and closes every link; sources are persisted. */
   close(): void;

@@ -104,6 +104,9 @@ export class Agent implements Served {
     );
     this.sets.attach(this.connections);
     this.services.attach();
+    this.settings.onChange((changed) => {
+      if ([...changed].some((key) => key.startsWith('orphans.'))) this.grants.settingsChanged();
+    });
     this.hub.register('server', () => [this.status()], { ticks: true });
     this.#handlers = handlers(this);
   }

@@ -64,6 +64,10 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
     this.verifying = new VerifyRun(this, stored.verify);
   }
 
+  get wildcards(): boolean {
+    return this.stored.rules.some((rule) => /[*?]/.test(rule.path));
+  }
+
   get key(): string {
     return this.stored.key;
   }
@@ -333,6 +337,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
         return;
       case 'verify_done':
       case 'verify_stopped':
+      case 'orphans_done':
         this.verifying.event(event);
         return;
       case 'message':

@@ -151,10 +151,18 @@ export function handlers(agent: Agent): Handlers {
   );
   on(m.VerifyScheduleSet, ({ id, schedule }) => connections.schedule(id, schedule));
   on(m.VerifyShow, ({ id }) => connections.run(id).verifying.plan());
+  on(m.OrphansStart, ({ id, preview }, { signal }) => {
+    const { verifying } = connections.run(id);
+    return verifying.orphans.start(preview, verifying.running, signal);
+  });
+  on(m.OrphansStop, ({ id }) => ({ stopped: connections.run(id).verifying.orphans.stop() }));
   on(m.VerifyLogRead, ({ id, limit }) => connections.run(id).verifying.log(limit ?? VERIFY_LOG_BYTES));
 
   on(m.SettingsList, () => ({ settings: settings.list(), secrets: settings.secrets() }));
-  on(m.SettingsSet, ({ changes }, { user }) => settings.set(world, changes, { audit: user }));
+  on(m.SettingsSet, ({ changes }, { user }) => {
+    grants.checkSettings(changes);
+    return settings.set(world, changes, { audit: user });
+  });
   on(m.SettingsCheck, ({ changes }) => {
     try {
       return { problem: null, settings: settings.check(changes ?? []) };

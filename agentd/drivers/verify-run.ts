@@ -22,6 +22,7 @@ import {
   verifyLogName,
 } from '../core/verify/log.js';
 import { restoredSchedule, type ScheduleEvent, type ScheduleState, scheduleStep } from '../core/verify/step.js';
+import { OrphanRun } from './orphan-run.js';
 import { causeOf, saveSoon, type World } from './world.js';
 
 /** The clock is looked at this often at least, so that a clock that was set is noticed. */
@@ -48,6 +49,8 @@ export interface VerifyOwner {
   readonly scope: { set: string; connection: number; server: string };
   readonly route: string;
   readonly handle: number | null;
+  /** The set's rules hold wildcards (MIR-59). */
+  readonly wildcards: boolean;
   /** Why none can begin now; null when one can (VER-02). */
   verifyBlocked(): Error | null;
   changed(persist: boolean): void;
@@ -63,6 +66,8 @@ interface Running {
 
 export class VerifyRun {
   schedule: ScheduleState;
+  /** The same walk, for names that only the target has. */
+  readonly orphans: OrphanRun;
   #running: Running | null = null;
   #last: Last | null;
   #cancelLook: (() => void) | null = null;
@@ -74,6 +79,7 @@ export class VerifyRun {
     readonly owner: VerifyOwner,
     stored: z.infer<typeof StoredSchedule> | null | undefined,
   ) {
+    this.orphans = new OrphanRun(owner);
     this.schedule = restoredSchedule(stored);
     const last = Last.safeParse(owner.world.documents.load(this.#lastFile));
     this.#last = last.success ? last.data : null;
@@ -81,7 +87,7 @@ export class VerifyRun {
   }
 
   get running(): boolean {
-    return this.#running !== null;
+    return this.#running !== null || this.orphans.running;
   }
 
   plan(): VerifyPlan {
@@ -133,16 +139,18 @@ export class VerifyRun {
 
   /** Something changed: what is due may be possible now. */
   poke(): void {
-    if (this.#ended || this.#running || this.#cancelAgain || this.schedule.phase !== 'due') return;
+    if (this.#ended || this.running || this.#cancelAgain || this.schedule.phase !== 'due') return;
     if (this.owner.verifyBlocked() === null) this.#step({ kind: 'possible' });
   }
 
-  event(event: Extract<EngineEvent, { kind: 'verify_done' | 'verify_stopped' }>): void {
-    if (event.kind === 'verify_stopped') this.failed(event.why);
+  event(event: Extract<EngineEvent, { kind: 'verify_done' | 'verify_stopped' | 'orphans_done' }>): void {
+    if (event.kind === 'orphans_done') this.orphans.done(event);
+    else if (event.kind === 'verify_stopped') this.failed(event.why);
     else this.#done(event);
   }
 
   failed(why: string): void {
+    this.orphans.failed(why);
     const running = this.#running;
     if (!running) return;
     this.#running = null;
@@ -165,7 +173,7 @@ export class VerifyRun {
     const blocked = owner.verifyBlocked();
     if (blocked) return Promise.reject(blocked);
     const { handle } = owner;
-    if (this.#running || handle === null)
+    if (this.running || handle === null)
       return Promise.reject(
         failure('NOT_POSSIBLE_NOW', { action: 'Verification', id: owner.id, state: 'verifying already' }),
       );

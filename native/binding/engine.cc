@@ -155,6 +155,17 @@ napi_value listen(napi_env env, Host& host, Arguments& arguments) {
   return to_js(env, static_cast<double>(host.listener->port()));
 }
 
+OrphanOptions orphan_options(napi_env env, napi_value from) {
+  OrphanOptions orphans;
+  const std::string action = text_field(env, from, "action");
+  orphans.action = action == "move" ? OrphanOptions::Action::move
+                   : action == "delete" ? OrphanOptions::Action::remove : OrphanOptions::Action::none;
+  orphans.log = flag_field(env, from, "log");
+  orphans.age_ms = static_cast<u64>(number_field(env, from, "ageMs"));
+  orphans.folder = text_field(env, from, "folder");
+  return orphans;
+}
+
 napi_value accept(napi_env env, Host& host, Arguments& arguments) {
   const i32 id = arguments.handle(0);
   std::shared_ptr<Inbound> link = host.inbound(id);
@@ -166,6 +177,7 @@ napi_value accept(napi_env env, Host& host, Arguments& arguments) {
     receiver.roots.push_back({text_field(env, root, "path"), text_field(env, root, "sourcePath")});
   receiver.ignore_deletes = flag_field(env, options, "ignoreDeletes");
   receiver.remap_links = flag_field(env, options, "remapLinks");
+  receiver.orphans = orphan_options(env, field(env, options, "orphans"));
   receiver.retry_ms = static_cast<u32>(number_field(env, options, "retryMs"));
   host.drop_same_mark(id, receiver.mark_path);
   if (Status accepted = link->accept(std::move(receiver), bytes_field(env, options, "welcome")); !accepted)
@@ -195,6 +207,11 @@ napi_value receiver_pause(napi_env, Host& host, Arguments& arguments) {
 
 napi_value receiver_ignore_deletes(napi_env, Host& host, Arguments& arguments) {
   if (auto link = host.inbound(arguments.handle(0))) link->ignore_deletes(arguments.flag(1));
+  return nullptr;
+}
+
+napi_value receiver_orphans(napi_env env, Host& host, Arguments& arguments) {
+  if (auto link = host.inbound(arguments.handle(0))) link->orphans(orphan_options(env, arguments.at(1)));
   return nullptr;
 }
 
@@ -307,7 +324,7 @@ napi_value connection_close(napi_env env, Host& host, Arguments& arguments) {
 napi_value connection_statistics(napi_env env, Host& host, Arguments& arguments) {
   auto channel = host.channel(env, arguments.handle(0));
   if (!channel) return nullptr;
-  static const char* const kMirror[] = {"idle", "mirroring", "paused", "waiting", "verifying"};
+  static const char* const kMirror[] = {"idle", "mirroring", "paused", "waiting", "verifying", "orphans"};
   const StreamCounters counters = channel->stream.counters();
   const TargetFacts target = channel->stream.target();
   const i64 oldest = channel->stream.oldest_unapplied_ns();
@@ -413,6 +430,14 @@ napi_value verify(napi_env env, Host& host, Arguments& arguments) {
   return nullptr;
 }
 
+napi_value orphans_start(napi_env env, Host& host, Arguments& arguments) {
+  MirrorOptions options;
+  options.compare = MirrorOptions::Compare::attributes;   // ask for every listing
+  options.orphans = arguments.flag(1) ? MirrorOptions::Orphans::preview : MirrorOptions::Orphans::remove;
+  on_worker(env, host, arguments.handle(0), [options](Source& source, Channel& channel) { source.mirror_start(channel, options, true); });
+  return nullptr;
+}
+
 napi_value close_engine(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
   static_cast<Host*>(arguments.data())->close();
@@ -446,6 +471,7 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
       {"listen", method<listen>}, {"accept", method<accept>}, {"refuse", method<refuse>}, {"linkSend", method<link_send>},
       {"linkClose", method<link_close>}, {"receiverPause", method<receiver_pause>},
       {"receiverIgnoreDeletes", method<receiver_ignore_deletes>},
+      {"receiverOrphans", method<receiver_orphans>}, {"orphansStart", method<orphans_start>},
       {"receiverStatistics", method<receiver_statistics>}, {"sourceOpen", method<source_open>},
       {"sourceClose", method<source_close>}, {"sourceStatistics", method<source_statistics>},
       {"sourceContinue", method<source_continue>}, {"sourceRescan", method<source_rescan>},

@@ -12,7 +12,7 @@ namespace {
 using wire::OpHeader;
 using wire::OpKind;
 
-constexpr u8 kKnownFlags = wire::kOpFresh | wire::kOpTruncate | wire::kOpNoTimes | wire::kOpExchange | wire::kOpReplace;
+constexpr u8 kKnownFlags = wire::kOpFresh | wire::kOpTruncate | wire::kOpNoTimes | wire::kOpExchange | wire::kOpReplace | wire::kOpPreview;
 constexpr u64 kFileSizeMax = static_cast<u64>(std::numeric_limits<i64>::max());
 constexpr u64 kHashBlockMin = 512;
 constexpr u64 kHashBlockMax = 1u << 30;
@@ -46,6 +46,7 @@ constexpr u8 kShape[wire::kOpKindLast + 1] = {
     0,                // checkpoint
     0,                // heartbeat
     kData,            // task
+    kPath | kRoot | kData,   // orphan
 };
 
 bool range_valid(u64 offset, u64 length) { return offset <= kFileSizeMax && length <= kFileSizeMax - offset; }
@@ -59,6 +60,9 @@ const char* fault_of(const OpView& op, u32 mappings) {
   if (header.flags & ~kKnownFlags) return "batch: unknown operation flag";
   if ((header.flags & wire::kOpExchange) && header.kind != static_cast<u8>(OpKind::rename)) {
     return "batch: exchange flag without rename";
+  }
+  if ((header.flags & wire::kOpPreview) && header.kind != static_cast<u8>(OpKind::orphan)) {
+    return "batch: preview flag without orphan";
   }
   if (shape & kPath) {
     if (header.mapping >= mappings) return "batch: mapping not granted";

@@ -24,6 +24,8 @@ struct MirrorOptions {
   enum class Compare { none, attributes, content } compare = Compare::none;
   bool newer = false;   // MIR-22, MIR-25
   bool all = true;      // MIR-24: compare contents of every file
+  // manual run (MIR-56): walk for orphans only. automatic: told along with a mirror or a verification (MIR-53)
+  enum class Orphans { automatic, preview, remove } orphans = Orphans::automatic;
   bool checksum = false;// verify: compare contents
   bool remirror = false;// verify: send what differs; with `newer` only what is newer here
 };

@@ -48,7 +48,8 @@ void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header
   channel.writer_data += data.size();
   const auto kind = static_cast<wire::OpKind>(header.kind);
   if (kind == wire::OpKind::manifest || kind == wire::OpKind::hashes || kind == wire::OpKind::digest ||
-      kind == wire::OpKind::checkpoint || kind == wire::OpKind::heartbeat)
+      kind == wire::OpKind::checkpoint || kind == wire::OpKind::heartbeat || kind == wire::OpKind::task ||
+      kind == wire::OpKind::orphan)   // Not ours to repair: comparing it again would remove it, whatever the target wants.
     return;
   const bool moved = kind == wire::OpKind::rename && (S_ISDIR(header.mode) || (header.flags & wire::kOpExchange));
   touch(channel, header.mapping, path, moved && (header.flags & wire::kOpExchange));

@@ -85,6 +85,11 @@ void Inbound::ignore_deletes(bool ignore) {
   if (receiver_) receiver_->set_ignore_deletes(ignore);
 }
 
+void Inbound::orphans(OrphanOptions orphans) {
+  std::lock_guard lock(mutex_);
+  if (receiver_) receiver_->set_orphans(std::move(orphans));
+}
+
 bool Inbound::statistics(ReceiverStatistics& out, bool& linked) const {
   std::lock_guard lock(mutex_);
   if (!receiver_) return false;

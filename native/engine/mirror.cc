@@ -167,7 +167,10 @@ void Source::mirror_close(Channel& channel) {
       emit_to(channel, false, header, at.empty() ? std::string(name) : at + "/" + std::string(name), {}, {});
       continue;
     }
+    // MIR-59: what a rule excludes is nobody's orphan.
+    if (rules_.keeps_orphan(absolute_path(node) + "/" + std::string(name), S_ISDIR(entry.mode))) continue;
     ++mirror.orphans;
+    tell_orphan(channel, node, name, entry);
     if (mirror.verify) verify_note(channel, "orphan", absolute_path(node) + "/" + std::string(name), kNoNode, &entry, 0, 0);
   }
   if (mirror.verify) return;
@@ -212,6 +215,7 @@ bool Source::mirror_step(Channel& channel) {
         return false;
       }
       if (!mirror.active) return false;
+      tell_orphans_end(channel);
       flush(channel);
       mirror.waiting = true;
       mirror.last_sequence = channel.stream.last_sequence();
@@ -279,7 +283,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   u64 left = channel.counters.remaining;
   channel.counters.remaining = left > size ? left - size : 0;
   if (mirror.verify) {
-    verify_node(channel, node, fd, entry);
+    if (mirror.options.orphans == MirrorOptions::Orphans::automatic) verify_node(channel, node, fd, entry);
     if (S_ISDIR(stat.stx_mode) && entry != nullptr && S_ISDIR(entry->mode)) mirror.stack.emplace_back(node, false);
     return true;
   }

@@ -17,7 +17,9 @@ TargetReceiver::TargetReceiver(ReceiverOptions options, Send send, Report report
                  report_(kind, std::move(detail), std::move(error));
                }),
       answerer_(applier_.paths(), links_, stop_answer_),
+      orphans_(options_.roots, report_),
       ignore_deletes_(options_.ignore_deletes) {
+  orphan_options_ = options_.orphans;
   applied_ = last_received_ = marks_->applied();
   durable_ = marks_->durable();
   apply_thread_ = std::thread([this] { apply_loop(); });

@@ -18,11 +18,20 @@ struct GrantRoot {
   std::string source_path;   // the source's root of this mapping, for remap_links; empty: links are left alone
 };
 
+// MIR-51..55: what a target does with orphans; the administrator's choice.
+struct OrphanOptions {
+  enum class Action { none, move, remove } action = Action::none;
+  bool log = false;
+  u64 age_ms = 0;        // only those not modified for this long; 0: all
+  std::string folder;    // move: absolute, outside of every replica
+};
+
 struct ReceiverOptions {
   std::string mark_path;            // state file of this connection (applied mark, see marks.h); its directory exists
   std::vector<GrantRoot> roots;
   bool remap_links = true;          // CAP-31..34: absolute link texts inside a source root become target paths
   bool ignore_deletes = false;      // REP-13: `remove` is not executed (renames are)
+  OrphanOptions orphans;
   u64 checkpoint_bytes = 64u << 20; // written bytes after which a checkpoint starts
   u32 checkpoint_ms = 1'000;
   u32 retry_ms = 3'000;             // REP-10
@@ -48,6 +57,8 @@ class Receiver {
   using Send = std::function<void(wire::FrameType, Bytes payload)>;
   // Something the control plane should know: kind, mapping-relative path (or as noted), errno, call.
   //   task                    detail: the CBOR payload of a task, in stream order
+  //   orphan_found, orphan_moved, orphan_deleted, orphan_not_removed   detail: the path on this server
+  //   orphans_done            detail: found, moved or deleted, then files, directories, bytes, kept, failed, not listed
   //   quarantined             an operation failed and was handed back to the source; the rest goes on. At most 50 a
   //                           second are told; ReceiverStatistics::failed counts all
   //   retrying, retry_succeeded, retry_ended   a full disk or the like stops the stream; it works again (or is refused)
@@ -75,6 +86,7 @@ class Receiver {
   virtual void on_room(std::function<void()> call) = 0;
   virtual void pause(bool paused) = 0;                 // CON-60: the running operation finishes first
   virtual void set_ignore_deletes(bool ignore) = 0;
+  virtual void set_orphans(OrphanOptions orphans) = 0;
   virtual ReceiverStatistics statistics() const = 0;
   // Waits for the running operation, writes the mark, syncs, ends the threads. Queued batches are dropped (the
   // source sends them again). The mark stays held until the object is destroyed.

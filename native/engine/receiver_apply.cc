@@ -147,6 +147,16 @@ bool TargetReceiver::perform(const OpView& op, u64 sequence, u64 id, bool doubtf
     case OpKind::task:
       report_("task", std::string(op.data), {});
       return true;
+    case OpKind::orphan: {
+      OrphanOptions wanted;
+      {
+        std::lock_guard lock(mutex_);
+        wanted = orphan_options_;
+      }
+      applier_.settle();
+      orphans_.handle(applier_.paths(), op, wanted);
+      return true;
+    }
     default: break;
   }
   int quick = 0;

@@ -69,4 +69,28 @@ Verdict Rules::decide(std::string_view path, bool directory) const {
   return Verdict::traverse;
 }
 
+bool Rules::keeps_orphan(std::string_view path, bool directory) const {
+  if (simple_ || decide(path, directory) == Verdict::included) return false;
+  const std::size_t slash = path.rfind('/');
+  const std::string_view parent = path.substr(0, slash);
+  for (const Rule& rule : rules_) {
+    if (rule.include) continue;
+    if (rule.pattern.empty() ? at_or_below(path, rule.path)
+                             : at_or_below(parent, rule.path) && wildcard_match(rule.pattern, path.substr(slash + 1)))
+      return true;
+  }
+  return false;
+}
+
+std::vector<std::string> Rules::kept_below(std::string_view path) const {
+  std::vector<std::string> kept;
+  for (const Rule& rule : rules_) {
+    if (rule.include) continue;
+    const bool below = rule.path.size() > path.size() && at_or_below(rule.path, path);
+    if (!rule.pattern.empty() && (below || at_or_below(path, rule.path))) kept.push_back(rule.pattern);
+    if (rule.pattern.empty() && below) kept.push_back(rule.path.substr(rule.path.rfind('/') + 1));
+  }
+  return kept;
+}
+
 }  // namespace understudy

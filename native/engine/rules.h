@@ -28,6 +28,11 @@ class Rules {
   // exclude beats include (SET-06, SET-07).
   Verdict decide(std::string_view path, bool directory) const;
   bool simple() const { return simple_; }
+  // A name that only the target has is kept because a rule excludes it (MIR-59). Names that merely no include takes in
+  // are orphans.
+  bool keeps_orphan(std::string_view path, bool directory) const;
+  // Wildcards for names below an orphaned directory which such a rule keeps; in doubt more than needed.
+  std::vector<std::string> kept_below(std::string_view path) const;
 
  private:
   std::vector<Rule> rules_;

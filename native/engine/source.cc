@@ -373,7 +373,7 @@ void Source::publish() {
   }
   for (const auto& channel : channels_) {
     const MirrorRun& mirror = channel->mirror;
-    channel->counters.mirror = !mirror.active ? 0 : mirror.verify ? 4 : mirror.paused ? 2 : mirror.waiting ? 3 : 1;
+    channel->counters.mirror = !mirror.active ? 0 : mirror.verify ? (mirror.options.orphans == MirrorOptions::Orphans::automatic ? 4 : 5) : mirror.paused ? 2 : mirror.waiting ? 3 : 1;
     channel->counters.failed = channel->quarantine.size();
   }
 }

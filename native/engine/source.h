@@ -266,6 +266,10 @@ class Source final : CaptureSink {
                    const wire::ManifestEntry* entry, u64 blocks_differ, u64 blocks);
   void verify_finish(Channel& channel, MirrorRun& done, i64 ms);
 
+  // orphans.cc
+  void tell_orphan(Channel& channel, NodeId directory, std::string_view name, const wire::ManifestEntry& entry);
+  void tell_orphans_end(Channel& channel);
+
   // persist.cc: shadow snapshots and the touched log
   bool load_state(std::vector<SetPath>& repair);
   void save_state();

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "apply.h"
+#include "apply_orphan.h"
 #include "batch_reader.h"
 #include "manifest.h"
 #include "marks.h"
@@ -29,6 +30,10 @@ class TargetReceiver final : public Receiver {
   bool has_room() const override;
   void on_room(std::function<void()> call) override;
   void pause(bool paused) override;
+  void set_orphans(OrphanOptions orphans) override {
+    std::lock_guard lock(mutex_);
+    orphan_options_ = std::move(orphans);
+  }
   void set_ignore_deletes(bool ignore) override { ignore_deletes_.store(ignore); }
   ReceiverStatistics statistics() const override;
   void close() override;
@@ -74,6 +79,7 @@ class TargetReceiver final : public Receiver {
   std::atomic<bool> stop_answer_{false};
   Applier applier_;           // apply thread only
   Answerer answerer_;         // apply thread only
+  Orphans orphans_;           // apply thread only
   Quarantine quarantine_;     // apply thread; cleared by begin_stream while that thread is idle
   i64 reports_since_ns_ = 0;  // apply thread only
   u32 reports_ = 0;           // apply thread only
@@ -95,6 +101,7 @@ class TargetReceiver final : public Receiver {
   u64 epoch_ = 0;             // counts streams
   u32 quarantined_ = 0;
   bool foreign_ = true;       // no hello yet, or the last one named a stream that was not taken up
+  OrphanOptions orphan_options_;
   bool full_ = false;
   bool applying_ = false;
   bool paused_ = false;

@@ -78,6 +78,11 @@ void Source::verify_job(const FileJob& job) {
 }
 
 void Source::verify_finish(Channel& channel, MirrorRun& done, i64 ms) {
+  if (done.options.orphans != MirrorOptions::Orphans::automatic) {
+    tell_(Fact("orphans_done").with("connection", i64{channel.options().id}).with("orphans", static_cast<i64>(done.orphans))
+              .with("paths", std::move(done.paths)).with("omitted", static_cast<i64>(done.omitted)).with("ms", ms));
+    return;
+  }
   tell_(Fact("verify_done").with("connection", i64{channel.options().id}).with("files", static_cast<i64>(done.files))
             .with("bytes", static_cast<i64>(total_bytes_)).with("different", static_cast<i64>(done.different))
             .with("missing", static_cast<i64>(done.missing)).with("orphans", static_cast<i64>(done.orphans))

@@ -91,13 +91,16 @@ enum class OpKind : u8 {
   checkpoint = 17,// make everything before durable now, then acknowledge
   heartbeat = 18, // arg0: source's CLOCK_REALTIME
   task = 19,      // control plane CBOR in `data`, handed over in stream order
+  orphan = 20,    // the source has no `path`; the target's settings say what becomes of it (MIR-50). `data`: wildcards of
+                  // names below it that stay, each ended by NUL. Empty path: the run is over; arg0: totals are wanted
 };
-inline constexpr u8 kOpKindLast = 19;
+inline constexpr u8 kOpKindLast = 20;
 
 inline constexpr u8 kOpFresh = 1;      // the sender knows that nothing exists at path (fast path, not a promise)
 inline constexpr u8 kOpTruncate = 2;
 inline constexpr u8 kOpNoTimes = 4;
 inline constexpr u8 kOpExchange = 8;
+inline constexpr u8 kOpPreview = 32;   // orphan: list only
 inline constexpr u8 kOpReplace = 16;   // file/create: a different object than before; never write through the old inode
 
 // 64 bytes, then path, path2 and data without padding between, then zeros to a multiple of 8.

@@ -402,6 +402,71 @@ export const EVENTS = {
     message: (p) =>
       `Set "${p.set}" of ${p.server}: files deleted on the source are deleted here again; those kept so far stay as orphans.`,
   }),
+  ORPHAN_FOUND: define<{ server: string; set: string; path: string }>({
+    id: 2320,
+    severity: 'information',
+    message: (p) => `Orphan of the set "${p.set}" of ${p.server} found: ${p.path}.`,
+  }),
+  ORPHAN_MOVED: define<{ server: string; set: string; path: string }>({
+    id: 2321,
+    severity: 'information',
+    message: (p) => `Orphan of the set "${p.set}" of ${p.server} moved: ${p.path}.`,
+  }),
+  ORPHAN_DELETED: define<{ server: string; set: string; path: string }>({
+    id: 2322,
+    severity: 'information',
+    message: (p) => `Orphan of the set "${p.set}" of ${p.server} deleted: ${p.path}.`,
+  }),
+  ORPHAN_NOT_REMOVED: define<{ server: string; set: string; path: string }>({
+    id: 2323,
+    severity: 'warning',
+    retry: 'after_fix',
+    message: (p) => `Orphan of the set "${p.set}" of ${p.server} stays, because it could not be removed: ${p.path}.`,
+    remedy: () => 'The cause names the call and the error; the next removal tries it again.',
+  }),
+  ORPHANS_DONE: define<{
+    server: string;
+    set: string;
+    word: string;
+    files: number;
+    directories: number;
+    bytes: number;
+    kept: number;
+    failed: number;
+    unlisted: number;
+  }>({
+    id: 2324,
+    severity: 'information',
+    message: (p) =>
+      `Orphans of the set "${p.set}" of ${p.server}: ${p.files} files and ${p.directories} directories with ${p.bytes} bytes ${p.word}; ${p.kept} kept, ${p.failed} failed, ${p.unlisted} not listed.`,
+  }),
+  ORPHANS_FOLDER_INSIDE: define<{ folder: string; replica: string }>({
+    id: 2325,
+    severity: 'error',
+    retry: 'after_fix',
+    message: (p) =>
+      `Orphans are neither moved nor deleted: orphans.folder ${p.folder} lies inside the replica ${p.replica} or around it (MIR-58).`,
+    remedy: () => 'Name a folder outside of every replica: `understudy config set SERVER orphans.folder=/...`.',
+  }),
+  ORPHANS_WILDCARDS: define<At>({
+    id: 2326,
+    severity: 'warning',
+    message: (p) =>
+      `Connection ${p.id}: the set has wildcards; names on the target that no include takes in are orphans, excluded ones are kept (MIR-59).`,
+    remedy: (p) => `\`understudy orphans preview ${p.id}\` lists them and touches nothing.`,
+  }),
+  ORPHANS_PREVIEWED: define<At & { orphans: number }>({
+    id: 2327,
+    severity: 'information',
+    message: (p) =>
+      `Connection ${p.id}: ${p.orphans} orphans found on ${p.target}; its log lists them. Nothing was touched.`,
+  }),
+  ORPHANS_TOLD: define<At & { orphans: number }>({
+    id: 2328,
+    severity: 'information',
+    message: (p) =>
+      `Connection ${p.id}: ${p.orphans} orphans were told to ${p.target}; its log says what became of them.`,
+  }),
   RECEIVER_REPORT: define<{ server: string; set: string; what: string; detail: string }>({
     id: 2315,
     severity: 'warning',

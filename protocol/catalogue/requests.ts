@@ -256,6 +256,14 @@ export const REQUESTS = {
     message: (p) => `The verification of connection ${p.id} did not finish: ${p.why}.`,
     remedy: () => 'Repeat it when the connection is up.',
   }),
+  ORPHANS_FAILED: define<{ id: number; why: string }>({
+    id: 1219,
+    severity: 'error',
+    retry: 'backoff',
+    exit: 1,
+    message: (p) => `Removing the orphans of connection ${p.id} did not finish: ${p.why}.`,
+    remedy: () => 'Repeat it when the connection is up; what was removed stays removed.',
+  }),
   NOT_POSSIBLE_NOW: define<{ action: string; id: number; state: string }>({
     id: 1210,
     severity: 'warning',

@@ -5,6 +5,7 @@ import * as hello from './hello.js';
 import * as log from './log.js';
 import * as mirror from './mirror.js';
 import * as notify from './notify.js';
+import * as orphans from './orphans.js';
 import * as peer from './peer.js';
 import * as server from './server.js';
 import * as set from './set.js';
@@ -16,6 +17,7 @@ export * from './hello.js';
 export * from './log.js';
 export * from './mirror.js';
 export * from './notify.js';
+export * from './orphans.js';
 export * from './peer.js';
 export * from './server.js';
 export * from './set.js';
@@ -31,7 +33,7 @@ export const FAMILIES: readonly {
   readonly name: string;
   readonly methods: readonly Method[];
   readonly topics: readonly Topic[];
-}[] = Object.entries({ hello, server, peer, set, connection, mirror, log, settings, statistics, notify }).map(
+}[] = Object.entries({ hello, server, peer, set, connection, mirror, orphans, log, settings, statistics, notify }).map(
   ([name, family]) => ({
     name,
     methods: Object.values(family).filter(isMethod),

@@ -9,6 +9,7 @@ import type {
   Engine,
   EngineEvent,
   MirrorOptions,
+  OrphanOptions,
   ReceiverStatistics,
   SourceOptions,
   SourceStatistics,
@@ -104,6 +105,11 @@ export class FakeEngine implements Engine {
   receiverIgnoreDeletes(link: number, ignore: boolean): void {
     this.#link(link);
     this.calls.push(`receiverIgnoreDeletes ${ignore}`);
+  }
+
+  receiverOrphans(link: number, options: OrphanOptions): void {
+    this.#link(link);
+    this.calls.push(`receiverOrphans ${options.action} ${options.ageMs}`);
   }
 
   receiverStatistics(link: number): ReceiverStatistics | null {
@@ -327,6 +333,13 @@ export class FakeEngine implements Engine {
         omitted: 0,
         ms: 1,
       }),
+    );
+  }
+
+  orphansStart(connection: number, preview: boolean): void {
+    this.calls.push(`orphansStart ${preview}`);
+    this.later(() =>
+      this.tell({ kind: 'orphans_done', connection, orphans: 1, paths: ['orphan /o'], omitted: 0, ms: 1 }),
     );
   }
 

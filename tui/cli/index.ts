@@ -10,6 +10,7 @@ import { addHealthCommands } from './commands/health.js';
 import { addLogsCommand } from './commands/logs.js';
 import { addMirrorCommands } from './commands/mirror.js';
 import { addNotifyCommands } from './commands/notify.js';
+import { addOrphanCommands } from './commands/orphans.js';
 import { addPeerCommands } from './commands/peer.js';
 import { addServerCommands } from './commands/server.js';
 import { addSetCommands } from './commands/set.js';
@@ -42,6 +43,7 @@ export function buildProgram(): Command {
   addMirrorCommands(program);
   addCheckCommands(program);
   addVerifyCommands(program);
+  addOrphanCommands(program);
   addLogsCommand(program);
   addStatsCommand(program);
   addHealthCommands(program);

@@ -3,6 +3,7 @@ import type { MirrorOptions } from '../../../protocol/messages/mirror.js';
 import { type Field, parseListen, valueProblem } from './field.js';
 import { nearest } from './nearest.js';
 import { NOTIFY_FIELDS, notifyProblem } from './notify-fields.js';
+import { ORPHAN_FIELDS, orphanProblem } from './orphan-fields.js';
 import { VERIFY_FIELDS } from './verify-fields.js';
 
 export { type Listen, parseListen } from './field.js';
@@ -141,6 +142,7 @@ export const SETTINGS = [
     live: true,
     why: 'links that point inside the set point inside the replica',
   },
+  ...ORPHAN_FIELDS,
   ...VERIFY_FIELDS,
   ...NOTIFY_FIELDS,
 ] as const satisfies readonly Field[];
@@ -252,7 +254,7 @@ export function readSettings(
   }
   const listen = String(values['agent.listen']);
   if (listen !== '' && !parseListen(listen)) return { problem: `agent.listen is "${listen}", not ADDRESS:PORT` };
-  const together = notifyProblem(values);
+  const together = notifyProblem(values) ?? orphanProblem(values);
   if (together) return { problem: together };
   return {
     settings: values as unknown as Settings,

@@ -16,7 +16,7 @@ import type { MirrorPhase } from '../mirror/table.js';
 export interface Counters {
   readonly linked: boolean;
   readonly transmitPaused: boolean;
-  readonly mirror: 'idle' | 'mirroring' | 'paused' | 'waiting' | 'verifying';
+  readonly mirror: 'idle' | 'mirroring' | 'paused' | 'waiting' | 'verifying' | 'orphans';
   readonly replicating: boolean;
   readonly queuedOps: number;
   readonly queuedBytes: number;
@@ -114,6 +114,7 @@ export function transmitMode(facts: ConnectionFacts): TransmitMode {
 export function mirrorStatus(facts: ConnectionFacts): MirrorStatus {
   const { counters } = facts;
   if (counters?.mirror === 'verifying') return 'Verifying';
+  if (counters?.mirror === 'orphans') return 'Removing Orphans';
   if (facts.mirror === 'paused' || counters?.mirror === 'paused') return 'Paused';
   if (counters?.mirror === 'waiting') return 'Waiting';
   if (counters?.mirror === 'mirroring' || facts.mirror === 'starting') return 'Mirroring';
