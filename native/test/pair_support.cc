@@ -233,6 +233,8 @@ void SourceSide::fact(const Fact& fact) {
       start_mirror();
     });
   } else if (fact.kind == "verify_done") {
+    for (const std::string& path : field<std::vector<std::string>>(fact, "paths")) say_("# verification: " + path);
+    say_("verified");
     say_("verify_done " + std::to_string(field<i64>(fact, "different") + field<i64>(fact, "missing") + field<i64>(fact, "orphans")));
   } else if (fact.kind == "barrier_done") {
     const i64 token = field<i64>(fact, "token");
