@@ -280,6 +280,11 @@ export interface Engine {
   receiverStatistics(link: number): ReceiverStatistics | null;
 
   sourceOpen(options: SourceOptions): number;
+  /**
+   * Looks at nothing more from here on. To be called before the connections of a source are closed that shall go on
+   * where they were after the next start: what changes in between is found then.
+   */
+  sourceSuspend(source: number): void;
   /** Persists the shadow (clean stop) and ends the source's threads; connections must be closed before. */
   sourceClose(source: number): void;
   sourceStatistics(source: number): SourceStatistics;

@@ -139,6 +139,7 @@ export class Agent implements Served {
     if (this.#closed) return;
     this.#closed = true;
     await this.services.stop();
+    this.sources.suspend();
     this.connections.close();
     this.connections.save();
     this.sources.close();

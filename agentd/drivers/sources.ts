@@ -162,6 +162,11 @@ export class Sources {
     }
   }
 
+  /** Nothing is told from here on, so that no stream misses what another one hears while they are closed. */
+  suspend(): void {
+    for (const run of this.#runs.values()) if (run.handle !== null) this.world.engine.sourceSuspend(run.handle);
+  }
+
   /** Clean stop: what was told to the targets is remembered. Streams must be closed before. */
   close(): void {
     for (const run of this.#runs.values()) {

@@ -255,6 +255,11 @@ napi_value source_open(napi_env env, Host& host, Arguments& arguments) {
   return to_js(env, static_cast<double>(id));
 }
 
+napi_value source_suspend(napi_env env, Host& host, Arguments& arguments) {
+  if (Source* source = host.source(env, arguments.handle(0))) source->suspend();
+  return nullptr;
+}
+
 napi_value source_close(napi_env env, Host& host, Arguments& arguments) {
   const i32 id = arguments.handle(0);
   if (host.source(env, id) == nullptr) return nullptr;
@@ -473,7 +478,7 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
       {"receiverIgnoreDeletes", method<receiver_ignore_deletes>},
       {"receiverOrphans", method<receiver_orphans>}, {"orphansStart", method<orphans_start>},
       {"receiverStatistics", method<receiver_statistics>}, {"sourceOpen", method<source_open>},
-      {"sourceClose", method<source_close>}, {"sourceStatistics", method<source_statistics>},
+      {"sourceSuspend", method<source_suspend>}, {"sourceClose", method<source_close>}, {"sourceStatistics", method<source_statistics>},
       {"sourceContinue", method<source_continue>}, {"sourceRescan", method<source_rescan>},
       {"connectionOpen", method<connection_open>}, {"connectionClose", method<connection_close>},
       {"connectionStatistics", method<connection_statistics>}, {"connectionSend", method<connection_send>},

@@ -66,6 +66,7 @@ class Applier {
   // Opens the regular file at `place` for writing; `status` is what it was before.
   Result<Fd> open_existing(const Place& place, std::string_view path, struct stat& status);
   Result<Fd> replace_busy(const Place& place, std::string_view path);
+  Result<Fd> copy_in_place(const Place& place, std::string_view path);
   // Creates the file; EEXIST when the name is taken.
   Result<Fd> open_new(const Place& place, u32 mode);
   // A new file in place of whatever is there, unless that is a regular file which may stay: then no descriptor.

@@ -96,6 +96,13 @@ Result<Fd> Applier::open_existing(const Place& place, std::string_view path, str
 // A program that runs cannot be opened for writing, so an equal file takes its name; the running one keeps the old
 // file. Other hard links to it keep the old contents, which is why this is reported.
 Result<Fd> Applier::replace_busy(const Place& place, std::string_view path) {
+  auto fresh = copy_in_place(place, path);
+  if (fresh) note_("busy_file_replaced", std::string(path), SysError{ETXTBSY, "openat"});
+  return fresh;
+}
+
+// An equal file under an inode of its own takes the name.
+Result<Fd> Applier::copy_in_place(const Place& place, std::string_view path) {
   Fd old(::openat(place.directory, place.name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!old) return sys_error("openat");
   struct stat status;
@@ -131,17 +138,16 @@ Result<Fd> Applier::replace_busy(const Place& place, std::string_view path) {
     ::unlinkat(place.directory, temporary, 0);
     return filled.error();
   }
-  note_("busy_file_replaced", std::string(path), SysError{ETXTBSY, "openat"});
   return fresh;
 }
 
 Result<Fd> Applier::make_way_and_open(const OpView& op, const Place& place, u32 mode) {
   const u8 flags = op.header.flags;
   if (flags & wire::kOpFresh) {
+    // Something is there all the same: whatever it is, and whatever else it is a name of, it is not the new object.
     auto fd = open_new(place, mode);
     if (fd || fd.error().code != EEXIST) return fd;
-  }
-  if (!(flags & wire::kOpReplace)) {
+  } else if (!(flags & wire::kOpReplace)) {
     struct stat status;
     if (::fstatat(place.directory, place.name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno != ENOENT) return sys_error("fstatat");
@@ -202,6 +208,11 @@ Status Applier::create(const OpView& op) {
   struct stat status;
   auto fd = open_existing(*place, op.path, status);
   if (!fd) return fd.error();
+  if ((op.header.flags & wire::kOpUnshare) && status.st_nlink > 1) {
+    fd = copy_in_place(*place, op.path);
+    if (!fd) return fd.error();
+    if (::fstat(fd->get(), &status) != 0) return sys_error("fstat");
+  }
   if ((op.header.flags & wire::kOpTruncate) && ::ftruncate(fd->get(), 0) != 0) return sys_error("ftruncate");
   auto dressed = set_owner_and_mode(fd->get(), false, status, looks, op.path);
   if (!dressed) return dressed.error();

@@ -12,7 +12,8 @@ namespace {
 using wire::OpHeader;
 using wire::OpKind;
 
-constexpr u8 kKnownFlags = wire::kOpFresh | wire::kOpTruncate | wire::kOpNoTimes | wire::kOpExchange | wire::kOpReplace | wire::kOpPreview;
+constexpr u8 kKnownFlags = wire::kOpFresh | wire::kOpTruncate | wire::kOpNoTimes | wire::kOpExchange | wire::kOpReplace |
+                           wire::kOpPreview | wire::kOpUnshare;
 constexpr u64 kFileSizeMax = static_cast<u64>(std::numeric_limits<i64>::max());
 constexpr u64 kHashBlockMin = 512;
 constexpr u64 kHashBlockMax = 1u << 30;

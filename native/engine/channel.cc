@@ -76,6 +76,17 @@ void Channel::set_last_path(const std::string& path) {
   last_path_ = path;
 }
 
+void Channel::confirm_refusals() {
+  const u64 taken = stream.refusals_taken();
+  if (taken == refusals_confirmed) return;
+  refusals_confirmed = taken;
+  if (taken == 0) return;   // a new stream
+  Bytes payload(sizeof taken);
+  payload.append(&taken, sizeof taken);
+  std::lock_guard lock(link_mutex_);
+  if (link_ && link_->up()) link_->post(wire::FrameType::taken, std::move(payload));
+}
+
 void Channel::wake_link() {
   std::lock_guard lock(link_mutex_);
   if (link_) link_->wake();
@@ -114,7 +125,8 @@ void Channel::on_frame(wire::FrameType type, Bytes payload) {
     }
     case wire::FrameType::reply: {
       auto frame = std::make_shared<Bytes>(std::move(payload));
-      source_.run([this, frame] { source_.keep_reply(*this, frame); });
+      ++replies_pending;
+      source_.run([this, frame, id = stream.id()] { source_.keep_reply(*this, id, frame); });
       return;
     }
     case wire::FrameType::message:

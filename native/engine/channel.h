@@ -127,11 +127,13 @@ class Channel final : public LinkHandler {
   u64 wire_bytes() const;
   std::string last_path() const;
   void wake_link();
+  void confirm_refusals();           // worker: tells the target which refusals it need not keep
   void begin_sending() { ready_ = true; wake_link(); }
   Stream stream;
   Counters counters;
 
   // --- the source's worker only ---
+  u64 refusals_confirmed = 0;
   u32 bit = 0;                       // this channel's bit in Node::told
   bool attached = false;
   bool told_after_scan = false;      // new, and the first scan runs: nothing counts as told yet
@@ -149,7 +151,11 @@ class Channel final : public LinkHandler {
   u64 hash_requests_expected = 0;
   std::map<std::pair<u32, std::string>, Quarantined> quarantine;
   std::unordered_set<NodeId> clean;  // directories where what the target holds beyond ours is a leftover of our own
+  std::unordered_set<NodeId> suspect;   // files whose contents are compared whatever their attributes say
+  std::atomic<u64> replies_pending{0};  // taken from the link, not yet by the worker; counted before a later ack is
   void set_last_path(const std::string& path);
+  // Its name in the set's snapshot: the last part of its own folder, which is the connection's permanent key.
+  std::string name() const { return options_.state_dir.substr(options_.state_dir.rfind('/') + 1); }
 
   // --- link thread (LinkHandler) ---
   void on_up(const std::string& peer_key) override;

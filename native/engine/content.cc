@@ -71,7 +71,7 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
     only->writer.room_header()->arg0 = have;
     only->writer.commit_room(have);
     only->writer_data += have;
-    touch(*only, header.mapping, path);
+    touch(*only, header.mapping, path, fresh || replaces);
   } else if (count > 0) {
     read_buffer_.resize(std::max<std::size_t>(kChunk, stat.stx_size));
     const std::size_t have = fill(read_buffer_.data());
@@ -214,7 +214,10 @@ void Source::request_hashes(Channel& channel, NodeId node, bool mirror, const wi
   header.id = id;
   channel.hash_requests_expected += request.expected;
   channel.hash_requests.emplace(id, std::move(request));
-  if (!request_verify) shadow_.at(node).told |= channel.bit;   // Name and attributes; contents are guarded by busy().
+  if (!request_verify) {
+    shadow_.at(node).told |= channel.bit;   // Name and attributes; contents are guarded by busy().
+    log_doubt(shadow_.mapping(node), shadow_.path(node), false);   // After a crash nobody would know that it was asked.
+  }
   emit_to(channel, mirror, header, shadow_.path(node), {}, {});
 }
 
@@ -243,7 +246,7 @@ void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header
   if (!file || ::statx(file.get(), "", AT_EMPTY_PATH, kStatx, &before) != 0 || before.stx_ino != done.inode) {
     if (!done.verify) {   // Moved meanwhile: told again from its new place.
       untell_one(node, channel.bit);
-      channel.mirror.extra.push_back(node);
+      tell_later(channel, node);
     }
     add_dirty(shadow_.at(node).parent, name, kHintName | kHintContent, 0);
     return;
@@ -451,7 +454,7 @@ void Source::finish_job(FileJob& job) {
   }
   if (!complete && mirror) {
     untell_one(job.node, job.mask);
-    owner->mirror.extra.push_back(job.node);
+    tell_later(*owner, job.node);
   }
 }
 

@@ -9,7 +9,25 @@ namespace understudy {
 
 namespace {
 constexpr std::size_t kBatchFull = 512u << 10;   // a batch is closed beyond this size
+
+void note_path(std::vector<SetPath>& list, u32 mapping, std::string_view path, bool deep) {
+  if (!list.empty() && list.back().mapping == mapping && list.back().path == path) list.back().deep |= deep;
+  else list.push_back({mapping, std::string(path), deep});
 }
+
+// May another object hold the name now than before? Then all that was told below it may be gone with the old one.
+bool takes_name(wire::OpKind kind, u8 flags) {
+  switch (kind) {
+    case wire::OpKind::mkdir: case wire::OpKind::file: case wire::OpKind::create:
+      return (flags & (wire::kOpFresh | wire::kOpReplace)) != 0;
+    case wire::OpKind::symlink: case wire::OpKind::link: case wire::OpKind::mknod: case wire::OpKind::remove:
+    case wire::OpKind::rename:
+      return true;
+    default:
+      return false;
+  }
+}
+}  // namespace
 
 wire::OpHeader Source::header_for(wire::OpKind kind, NodeId node) const {
   const Attributes& attributes = shadow_.attributes(node);
@@ -24,11 +42,20 @@ wire::OpHeader Source::header_for(wire::OpKind kind, NodeId node) const {
 }
 
 void Source::touch(Channel& channel, u32 mapping, std::string_view path, bool deep) {
-  if (!deep && !channel.touched.empty() && channel.touched.back().mapping == mapping && channel.touched.back().path == path)
-    return;
-  channel.touched.push_back({mapping, std::string(path), deep});
-  if (deep || logged_.empty() || logged_.back().path != path || logged_.back().mapping != mapping)
-    logged_.push_back({mapping, std::string(path), deep});
+  note_path(channel.touched, mapping, path, deep);
+  log_doubt(mapping, path, deep);
+}
+
+void Source::log_doubt(u32 mapping, std::string_view path, bool deep) {
+  note_path(logged_, mapping, path, deep);
+  // Told on top of a past that is itself in doubt: whatever came of it is compared as well.
+  if (doubting_) note_path(startup_repair_, mapping, path, deep);
+}
+
+// The walk would not come by: told on its own, soon. Until then a crash must not forget that it is still to be told.
+void Source::tell_later(Channel& channel, NodeId node) {
+  log_doubt(shadow_.mapping(node), shadow_.path(node), true);
+  channel.mirror.extra.push_back(node);
 }
 
 void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
@@ -51,9 +78,8 @@ void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header
       kind == wire::OpKind::checkpoint || kind == wire::OpKind::heartbeat || kind == wire::OpKind::task ||
       kind == wire::OpKind::orphan)   // Not ours to repair: comparing it again would remove it, whatever the target wants.
     return;
-  const bool moved = kind == wire::OpKind::rename && (S_ISDIR(header.mode) || (header.flags & wire::kOpExchange));
-  touch(channel, header.mapping, path, moved && (header.flags & wire::kOpExchange));
-  if (kind == wire::OpKind::rename) touch(channel, header.aux, path2, moved);
+  touch(channel, header.mapping, path, takes_name(kind, header.flags));
+  if (kind == wire::OpKind::rename) touch(channel, header.aux, path2, true);
 }
 
 void Source::emit(Mask mask, bool mirror, wire::OpHeader& header, std::string_view path, std::string_view path2,

@@ -10,6 +10,7 @@ void Inbound::start(std::shared_ptr<TlsIdentity> identity, Fd socket) {
 Status Inbound::accept(ReceiverOptions options, const Bytes& welcome) {
   if (phase_ != 1) return SysError{EINVAL, "accept: no hello is waiting"};
   mark_path_ = options.mark_path;
+  options.hold_acks = true;   // Behind `welcome`, or the source would take them for another stream's.
   auto post = [this](wire::FrameType type, Bytes payload) {
     std::lock_guard lock(mutex_);
     if (link_) link_->post(type, std::move(payload));
@@ -31,14 +32,17 @@ Status Inbound::accept(ReceiverOptions options, const Bytes& welcome) {
   Bytes payload;
   payload.append(&position, sizeof position);
   payload.append(welcome.data(), welcome.size());
-  std::lock_guard lock(mutex_);
-  receiver_ = std::move(shared);
-  phase_ = 2;
-  if (link_) {
+  {
+    std::lock_guard lock(mutex_);
+    receiver_ = shared;
+    phase_ = 2;
+    if (!link_) return ok();
     link_->trust();
     link_->post(wire::FrameType::welcome, std::move(payload));
-    link_->wake();
   }
+  shared->announce(position.stream == hello_.stream ? hello_.durable : 0);
+  std::lock_guard lock(mutex_);
+  if (link_) link_->wake();
   return ok();
 }
 
@@ -122,6 +126,18 @@ void Inbound::on_frame(wire::FrameType type, Bytes payload) {
       receiver = receiver_;
     }
     if (Status taken = receiver->receive(std::move(payload)); !taken) close(taken.error());
+    return;
+  }
+  if (type == wire::FrameType::taken && phase_ == 2) {
+    u64 id = 0;
+    if (payload.size() != sizeof id) return;
+    std::memcpy(&id, payload.data(), sizeof id);
+    std::shared_ptr<Receiver> receiver;
+    {
+      std::lock_guard lock(mutex_);
+      receiver = receiver_;
+    }
+    receiver->refusals_taken(id);
     return;
   }
   if (type == wire::FrameType::message) {

@@ -32,16 +32,26 @@ u32 Source::mirror_jobs(const Channel& channel) const {
   return count;
 }
 
+// Ends what a mirror was about. A verification only looks: what replication and repairs still have to tell goes on.
 void Source::cancel_work(Channel& channel) {
-  for (const auto& [id, request] : channel.hash_requests)
-    unbusy(request.object);
-  channel.hash_requests.clear();
-  channel.hash_requests_expected = 0;
+  const bool only_look = channel.mirror.active && channel.mirror.verify;
+  std::erase_if(channel.hash_requests, [&](const auto& each) {
+    if (only_look && !each.second.verify) return false;
+    unbusy(each.second.object);
+    channel.hash_requests_expected -= each.second.expected;
+    return true;
+  });
   for (auto& job : jobs_) {
-    if (job->mirror != &channel) job->mask &= ~channel.bit;
-    else job->mask = 0, job->mirror = nullptr;   // Ends at its next step.
+    if (job->mirror == &channel) {
+      if (only_look && job->mask != 0) continue;
+      job->mask = 0, job->mirror = nullptr;   // Ends at its next step.
+    } else if (!only_look) {
+      job->mask &= ~channel.bit;
+    }
   }
+  std::vector<NodeId> extra = std::move(channel.mirror.extra);
   channel.mirror = {};
+  if (only_look) channel.mirror.extra = std::move(extra);
 }
 
 void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool verify) {
@@ -58,7 +68,7 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
     for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told &= ~channel.bit;
   }
   if (fresh_stream) {
-    channel.stream.restart();
+    restart_stream(channel);
     channel.writer.begin();
     channel.broken = false;
     channel.connect();   // The target learns the new stream by a new hello.
@@ -229,7 +239,7 @@ bool Source::mirror_step(Channel& channel) {
     if (shadow_.live(directory) && !shadow_.is_root(directory)) {
       if (!mirror.verify) {
         untell(directory, channel.bit);
-        mirror.extra.push_back(directory);
+        tell_later(channel, directory);
       }
       add_dirty(shadow_.at(directory).parent, shadow_.name(directory), kHintName | kHintDirectory, 1'000'000, 1);
     }
@@ -328,7 +338,8 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   }
   const bool differs = whole || entry_differs(*entry, node, false);
   const bool content = !mirror.active || mirror.options.compare == MirrorOptions::Compare::content;
-  if (!whole && content && (differs || !mirror.active || mirror.options.all)) {
+  const bool suspect = !channel.suspect.empty() && channel.suspect.erase(node) > 0;
+  if (!whole && (suspect || (content && (differs || !mirror.active || mirror.options.all)))) {
     request_hashes(channel, node, mirror.active, entry);
     return true;
   }
@@ -374,6 +385,7 @@ void Source::mirror_extra(Channel& channel) {
     if (!is_dir && shadow_.is_regular(node) && shadow_.at(node).size > (1 << 20) && !shadow_.linked(node)) {
       // Large: compared, not sent whole. The name must exist from now on (links and renames may follow).
       wire::OpHeader header = header_for(wire::OpKind::create, node);
+      header.flags = wire::kOpUnshare;   // What lies there may be a name of something else.
       emit_to(channel, mirror.active, header, shadow_.path(node), {}, {});
       times_.insert(parent);
       request_hashes(channel, node, mirror.active, nullptr);
@@ -417,7 +429,10 @@ void Source::on_reply(Channel& channel, const Bytes& frame) {
   switch (static_cast<wire::Reply>(header.kind)) {
     case wire::Reply::manifest: return on_manifest(channel, header.id, header, body, size);
     case wire::Reply::hashes: return on_hashes(channel, header.id, header, body, size);
-    case wire::Reply::nak: return on_nak(channel, header, body, size);
+    case wire::Reply::nak:
+      on_nak(channel, header, body, size);
+      channel.stream.refusal_taken(header.id);
+      return;
     default: return;
   }
 }
@@ -449,17 +464,20 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
                 .with("path", options_.roots[mapping] + "/" + which).error({static_cast<int>(header.error), "apply"})
                 .with("count", static_cast<i64>(channel.quarantine.size())));
   };
-  note(op.mapping, path, false);
-  // The other end of a rename or link may be what is missing there.
+  // The other end of a rename or link may be what is missing there; and nobody knows what a name stands for that was
+  // to be moved away or over.
   const auto kind = static_cast<wire::OpKind>(op.kind);
-  if ((kind == wire::OpKind::rename || kind == wire::OpKind::link) && op.aux < shadow_.root_count())
-    note(op.aux, path2, kind == wire::OpKind::rename && S_ISDIR(op.mode));
+  const bool moves = kind == wire::OpKind::rename;
+  note(op.mapping, path, moves);
+  if ((moves || kind == wire::OpKind::link) && op.aux < shadow_.root_count()) note(op.aux, path2, moves);
 }
 
 void Source::retry_quarantine(Channel& channel) {
   if (channel.quarantine.empty()) return;
   const i64 now = monotonic_ns();
   const u64 applied = channel.stream.target().applied;
+  if (channel.replies_pending != 0) return;   // Refused once more, perhaps: that came before this acknowledgement.
+  Ensured ensured;
   for (auto at = channel.quarantine.begin(); at != channel.quarantine.end();) {
     Quarantined& entry = at->second;
     if (entry.retry_ns == 0 && applied >= entry.sequence) {
@@ -468,7 +486,7 @@ void Source::retry_quarantine(Channel& channel) {
     }
     if (entry.retry_ns != 0 && entry.retry_ns <= now) {
       entry.retry_ns = 0;
-      retell(channel, {at->first.first, at->first.second, entry.deep}, entry.error == ENOENT || entry.error == ENOTDIR);
+      retell(channel, {at->first.first, at->first.second, entry.deep}, entry.error == ENOENT || entry.error == ENOTDIR, ensured);
       mirror_extra(channel);
       flush(channel);
       entry.sequence = channel.stream.last_sequence();
@@ -478,7 +496,16 @@ void Source::retry_quarantine(Channel& channel) {
   channel.counters.failed = channel.quarantine.size();
 }
 
-void Source::retell(Channel& channel, const SetPath& which, bool with_contents) {
+// Compares what the target may not hold: each path once, a deep one for all below it.
+void Source::retell_all(Channel& channel, const std::vector<SetPath>& paths) {
+  std::map<std::pair<u32, std::string_view>, bool> once;
+  for (const SetPath& path : paths) once[{path.mapping, path.path}] |= path.deep;
+  Ensured ensured;
+  for (const auto& [place, deep] : once) retell(channel, {place.first, std::string(place.second), deep}, false, ensured);
+}
+
+// Tells one path again by what it is now. `ensured`: directories that were told in this turn already.
+void Source::retell(Channel& channel, const SetPath& which, bool with_contents, Ensured& ensured) {
   const u32 mapping = which.mapping;
   const std::string& path = which.path;
   NodeId node = shadow_.find_path(mapping, path);
@@ -495,6 +522,7 @@ void Source::retell(Channel& channel, const SetPath& which, bool with_contents) 
     return;
   }
   if (which.deep && shadow_.is_directory(node)) channel.clean.insert(node);
+  if (mirror_running(channel) && shadow_.is_regular(node)) channel.suspect.insert(node);
   // Missing there: then nothing that was told below it can have arrived either. Taken back before anything else, so that
   // a walk which is still to come tells it.
   if (!shadow_.is_root(node)) {
@@ -505,6 +533,7 @@ void Source::retell(Channel& channel, const SetPath& which, bool with_contents) 
   for (NodeId at = shadow_.at(node).parent; at != kNoNode; at = shadow_.at(at).parent) ancestors.push_back(at);
   for (auto at = ancestors.rbegin(); at != ancestors.rend(); ++at) {
     if (!(shadow_.at(*at).told & channel.bit)) return;   // The walk will come by.
+    if (!ensured.insert(*at).second) continue;
     wire::OpHeader header = header_for(wire::OpKind::mkdir, *at);
     emit_to(channel, false, header, shadow_.path(*at), {}, {});
     const int fd = shadow_.attributes(*at).xattr_digest != 0 ? directory_fd(*at) : -1;
@@ -515,7 +544,7 @@ void Source::retell(Channel& channel, const SetPath& which, bool with_contents) 
     tell_attributes(channel.bit, false, node, true);
     return;
   }
-  channel.mirror.extra.push_back(node);
+  tell_later(channel, node);
 }
 
 // After a new link: answers that were on their way may be lost, so everything open is asked again.

@@ -79,13 +79,11 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
         }
         times_.insert(shadow_.at(gone).parent);
         times_.insert(parent);
-        if (shadow_loaded_ && !ready_told_)
-          for (NodeId each : {gone, occupant}) startup_repair_.push_back({shadow_.mapping(each), shadow_.path(each), true});
         shadow_.exchange(gone, occupant);
         if (rest != 0)
           for (const auto& channel : channels_)
             if (channel->bit & rest) {
-              for (NodeId each : {gone, occupant}) untell(each, channel->bit), channel->mirror.extra.push_back(each);
+              for (NodeId each : {gone, occupant}) untell(each, channel->bit), tell_later(*channel, each);
             }
         update(gone, directory, stat, what | kHintAttributes);
         add_dirty(shadow_.at(occupant).parent, shadow_.name(occupant), kHintName | kHintAttributes, 0);
@@ -138,12 +136,14 @@ void Source::create(NodeId parent, int directory, const std::string& name, const
   record.ctime_ns = digest ? stx_ns(stat.stx_ctime) : -1;
   if (S_ISREG(stat.stx_mode)) total_bytes_ += stat.stx_size;
   const Mask mask = told_mask(parent);
-  if (mask != 0 && S_ISDIR(stat.stx_mode) && shadow_loaded_ && !ready_told_) {
-    // Made between the last snapshot and now: the last run may have told of it, or of another one at this place.
+  // While it is in doubt what the target holds, its name may be taken there, and by a name of something else.
+  bool unsure = doubting_;
+  for (const auto& channel : channels_) unsure |= (channel->bit & mask) && !channel->clean.empty();
+  if (mask != 0 && S_ISDIR(stat.stx_mode) && unsure) {
     wire::OpHeader empty = header_for(wire::OpKind::remove, node);
     emit(mask, false, empty, shadow_.path(node));
   }
-  if (mask != 0 && tell_object(mask, false, node, directory, !replaces, replaces)) {
+  if (mask != 0 && tell_object(mask, false, node, directory, !replaces && !unsure, replaces || unsure)) {
     shadow_.at(node).told = mask;
     times_.insert(parent);
   } else if (mask != 0) {
@@ -181,7 +181,7 @@ void Source::link_to(NodeId existing, NodeId parent, int directory, const std::s
   } else if (mask != 0) {
     // Moved on while it was being told. Untold below a told directory it would be forgotten: it is told when found.
     for (const auto& channel : channels_)
-      if (channel->bit & mask) channel->mirror.extra.push_back(node);
+      if (channel->bit & mask) tell_later(*channel, node);
   }
   times_.insert(parent);
   update(node, directory, stat, kHintAttributes);
@@ -239,9 +239,6 @@ void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
     gone.mapping = static_cast<u16>(old_mapping);
     emit(rest, false, gone, old_path);
   }
-  // Moved while nobody looked: what the last run told at the old place went along with it on the target, so that its
-  // repair must look at the new one.
-  if (shadow_loaded_ && !ready_told_ && shadow_.is_directory(node)) startup_repair_.push_back({header.aux, new_path, true});
   if (old_mapping != shadow_.mapping(parent)) indexes_.drop(shadow_.object(node));
   times_.insert(old_parent);
   times_.insert(parent);
@@ -250,7 +247,7 @@ void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
   if (rest != 0) {
     untell(node, rest);
     for (const auto& channel : channels_)
-      if (channel->bit & rest) channel->mirror.extra.push_back(node);
+      if (channel->bit & rest) tell_later(*channel, node);
   }
   // Rules go by path: below its new place other things may be wanted.
   if (shadow_.is_directory(node) && !rules_.simple()) scan_.push_back(node);

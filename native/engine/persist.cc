@@ -12,7 +12,7 @@ namespace understudy {
 
 namespace {
 constexpr u32 kDeep = 1u << 31;                  // SetPath::deep, in the mapping of a record
-constexpr u64 kMagic = 0x31776f6461685355ull;   // "UShadow1"
+constexpr u64 kMagic = 0x32776f6461685355ull;   // "UShadow2"
 
 struct SnapshotHead {
   u64 magic;
@@ -51,6 +51,26 @@ Result<Bytes> read_file(const std::string& path) {
   return bytes;
 }
 
+// Names of streams, ahead of the shadow in the snapshot: u32 count, then u32 length and bytes of each.
+bool read_names(const u8*& at, std::size_t& size, std::set<std::string>& out) {
+  auto number = [&](u32& value) {
+    if (size < sizeof value) return false;
+    std::memcpy(&value, at, sizeof value);
+    at += sizeof value;
+    size -= sizeof value;
+    return true;
+  };
+  u32 count = 0, length = 0;
+  if (!number(count)) return false;
+  for (u32 i = 0; i < count; ++i) {
+    if (!number(length) || length > size) return false;
+    out.emplace(reinterpret_cast<const char*>(at), length);
+    at += length;
+    size -= length;
+  }
+  return true;
+}
+
 // Records: u32 mapping (and kDeep), u32 length, bytes. A torn last record is ignored.
 void read_log(const std::string& path, std::vector<SetPath>& out) {
   Result<Bytes> bytes = read_file(path);
@@ -77,16 +97,18 @@ bool Source::load_state(std::vector<SetPath>& repair) {
   SnapshotHead head;
   std::memcpy(&head, bytes->data(), sizeof head);
   const u8* body = bytes->data() + sizeof head;
-  const std::size_t size = bytes->size() - sizeof head;
+  std::size_t size = bytes->size() - sizeof head;
   if (head.magic != kMagic || head.size != size || head.roots != roots_.size() || checksum(body, size) != head.checksum ||
-      !shadow_.load(body, size)) {
+      !read_names(body, size, vouched_) || !shadow_.load(body, size)) {
     shadow_ = Shadow();
+    vouched_.clear();
     tell_(Fact("source_degraded").with("source", i64{options_.id}).with("why", std::string("shadow"))
               .with("detail", std::string("the saved shadow is damaged or of another set and was put aside; a mirror is required")));
     return false;
   }
   read_log(state_path("touched.old"), repair);
   read_log(state_path("touched"), repair);
+  for (const SetPath& path : repair) touched_log_bytes_ += path.path.size();   // A new snapshot is due when that is settled.
   return true;
 }
 
@@ -116,6 +138,15 @@ void Source::save_state() {
   snapshot_ns_ = monotonic_ns();
   log_touched();
   Bytes body;
+  auto number = [&](std::size_t value) {
+    const u32 word = static_cast<u32>(value);
+    body.append(&word, sizeof word);
+  };
+  number(vouched_.size());
+  for (const std::string& name : vouched_) {
+    number(name.size());
+    body.append(name.data(), name.size());
+  }
   shadow_.save(body);
   SnapshotHead head{kMagic, body.size(), checksum(body.data(), body.size()), static_cast<u32>(roots_.size())};
   const std::string temporary = state_path("shadow.new");
@@ -130,7 +161,8 @@ void Source::save_state() {
   bool behind = false;
   for (const auto& channel : channels_) {
     behind |= channel->broken || channel->repair_pending || mirror_running(*channel) || !channel->quarantine.empty() ||
-              !channel->hash_requests.empty() || channel->stream.target().durable < channel->stream.last_sequence();
+              !channel->hash_requests.empty() || channel->stream.target().durable < channel->stream.last_sequence() ||
+              channel->replies_pending != 0;   // Looked at last: counted before the acknowledgement behind it.
   }
   behind |= !jobs_.empty();
   if (!behind && !channels_.empty()) startup_repair_.clear();

@@ -12,13 +12,16 @@ TargetReceiver::TargetReceiver(ReceiverOptions options, Send send, Report report
       roots_(std::move(roots)),
       marks_(std::move(marks)),
       links_(options_.roots, options_.remap_links),
+      refusals_(options_.mark_path + ".refused"),
       applier_(roots_.descriptors(), links_, marks_->evidence(),
                [this](const char* kind, std::string detail, SysError error) {
                  report_(kind, std::move(detail), std::move(error));
                }),
       answerer_(applier_.paths(), links_, stop_answer_),
       orphans_(options_.roots, report_),
-      ignore_deletes_(options_.ignore_deletes) {
+      ignore_deletes_(options_.ignore_deletes),
+      announced_(!options_.hold_acks) {
+  refusals_.load(marks_->stream());
   orphan_options_ = options_.orphans;
   applied_ = last_received_ = marks_->applied();
   durable_ = marks_->durable();
@@ -43,6 +46,21 @@ wire::StreamPosition TargetReceiver::position(const wire::StreamPosition& hello)
   return position;
 }
 
+void TargetReceiver::announce(u64 taken) {
+  refusals_.taken(taken);
+  refusals_.each([this](Bytes reply) { send_(wire::FrameType::reply, std::move(reply)); });
+  {
+    std::lock_guard lock(mutex_);
+    announced_ = true;
+  }
+  send_ack();
+}
+
+void TargetReceiver::refusals_taken(u64 id) {
+  refusals_.taken(id);
+  wake_.notify_all();
+}
+
 // The source lost its queue: what is still queued here belongs to a past which it no longer vouches for. Stream 0: we
 // lost something ourselves, and forget the stream.
 void TargetReceiver::begin_stream(std::unique_lock<std::mutex>& lock, u64 stream) {
@@ -61,6 +79,7 @@ void TargetReceiver::begin_stream(std::unique_lock<std::mutex>& lock, u64 stream
   retrying_ = false;
   foreign_ = true;
   quarantine_.clear();
+  refusals_.clear(stream);
   quarantined_ = 0;
   ++epoch_;
   lock.unlock();

@@ -37,6 +37,7 @@ struct ReceiverOptions {
   u32 retry_ms = 3'000;             // REP-10
   u64 queue_bytes_max = 64u << 20;  // the link stops reading when the queue holds more
   u64 boot = 0;                     // tests of power loss: what boot_digest() shall be taken for; 0: as it is
+  bool hold_acks = false;           // no acknowledgement leaves before `announce`
 };
 
 struct ReceiverStatistics {
@@ -77,6 +78,10 @@ class Receiver {
   // can still send its first batch (hello.applied == 0). Otherwise the answer names another stream (0: none) and
   // batches are refused: the source must mirror under a new stream.
   virtual wire::StreamPosition position(const wire::StreamPosition& hello) = 0;
+  // To be called once, behind `welcome`: sends what the source does not know it was refused (`taken`: the last refusal
+  // it knows of), and only then acknowledgements.
+  virtual void announce(u64 taken) = 0;
+  virtual void refusals_taken(u64 id) = 0;
   // One received batch frame (decompressed). Validated whole before anything of it is applied; an error means the
   // peer broke the protocol and the link must be closed. Batches at or below the applied one are dropped silently;
   // a gap in sequence is an error.

@@ -179,8 +179,7 @@ bool TargetReceiver::perform(const OpView& op, u64 sequence, u64 id, bool doubtf
     const bool blocked = gone != nullptr || (blocks_stream(error.code) && !only_this_object(op, error));
     if (!blocked) {
       if (retrying) leave_retrying("retry_ended", op.path);
-      refuse(op, sequence, std::move(error));
-      return true;
+      return refuse(op, sequence, std::move(error));
     }
     if (!retrying) {
       retrying = true;
@@ -223,13 +222,17 @@ void TargetReceiver::leave_retrying(const char* kind, std::string_view path) {
   send_ack();
 }
 
-// Hands a failed operation back to the source, which repairs the path (P6).
-void TargetReceiver::refuse(const OpView& op, u64 sequence, SysError error) {
+// Hands a failed operation back to the source, which repairs the path (P6). False when we must stop.
+bool TargetReceiver::refuse(const OpView& op, u64 sequence, SysError error) {
+  // The source takes them at once, or there is none and we are about to end.
+  while (refusals_.full())
+    if (!wait_for(milliseconds(100))) return false;
   Bytes reply(sizeof(wire::ReplyHeader) + sizeof(wire::OpHeader) + op.path.size() + op.path2.size());
   wire::ReplyHeader header{};
   header.kind = static_cast<u8>(wire::Reply::nak);
   header.flags = wire::kReplyLast;
   header.error = static_cast<u32>(error.code);
+  header.id = refusals_.next_id();
   header.arg0 = sequence;
   header.arg1 = op.index;
   wire::OpHeader failed = op.header;
@@ -245,6 +248,7 @@ void TargetReceiver::refuse(const OpView& op, u64 sequence, SysError error) {
     quarantined_ = quarantine_.count();
     ++statistics_.failed;
   }
+  if (Status kept = refusals_.add(reply); !kept) report_("checkpoint_failed", options_.mark_path, kept.error());
   send_(wire::FrameType::reply, std::move(reply));
   const i64 now = monotonic_ns();
   if (now - reports_since_ns_ > 1'000'000'000) {
@@ -252,6 +256,7 @@ void TargetReceiver::refuse(const OpView& op, u64 sequence, SysError error) {
     reports_ = 0;
   }
   if (reports_++ < kReportsPerSecondMax) report_("quarantined", std::string(op.path), std::move(error));
+  return true;
 }
 
 void TargetReceiver::repaired(const OpView& op) {

@@ -70,7 +70,8 @@ void TargetReceiver::checkpoint() {
       std::lock_guard lock(mutex_);
       if (epoch != epoch_) return;
     }
-    written_mark = marks_->write_durable(sequence);   // syncs, so nobody else shall wait for it
+    written_mark = refusals_.sync();
+    if (written_mark) written_mark = marks_->write_durable(sequence);   // syncs, so nobody else shall wait for it
   }
   {
     std::lock_guard lock(mutex_);
@@ -91,7 +92,7 @@ void TargetReceiver::send_ack() {
   wire::Ack ack{};
   {
     std::lock_guard lock(mutex_);
-    if (marks_->stream() == 0) return;
+    if (marks_->stream() == 0 || !announced_) return;
     ack.applied = applied_;
     ack.durable = durable_;
     ack.queued_bytes = queued_bytes_;

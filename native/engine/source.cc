@@ -44,6 +44,14 @@ Source::~Source() { close(); }
 
 void Source::start() { worker_ = std::thread([this] { work(); }); }
 
+void Source::suspend() {
+  if (!worker_.joinable()) return;
+  suspend_ = true;
+  wake();
+  std::unique_lock lock(command_mutex_);
+  suspended_now_.wait(lock, [this] { return suspended_; });
+}
+
 void Source::close() {
   if (!worker_.joinable()) return;
   stopping_ = true;
@@ -101,26 +109,34 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
   // A connection of an earlier run: the shadow says what it holds, the touched log what is uncertain.
   const std::string marker = channel->options().state_dir + "/attached";
   const bool known = ::access(marker.c_str(), F_OK) == 0;
+  // Told everything the shadow says? Not when it was left out while others were told, now or in the last run.
+  const bool vouched = shadow_loaded_ && !ready_told_ && vouched_.count(channel->name()) != 0;
+  vouched_.insert(channel->name());
   // What the first scan finds is no change: a new connection hears of it by its mirror, once.
   channel->told_after_scan = !known && !ready_told_;
   if (!channel->told_after_scan)
     for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told |= channel->bit;
+  else
+    for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told &= ~channel->bit;
   Fd(::open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-  channel->expects_replica = known && shadow_loaded_;
-  if (known && shadow_loaded_) {
+  channel->expects_replica = known && vouched;
+  if (known && vouched) {
     channel->repair_pending = true;   // After the first look: only then is it known what is there now.
   } else if (known) {
-    tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string("the source was restarted without its shadow")));
+    tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string(
+        shadow_loaded_ ? "changes were told to other targets while this connection was closed" : "the source was restarted without its shadow")));
   }
   channel->connect();
 }
 
 void Source::detach(Channel& channel, bool forget) {
   std::erase_if(replies_, [&](const auto& each) { return each.first == &channel; });
+  channel.attached = false;
   cancel_work(channel);
   replicating_ &= ~channel.bit;
   all_ &= ~channel.bit;
   if (forget) ::unlink((channel.options().state_dir + "/attached").c_str());
+  if (forget || !suspended_) vouched_.erase(channel.name());
   for (auto at = barriers_.begin(); at != barriers_.end();) {
     if (at->channel != &channel) {
       ++at;
@@ -140,10 +156,11 @@ void Source::detach(Channel& channel, bool forget) {
 
 // What was told in the last run and may not have arrived, or may have moved on since.
 void Source::repair_after_restart() {
+  doubting_ = false;
   for (const auto& channel : channels_) {
     if (!channel->repair_pending) continue;
     channel->repair_pending = false;
-    for (const SetPath& path : startup_repair_) retell(*channel, path, false);
+    retell_all(*channel, startup_repair_);
   }
 }
 
@@ -169,14 +186,28 @@ void Source::on_welcome(Channel& channel, const wire::StreamPosition& position, 
   }
   if (resume == Resume::repair) {
     flush(channel);
-    channel.stream.restart();
-    for (const SetPath& path : repair) retell(channel, path, false);
+    restart_stream(channel);
+    retell_all(channel, repair);
     channel.connect();
     return;
   }
   reissue(channel);
   channel.begin_sending();
   tell_(Fact("link_up").with("connection", i64{channel.options().id}).with("welcome", std::move(payload)).flag("resumed", true));
+}
+
+// An answer is worked off with the roots open; one to a stream that has ended since is of no use.
+void Source::keep_reply(Channel& channel, u64 stream, std::shared_ptr<Bytes> frame) {
+  if (channel.attached && stream == channel.stream.id()) replies_.emplace_back(&channel, std::move(frame));
+  else --channel.replies_pending;
+}
+
+// A new stream; the caller connects. Nothing that still comes of the old one shall be taken for the new one's.
+void Source::restart_stream(Channel& channel) {
+  channel.disconnect();
+  channel.replies_pending -= std::erase_if(replies_, [&](const auto& each) { return each.first == &channel; });
+  channel.refusals_confirmed = 0;
+  channel.stream.restart();
 }
 
 void Source::continue_stopped(bool never_again) {
@@ -326,6 +357,10 @@ void Source::finish_barriers() {
       tell_(Fact("barrier_failed").with("connection", i64{channel.options().id}).with("token", at->token).with("why", std::string(failed)));
     } else if (at->sequence != 0 && channel.stream.target().durable >= at->sequence) {
       // What the target refused since is told again first.
+      if (channel.replies_pending != 0) {
+        ++at;
+        continue;
+      }
       if (!channel.quarantine.empty() && !barrier_met(*at)) {
         at->sequence = 0;
         ++at;
@@ -389,7 +424,11 @@ bool Source::work_once() {
   begin_barriers();
   std::vector<std::pair<Channel*, std::shared_ptr<Bytes>>> replies;
   replies.swap(replies_);
-  for (const auto& [channel, frame] : replies) on_reply(*channel, *frame);
+  for (const auto& [channel, frame] : replies) {
+    on_reply(*channel, *frame);
+    --channel->replies_pending;
+  }
+  for (const auto& channel : channels_) channel->confirm_refusals();
   bool more = false;
   // While no channel can take more, changes wait as dirty names: bounded by the number of files, not of writes.
   bool room = replicating_ == 0;
@@ -448,6 +487,7 @@ void Source::work() {
   ::pthread_setname_np(::pthread_self(), "us-source");
   ::unshare(CLONE_FS);   // This thread may change its directory (xattr.cc) without moving the others.
   shadow_loaded_ = load_state(startup_repair_);
+  doubting_ = !startup_repair_.empty();
   if (!shadow_loaded_)
     while (shadow_.root_count() < roots_.size()) shadow_.add_root();
   for (NodeId node = 1; node < shadow_.limit(); ++node)
@@ -462,6 +502,18 @@ void Source::work() {
     run_commands();
   }
   while (!stopping_) {
+    if (suspend_) {
+      run_commands();
+      {
+        std::lock_guard lock(command_mutex_);
+        suspended_ = true;
+      }
+      suspended_now_.notify_all();
+      pollfd wait{wake_.get(), POLLIN, 0};
+      u64 drop;
+      if (::poll(&wait, 1, -1) > 0) (void)!::read(wake_.get(), &drop, sizeof drop);
+      continue;
+    }
     const bool more = work_once();
     const i64 now = monotonic_ns();
     if (now - published_ns > 50'000'000 || !more) {

@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -60,6 +61,9 @@ class Source final : CaptureSink {
 
   // --- thread-safe ---
   void start();
+  // From here on the worker looks at nothing more, and streams that are closed (not forgotten) miss nothing: to be
+  // called before they are, ahead of `close`. Returns when the worker has stopped.
+  void suspend();
   void close();                                   // persists the shadow and joins the worker
   SourceStatistics statistics() const;
   void add_channel(std::shared_ptr<Channel> channel);
@@ -76,7 +80,7 @@ class Source final : CaptureSink {
   void barrier(Channel& channel, i64 token);
   void set_replicating(Channel& channel, bool on);
   void on_welcome(Channel& channel, const wire::StreamPosition& position, Bytes payload);
-  void keep_reply(Channel& channel, std::shared_ptr<Bytes> frame) { replies_.emplace_back(&channel, std::move(frame)); }
+  void keep_reply(Channel& channel, u64 stream, std::shared_ptr<Bytes> frame);
   void link_opened(Channel& channel);
 
  private:
@@ -209,6 +213,8 @@ class Source final : CaptureSink {
   void emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
                std::string_view path2, std::string_view data);
   void touch(Channel& channel, u32 mapping, std::string_view path, bool deep = false);
+  void log_doubt(u32 mapping, std::string_view path, bool deep);
+  void tell_later(Channel& channel, NodeId node);
   void flush(Channel& channel);
   void flush_all();
   wire::OpHeader header_for(wire::OpKind kind, NodeId node) const;
@@ -219,6 +225,7 @@ class Source final : CaptureSink {
   void tell_xattrs_all(NodeId node, int directory_fd, const char* name);
   bool tell_object(Mask mask, bool mirror, NodeId node, int directory_fd, bool fresh, bool replaces);
   void channel_broken(Channel& channel);
+  void restart_stream(Channel& channel);
 
   // content.cc: bytes of regular files
   bool tell_small(Mask mask, bool mirror, NodeId node, int file, const struct statx& stat, bool fresh, bool replaces);
@@ -254,7 +261,9 @@ class Source final : CaptureSink {
   void on_manifest(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size);
   void on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size);
   void on_nak(Channel& channel, const wire::ReplyHeader& header, const u8* body, std::size_t size);
-  void retell(Channel& channel, const SetPath& path, bool with_contents);
+  using Ensured = std::unordered_set<NodeId>;
+  void retell(Channel& channel, const SetPath& path, bool with_contents, Ensured& ensured);
+  void retell_all(Channel& channel, const std::vector<SetPath>& paths);
   void reissue(Channel& channel);
   void retry_quarantine(Channel& channel);
   bool entry_differs(const wire::ManifestEntry& entry, NodeId node, bool metadata) const;
@@ -286,7 +295,9 @@ class Source final : CaptureSink {
   std::unique_ptr<Capture> capture_;
   Fd wake_;
   std::thread worker_;
-  std::atomic<bool> stopping_{false};
+  std::atomic<bool> stopping_{false}, suspend_{false};
+  bool suspended_ = false;                     // worker, and whoever waits for it under command_mutex_
+  std::condition_variable suspended_now_;
 
   std::mutex command_mutex_;
   std::vector<std::function<void()>> commands_;
@@ -336,6 +347,8 @@ class Source final : CaptureSink {
   std::vector<std::pair<Channel*, std::shared_ptr<Bytes>>> replies_;   // answers of targets, worked off with the roots open
 
   std::vector<SetPath> startup_repair_;                // touched in the last run: compared on every channel
+  std::set<std::string> vouched_;                      // streams which were told everything the shadow says
+  bool doubting_ = false;                              // until they are: what is told meanwhile is in doubt as well
   bool shadow_loaded_ = false;
   bool first_saved_ = false;
   std::vector<SetPath> logged_;                        // touched since the log was last written

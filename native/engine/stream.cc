@@ -60,7 +60,13 @@ void Stream::restart() {
   in_flight_ = touched_count_ = 0;
   queued_bytes_ = 0;
   target_ = {};
+  refusals_taken_ = 0;
   counters_.queued_ops = counters_.queued_bytes = counters_.queued_mirror_ops = counters_.queued_mirror_bytes = 0;
+}
+
+u64 Stream::id() const {
+  std::lock_guard lock(mutex_);
+  return id_;
 }
 
 wire::StreamPosition Stream::hello() const {
@@ -68,7 +74,18 @@ wire::StreamPosition Stream::hello() const {
   wire::StreamPosition position{};
   position.stream = id_;
   position.applied = batches_.empty() ? next_ - 1 : batches_.front().sequence - 1;
+  position.durable = refusals_taken_;
   return position;
+}
+
+void Stream::refusal_taken(u64 id) {
+  std::lock_guard lock(mutex_);
+  refusals_taken_ = std::max(refusals_taken_, id);
+}
+
+u64 Stream::refusals_taken() const {
+  std::lock_guard lock(mutex_);
+  return refusals_taken_;
 }
 
 Resume Stream::welcome(const wire::StreamPosition& target, std::vector<SetPath>& repair) {

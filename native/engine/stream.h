@@ -21,7 +21,7 @@ namespace understudy {
 struct SetPath {
   u32 mapping = 0;
   std::string path;
-  bool deep = false;   // a directory was moved here: in doubt, all it holds is
+  bool deep = false;   // another object may have taken this name: in doubt, all below it is
 };
 
 struct StreamBatch {
@@ -63,8 +63,11 @@ class Stream {
   void restart();
 
   // --- link side ---
-  u64 id() const { return id_; }
+  u64 id() const;
   wire::StreamPosition hello() const;
+  // The last refusal that the worker has taken; told to the target, which keeps the others (receiver_refusals.h).
+  void refusal_taken(u64 id);
+  u64 refusals_taken() const;
   // Compares the target's position with ours and rewinds. `repair` receives the paths whose fate is unknown;
   // the caller compares them, on Resume::repair after restarting the stream.
   Resume welcome(const wire::StreamPosition& target, std::vector<SetPath>& repair);
@@ -98,6 +101,7 @@ class Stream {
   std::deque<Touched> touched_;       // durable+1 .. next-1
   u64 touched_count_ = 0;
   TargetFacts target_;
+  u64 refusals_taken_ = 0;
   StreamCounters counters_;
 };
 

@@ -16,6 +16,7 @@
 #include "marks.h"
 #include "quarantine.h"
 #include "receiver.h"
+#include "receiver_refusals.h"
 #include "receiver_roots.h"
 
 namespace understudy {
@@ -26,6 +27,8 @@ class TargetReceiver final : public Receiver {
   ~TargetReceiver() override { close(); }
 
   wire::StreamPosition position(const wire::StreamPosition& hello) override;
+  void announce(u64 taken) override;
+  void refusals_taken(u64 id) override;
   Status receive(Bytes batch) override;
   bool has_room() const override;
   void on_room(std::function<void()> call) override;
@@ -54,7 +57,7 @@ class TargetReceiver final : public Receiver {
   bool only_this_object(const OpView& op, const SysError& error);
   void enter_retrying(const char* kind, std::string detail, SysError error);
   void leave_retrying(const char* kind, std::string_view path);
-  void refuse(const OpView& op, u64 sequence, SysError error);
+  bool refuse(const OpView& op, u64 sequence, SysError error);
   void repaired(const OpView& op);
   bool await_roots();
   bool await_go();
@@ -76,6 +79,7 @@ class TargetReceiver final : public Receiver {
   const Roots roots_;
   const std::unique_ptr<Marks> marks_;
   const LinkMap links_;
+  Refusals refusals_;
   std::atomic<bool> stop_answer_{false};
   Applier applier_;           // apply thread only
   Answerer answerer_;         // apply thread only
@@ -102,6 +106,7 @@ class TargetReceiver final : public Receiver {
   u32 quarantined_ = 0;
   bool foreign_ = true;       // no hello yet, or the last one named a stream that was not taken up
   OrphanOptions orphan_options_;
+  bool announced_;            // acknowledgements may leave
   bool full_ = false;
   bool applying_ = false;
   bool paused_ = false;

@@ -31,6 +31,7 @@ enum class FrameType : u8 {
   message = 7,  // either way: control plane CBOR
   ping = 8,     // either way, u64 sender's monotonic clock; answered by `pong` with the same bytes
   pong = 9,
+  taken = 10,   // source -> target: u64, the last refusal (ReplyHeader::id) it has; the target may forget those up to it
 };
 
 // 16 bytes before every payload. `checksum` covers the payload as sent (see checksum() in crc.h).
@@ -50,7 +51,7 @@ inline constexpr u8 kFrameCompressed = 1;   // payload is one zstd frame; only f
 struct StreamPosition {
   u64 stream;
   u64 applied;      // hello: lowest sequence the source can still send, minus 1. welcome: last batch fully applied
-  u64 durable;      // welcome: last batch known to be on stable storage
+  u64 durable;      // welcome: last batch known to be on stable storage. hello: last refusal (ReplyHeader::id) taken
   u64 boot;         // welcome: digest of the target's boot id; a change means unsynced writes may be gone
   u32 applied_ops;  // welcome: operations of batch applied+1 already done (the next one is in doubt)
   u32 flags;        // welcome: kPositionFresh
@@ -102,6 +103,7 @@ inline constexpr u8 kOpNoTimes = 4;
 inline constexpr u8 kOpExchange = 8;
 inline constexpr u8 kOpPreview = 32;   // orphan: list only
 inline constexpr u8 kOpReplace = 16;   // file/create: a different object than before; never write through the old inode
+inline constexpr u8 kOpUnshare = 64;   // create: keep the contents, but under an inode that has no other name
 
 // 64 bytes, then path, path2 and data without padding between, then zeros to a multiple of 8.
 // Paths are relative to the mapping's root, no leading, trailing or doubled slash, no `.` or `..` component, no NUL;
@@ -153,7 +155,8 @@ enum class Reply : u8 {
   manifest = 1,  // body: ManifestEntry + name, repeated. error ENOENT/ENOTDIR: nothing usable at path
   hashes = 2,    // body: u64 XXH3-64 per block from block `arg0`; several replies per request, last has kReplyLast
   digest = 3,    // body: DigestBody
-  nak = 4,       // an operation failed: body is the failed operation's OpHeader and paths (data_len and data left out)
+  nak = 4,       // an operation was refused: body is its OpHeader and paths (data_len and data left out). Kept by the
+                 // target and sent again on each link until the source says that it has it
   task = 5,      // body: control plane CBOR, the task's outcome
 };
 
@@ -162,7 +165,7 @@ struct ReplyHeader {
   u8 flags;       // kReplyLast
   u16 reserved;
   u32 error;      // errno, 0 = success
-  u64 id;         // OpHeader::id; nak: 0
+  u64 id;         // OpHeader::id; nak: 1, 2, 3 ... within the stream
   u64 arg0;       // hashes: first block index. nak: batch sequence
   u64 arg1;       // hashes: file size in bytes. nak: operation index in the batch
 };

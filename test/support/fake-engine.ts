@@ -155,6 +155,8 @@ export class FakeEngine implements Engine {
     });
   }
 
+  sourceSuspend(): void {}
+
   sourceClose(source: number): void {
     if ([...this.connections.values()].some((one) => one.source === source))
       throw new Error("close the source's connections first");
