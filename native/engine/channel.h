@@ -154,8 +154,11 @@ class Channel final : public LinkHandler {
   std::unordered_set<NodeId> suspect;   // files whose contents are compared whatever their attributes say
   std::atomic<u64> replies_pending{0};  // taken from the link, not yet by the worker; counted before a later ack is
   void set_last_path(const std::string& path);
-  // Its name in the set's snapshot: the last part of its own folder, which is the connection's permanent key.
-  std::string name() const { return options_.state_dir.substr(options_.state_dir.rfind('/') + 1); }
+  // Kept in its folder: the set went on without it, so that only a mirror brings the replica up to date.
+  std::string missed_path() const { return options_.state_dir + "/missed"; }
+  bool missed() const { return ::access(missed_path().c_str(), F_OK) == 0; }
+  void note_missed() const { Fd(::open(missed_path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); }
+  void clear_missed() const { ::unlink(missed_path().c_str()); }
 
   // --- link thread (LinkHandler) ---
   void on_up(const std::string& peer_key) override;

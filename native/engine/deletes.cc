@@ -16,6 +16,7 @@ void Source::missing(NodeId node) {
   Node& record = shadow_.at(node);
   if (shadow_.is_root(node) || (record.flags & kNodeMissing)) return;
   record.flags |= kNodeMissing;
+  if (scanning_ && shadow_.is_directory(node)) record.flags |= kNodeUnlisted;   // Found elsewhere, it has not been swept.
   last_missing_ns_ = monotonic_ns();
   missing_.emplace_back(node, last_missing_ns_);
 }

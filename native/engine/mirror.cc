@@ -58,6 +58,11 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
   if (channel.mirror.active) mirror_stop(channel, "started again");
   const bool fresh_stream = channel.broken;
   channel.told_after_scan = false;   // The mirror tells.
+  if (!verify) {
+    // From here on the control plane knows that a mirror is not complete, and it counts on nothing that is there.
+    channel.clear_missed();
+    channel.expects_replica = false;
+  }
   cancel_work(channel);
   MirrorRun& mirror = channel.mirror;
   mirror.active = true;

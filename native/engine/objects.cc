@@ -64,7 +64,7 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
     if (gone != kNoNode && !shadow_.inside(parent, gone) && !shadow_.inside(gone, occupant)) {
       if (swapped && !shadow_.inside(shadow_.at(gone).parent, occupant)) {
         // Both objects only changed places.
-        const Mask mask = told_mask(gone) & told_mask(occupant);
+        const Mask mask = doubting_ ? 0 : told_mask(gone) & told_mask(occupant);
         wire::OpHeader header = header_for(wire::OpKind::rename, gone);
         header.flags = wire::kOpExchange;
         header.aux = shadow_.mapping(occupant);
@@ -80,6 +80,8 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
         times_.insert(shadow_.at(gone).parent);
         times_.insert(parent);
         shadow_.exchange(gone, occupant);
+        for (NodeId each : {gone, occupant})
+          if (scanning_ && shadow_.is_directory(each)) shadow_.at(each).flags |= kNodeUnlisted;
         if (rest != 0)
           for (const auto& channel : channels_)
             if (channel->bit & rest) {
@@ -162,7 +164,8 @@ void Source::create(NodeId parent, int directory, const std::string& name, const
   if (S_ISDIR(stat.stx_mode)) {
     times_.insert(node);
     if (verdict(parent, name, true) == Verdict::traverse) shadow_.at(node).flags |= kNodePartial;
-    scan_.push_back(node);
+    shadow_.at(node).flags |= kNodeUnlisted;
+    list_later(node);
   }
 }
 
@@ -223,7 +226,8 @@ void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
   const std::string old_path = shadow_.path(node);
   const u32 old_mapping = shadow_.mapping(node);
   const NodeId old_parent = shadow_.at(node).parent;
-  const Mask both = told_mask(node) & told_mask(parent);
+  // While it is in doubt what the target holds, a move there might move something else.
+  const Mask both = doubting_ ? 0 : told_mask(node) & told_mask(parent);
   std::string new_path = shadow_.path(parent);
   if (!new_path.empty()) new_path += '/';
   new_path += name;
@@ -250,7 +254,9 @@ void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
       if (channel->bit & rest) tell_later(*channel, node);
   }
   // Rules go by path: below its new place other things may be wanted.
-  if (shadow_.is_directory(node) && !rules_.simple()) scan_.push_back(node);
+  if (shadow_.is_directory(node) && !rules_.simple()) list_later(node);
+  // From where the sweep has not been to where it has: it would not come by.
+  if (shadow_.is_directory(node) && scanning_) shadow_.at(node).flags |= kNodeUnlisted;
 }
 
 }  // namespace understudy

@@ -6,13 +6,14 @@
 #include <sys/stat.h>
 
 #include "crc.h"
+#include "marks.h"
 #include "source.h"
 
 namespace understudy {
 
 namespace {
 constexpr u32 kDeep = 1u << 31;                  // SetPath::deep, in the mapping of a record
-constexpr u64 kMagic = 0x32776f6461685355ull;   // "UShadow2"
+constexpr u64 kMagic = 0x31776f6461685355ull;   // "UShadow1"
 
 struct SnapshotHead {
   u64 magic;
@@ -51,26 +52,6 @@ Result<Bytes> read_file(const std::string& path) {
   return bytes;
 }
 
-// Names of streams, ahead of the shadow in the snapshot: u32 count, then u32 length and bytes of each.
-bool read_names(const u8*& at, std::size_t& size, std::set<std::string>& out) {
-  auto number = [&](u32& value) {
-    if (size < sizeof value) return false;
-    std::memcpy(&value, at, sizeof value);
-    at += sizeof value;
-    size -= sizeof value;
-    return true;
-  };
-  u32 count = 0, length = 0;
-  if (!number(count)) return false;
-  for (u32 i = 0; i < count; ++i) {
-    if (!number(length) || length > size) return false;
-    out.emplace(reinterpret_cast<const char*>(at), length);
-    at += length;
-    size -= length;
-  }
-  return true;
-}
-
 // Records: u32 mapping (and kDeep), u32 length, bytes. A torn last record is ignored.
 void read_log(const std::string& path, std::vector<SetPath>& out) {
   Result<Bytes> bytes = read_file(path);
@@ -92,24 +73,47 @@ void read_log(const std::string& path, std::vector<SetPath>& out) {
 }  // namespace
 
 bool Source::load_state(std::vector<SetPath>& repair) {
+  // Also without a snapshot: what the log names was told by us, and is no orphan when it is gone here.
+  read_log(state_path("touched.old"), repair);
+  read_log(state_path("touched"), repair);
+  for (const SetPath& path : repair) touched_log_bytes_ += path.path.size();   // A new snapshot is due when that is settled.
+  note_running();
   Result<Bytes> bytes = read_file(state_path("shadow"));
   if (!bytes || bytes->size() < sizeof(SnapshotHead)) return false;
   SnapshotHead head;
   std::memcpy(&head, bytes->data(), sizeof head);
   const u8* body = bytes->data() + sizeof head;
-  std::size_t size = bytes->size() - sizeof head;
+  const std::size_t size = bytes->size() - sizeof head;
   if (head.magic != kMagic || head.size != size || head.roots != roots_.size() || checksum(body, size) != head.checksum ||
-      !read_names(body, size, vouched_) || !shadow_.load(body, size)) {
+      !shadow_.load(body, size)) {
     shadow_ = Shadow();
-    vouched_.clear();
     tell_(Fact("source_degraded").with("source", i64{options_.id}).with("why", std::string("shadow"))
               .with("detail", std::string("the saved shadow is damaged or of another set and was put aside; a mirror is required")));
     return false;
   }
-  read_log(state_path("touched.old"), repair);
-  read_log(state_path("touched"), repair);
-  for (const SetPath& path : repair) touched_log_bytes_ += path.path.size();   // A new snapshot is due when that is settled.
   return true;
+}
+
+// A file says that this source runs, and since which boot of the machine. Left behind by another boot it means that
+// the last run ended with the power: the log, which is not synced at each batch, may lack its end.
+void Source::note_running() {
+  const u64 boot = options_.boot != 0 ? options_.boot : boot_digest();
+  const std::string path = state_path("running");
+  if (Result<Bytes> left = read_file(path)) {
+    u64 before = 0;
+    if (left->size() == sizeof before) std::memcpy(&before, left->data(), sizeof before);
+    power_lost_ = before != boot || boot == 0;
+  }
+  const std::string fresh = path + ".new";
+  Fd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!fd || !write_all(fd.get(), &boot, sizeof boot) || ::fsync(fd.get()) != 0 || ::rename(fresh.c_str(), path.c_str()) != 0)
+    unreadable(path, sys_error("write"));
+  sync_directory();
+}
+
+void Source::sync_directory() {
+  Fd directory(::open(options_.state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory) ::fsync(directory.get());
 }
 
 // Appends what is about to be told. Survives a kill (page cache), not a power loss of the source.
@@ -138,15 +142,6 @@ void Source::save_state() {
   snapshot_ns_ = monotonic_ns();
   log_touched();
   Bytes body;
-  auto number = [&](std::size_t value) {
-    const u32 word = static_cast<u32>(value);
-    body.append(&word, sizeof word);
-  };
-  number(vouched_.size());
-  for (const std::string& name : vouched_) {
-    number(name.size());
-    body.append(name.data(), name.size());
-  }
   shadow_.save(body);
   SnapshotHead head{kMagic, body.size(), checksum(body.data(), body.size()), static_cast<u32>(roots_.size())};
   const std::string temporary = state_path("shadow.new");
@@ -177,8 +172,7 @@ void Source::save_state() {
     ::unlink(old.c_str());
     ::unlink(log.c_str());
   }
-  Fd directory(::open(options_.state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory) ::fsync(directory.get());
+  sync_directory();
   touched_log_bytes_ = 0;
 }
 

@@ -301,6 +301,7 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
   const Attributes before = shadow_.attributes(node);
   const bool root = shadow_.is_root(node);
   const bool is_dir = S_ISDIR(stat.stx_mode);
+  if (is_dir && (record.flags & kNodeUnlisted)) list_later(node);
   const bool ctime_moved = record.ctime_ns != stx_ns(stat.stx_ctime);
   const bool mtime_moved = record.mtime_ns != stx_ns(stat.stx_mtime);
   const bool size_moved = !is_dir && record.size != static_cast<i64>(stat.stx_size);

@@ -36,9 +36,18 @@ void Source::directory_times() {
   }
 }
 
+void Source::list_later(NodeId directory) {
+  Node& record = shadow_.at(directory);
+  if (record.flags & kNodeQueued) return;
+  record.flags |= kNodeQueued;
+  scan_.push_back(directory);
+}
+
 void Source::begin_rescan() {
+  for (NodeId node : scan_)
+    if (shadow_.live(node)) shadow_.at(node).flags &= static_cast<u16>(~kNodeQueued);
   scan_.clear();
-  for (NodeId root = 1; root <= shadow_.root_count(); ++root) scan_.push_back(root);
+  for (NodeId root = 1; root <= shadow_.root_count(); ++root) list_later(root);
   scan_what_ = kHintSweep;
   scan_since_ns_ = monotonic_ns();
   // What a sweep finds may be as old as the barrier that asked for it.
@@ -56,6 +65,7 @@ bool Source::scan_step() {
   retired_.clear();
   const NodeId node = scan_.back();
   scan_.pop_back();
+  if (shadow_.live(node)) shadow_.at(node).flags &= static_cast<u16>(~kNodeQueued);
   struct Since {
     i64& at;
     ~Since() { at = 0; }
@@ -64,9 +74,11 @@ bool Source::scan_step() {
   if (!shadow_.live(node) || !shadow_.is_directory(node)) return true;
   const int fd = directory_fd(node);
   if (fd < 0) {
+    shadow_.at(node).flags |= kNodeUnlisted;   // Listed when it is found again.
     if (!shadow_.is_root(node)) add_dirty(shadow_.at(node).parent, shadow_.name(node), kHintName | kHintDirectory, kComesAgainNs, 1);
     return true;
   }
+  shadow_.at(node).flags &= static_cast<u16>(~kNodeUnlisted);
   if (capture_) {
     if (Status watched = capture_->watch(node, fd); !watched) {
       if (degraded_ != watched.error().call) {
@@ -100,7 +112,7 @@ bool Source::scan_step() {
     const long got = ::syscall(SYS_getdents64, listing.get(), buffer, sizeof buffer);
     if (got <= 0) {
       if (got < 0) {
-        unreadable(absolute_path(node), sys_error("getdents64"));
+        if (errno != ENOENT) unreadable(absolute_path(node), sys_error("getdents64"));   // ENOENT: removed meanwhile
         return true;
       }
       break;
@@ -127,7 +139,7 @@ bool Source::scan_step() {
     const Outcome outcome = reconcile(node, name, scan_what_ | kHintName, 0, false);
     if (outcome != Outcome::done) add_dirty(node, name, kHintName | kHintContent | kHintAttributes, 0, 1);
     if (sweep && known != kNoNode && shadow_.live(known) && shadow_.is_directory(known) && shadow_.child(node, name) == known)
-      scan_.push_back(known);
+      list_later(known);
   }
   return true;
 }

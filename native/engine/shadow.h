@@ -29,6 +29,8 @@ inline constexpr u16 kNodeMissing = 8;   // waits in the list of deletes
 inline constexpr u16 kNodeTouched = 16;  // its path is in the current touched log
 inline constexpr u16 kNodeUnwatched = 32;// directory without a watch (limit reached): covered by sweeping
 inline constexpr u16 kNodePartial = 64;  // directory that only leads to included ones
+inline constexpr u16 kNodeUnlisted = 128;// directory whose names are still to be looked at
+inline constexpr u16 kNodeQueued = 256;  // waits in the list of directories to look at
 
 struct Node {
   NodeId parent = kNoNode;

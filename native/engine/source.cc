@@ -109,9 +109,12 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
   // A connection of an earlier run: the shadow says what it holds, the touched log what is uncertain.
   const std::string marker = channel->options().state_dir + "/attached";
   const bool known = ::access(marker.c_str(), F_OK) == 0;
-  // Told everything the shadow says? Not when it was left out while others were told, now or in the last run.
-  const bool vouched = shadow_loaded_ && !ready_told_ && vouched_.count(channel->name()) != 0;
-  vouched_.insert(channel->name());
+  // Told everything the shadow says? Not when it was left out while the set went on, now or in an earlier run.
+  if (known && ready_told_) channel->note_missed();
+  const char* const gap = !known ? nullptr
+                          : !shadow_loaded_ ? "the source was restarted without its shadow"
+                          : power_lost_ ? "the source lost power, and with it the record of what was told last"
+                          : channel->missed() ? "the set went on while this connection was closed" : nullptr;
   // What the first scan finds is no change: a new connection hears of it by its mirror, once.
   channel->told_after_scan = !known && !ready_told_;
   if (!channel->told_after_scan)
@@ -119,13 +122,9 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
   else
     for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told &= ~channel->bit;
   Fd(::open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-  channel->expects_replica = known && vouched;
-  if (known && vouched) {
-    channel->repair_pending = true;   // After the first look: only then is it known what is there now.
-  } else if (known) {
-    tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string(
-        shadow_loaded_ ? "changes were told to other targets while this connection was closed" : "the source was restarted without its shadow")));
-  }
+  channel->expects_replica = known && gap == nullptr;
+  channel->repair_pending = known && !ready_told_;   // After the first look: only then is it known what is there now.
+  if (gap != nullptr) tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string(gap)));
   channel->connect();
 }
 
@@ -136,7 +135,7 @@ void Source::detach(Channel& channel, bool forget) {
   replicating_ &= ~channel.bit;
   all_ &= ~channel.bit;
   if (forget) ::unlink((channel.options().state_dir + "/attached").c_str());
-  if (forget || !suspended_) vouched_.erase(channel.name());
+  else if (!suspended_) channel.note_missed();
   for (auto at = barriers_.begin(); at != barriers_.end();) {
     if (at->channel != &channel) {
       ++at;
@@ -552,7 +551,11 @@ void Source::work() {
   }
   run_commands();
   if (capture_) capture_->stop();
-  if (ready_told_ && !stopped_) save_state();
+  if (ready_told_ && !stopped_) {
+    save_state();
+    ::unlink(state_path("running").c_str());
+    sync_directory();
+  }
   close_roots();
   std::vector<std::shared_ptr<Channel>> channels;
   channels.swap(channels_);

@@ -16,7 +16,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -43,6 +42,7 @@ struct SourceOptions {
   u32 sweep_ms = 0;
   u32 guard_percent = 0, guard_count = 0;   // both 0: no mass-delete guard
   std::vector<std::string> root_identity;   // as reported by `source_ready`; empty at first start
+  u64 boot = 0;      // tests of power loss: what boot_digest() shall be taken for; 0: as it is
   u32 streams = 0;   // channels of an earlier run that are attached right after `start`; the first look waits for them
 };
 
@@ -184,6 +184,7 @@ class Source final : CaptureSink {
   bool scanning_first() const { return !ready_told_; }
   bool scan_step();                               // lists directories waiting in scan_
   void begin_rescan();
+  void list_later(NodeId directory);              // once, however often it is asked for
   std::string absolute_path(NodeId node) const;
   void unreadable(const std::string& path, const SysError& error);
 
@@ -282,6 +283,8 @@ class Source final : CaptureSink {
   // persist.cc: shadow snapshots and the touched log
   bool load_state(std::vector<SetPath>& repair);
   void save_state();
+  void note_running();
+  void sync_directory();
   void log_touched();
   std::string state_path(const char* name) const { return options_.state_dir + "/" + name; }
 
@@ -347,7 +350,7 @@ class Source final : CaptureSink {
   std::vector<std::pair<Channel*, std::shared_ptr<Bytes>>> replies_;   // answers of targets, worked off with the roots open
 
   std::vector<SetPath> startup_repair_;                // touched in the last run: compared on every channel
-  std::set<std::string> vouched_;                      // streams which were told everything the shadow says
+  bool power_lost_ = false;                            // the last run ended with the power of this machine
   bool doubting_ = false;                              // until they are: what is told meanwhile is in doubt as well
   bool shadow_loaded_ = false;
   bool first_saved_ = false;
