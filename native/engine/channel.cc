@@ -23,6 +23,11 @@ void Channel::connect() {
   LinkOptions link;
   link.compression = options_.compression;
   link.expected_key = options_.peer_key;
+  {
+    std::lock_guard lock(life_mutex_);
+    ++epoch_;
+    dead_ = false;
+  }
   std::lock_guard lock(link_mutex_);
   link_ = Link::connect(identity_, options_.host, options_.port, *this, link);
   link_->set_rate(rate_);
@@ -109,7 +114,14 @@ void Channel::on_frame(wire::FrameType type, Bytes payload) {
       std::memcpy(&position, payload.data(), sizeof position);
       auto rest = std::make_shared<Bytes>();
       rest->append(payload.data() + sizeof position, payload.size() - sizeof position);
-      source_.run([this, position, rest] { source_.on_welcome(*this, position, std::move(*rest)); });
+      u64 epoch;
+      {
+        std::lock_guard lock(life_mutex_);
+        epoch = epoch_;
+      }
+      source_.run([this, epoch, position, rest] {
+        if (attached) source_.on_welcome(*this, epoch, position, std::move(*rest));
+      });
       return;
     }
     case wire::FrameType::refuse:
@@ -154,7 +166,20 @@ void Channel::on_sent(const OutFrame& frame, u64 wire_bytes) {
   sending_ = {};
 }
 
+bool Channel::arrived(u64 epoch, bool send, Fact told) {
+  {
+    std::lock_guard lock(life_mutex_);
+    if (epoch != epoch_ || dead_) return false;
+    if (send) ready_ = true;
+    tell_(std::move(told));
+  }
+  wake_link();
+  return true;
+}
+
 void Channel::on_down(const SysError& error) {
+  std::lock_guard lock(life_mutex_);
+  dead_ = true;
   ready_ = false;
   stream.link_lost();
   if (error.code != ECANCELED) tell_(Fact("link_down").with("connection", i64{options_.id}).error(error));

@@ -128,7 +128,9 @@ class Channel final : public LinkHandler {
   std::string last_path() const;
   void wake_link();
   void confirm_refusals();           // worker: tells the target which refusals it need not keep
-  void begin_sending() { ready_ = true; wake_link(); }
+  // Worker: the target has answered on link `epoch`. False when that link is gone already; otherwise `told` is reported
+  // ahead of anything that happens to the link later, and with `send` batches may flow.
+  bool arrived(u64 epoch, bool send, Fact told);
   Stream stream;
   Counters counters;
 
@@ -151,6 +153,8 @@ class Channel final : public LinkHandler {
   u64 hash_requests_expected = 0;
   std::map<std::pair<u32, std::string>, Quarantined> quarantine;
   std::unordered_set<NodeId> clean;  // directories where what the target holds beyond ours is a leftover of our own
+  std::vector<SetPath> lost;         // what the target was not told since the stream broke; compared by the next mirror
+  bool lost_more = false;            // and more than that
   std::unordered_set<NodeId> suspect;   // files whose contents are compared whatever their attributes say
   std::atomic<u64> replies_pending{0};  // taken from the link, not yet by the worker; counted before a later ack is
   void set_last_path(const std::string& path);
@@ -175,6 +179,9 @@ class Channel final : public LinkHandler {
   mutable std::mutex link_mutex_;
   std::unique_ptr<Link> link_;
   u64 wire_before_ = 0;              // bytes of earlier links
+  std::mutex life_mutex_;            // of the link at hand: what is reported of it is in order
+  u64 epoch_ = 0;                    // counts links
+  bool dead_ = true;                 // the last one is down
   std::atomic<bool> ready_{false};   // welcome was taken: batches may flow
   std::atomic<bool> paused_{false};
   std::atomic<u64> rate_{0};

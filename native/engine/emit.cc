@@ -9,6 +9,8 @@ namespace understudy {
 
 namespace {
 constexpr std::size_t kBatchFull = 512u << 10;   // a batch is closed beyond this size
+constexpr std::size_t kLostMax = 2'000'000;      // names remembered after a stream broke
+constexpr std::size_t kLogSoon = 4'096;          // names of broken streams kept in memory before they are logged
 
 void note_path(std::vector<SetPath>& list, u32 mapping, std::string_view path, bool deep) {
   if (!list.empty() && list.back().mapping == mapping && list.back().path == path) list.back().deep |= deep;
@@ -60,7 +62,13 @@ void Source::tell_later(Channel& channel, NodeId node) {
 
 void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
                      std::string_view path2, std::string_view data) {
-  if (channel.broken) return;
+  const auto kind = static_cast<wire::OpKind>(header.kind);
+  if (channel.broken) {
+    if (!takes_name(kind, header.flags)) return;
+    note_lost(channel, header.mapping, path, true);
+    if (kind == wire::OpKind::rename) note_lost(channel, header.aux, path2, true);
+    return;
+  }
   if (!channel.writer.empty() && (channel.writer_mirror != mirror || channel.writer.size() >= kBatchFull ||
                                   !channel.writer.fits(path.size(), path2.size(), data.size())))
     flush(channel);
@@ -73,7 +81,6 @@ void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header
     return;
   }
   channel.writer_data += data.size();
-  const auto kind = static_cast<wire::OpKind>(header.kind);
   if (kind == wire::OpKind::manifest || kind == wire::OpKind::hashes || kind == wire::OpKind::digest ||
       kind == wire::OpKind::checkpoint || kind == wire::OpKind::heartbeat || kind == wire::OpKind::task ||
       kind == wire::OpKind::orphan)   // Not ours to repair: comparing it again would remove it, whatever the target wants.
@@ -106,23 +113,39 @@ void Source::flush(Channel& channel) {
     const SetPath& last = channel.touched.back();
     if (last.mapping < options_.roots.size()) channel.set_last_path(options_.roots[last.mapping] + "/" + last.path);
   }
-  if (!channel.stream.push(std::move(batch), std::move(channel.touched))) channel_broken(channel);
+  if (!channel.stream.push(std::move(batch), std::move(channel.touched))) {
+    channel.touched.clear();
+    channel_broken(channel, "queue limit reached");
+  }
   else channel.wake_link();
   channel.touched = {};
 }
 
 void Source::flush_all() {
   for (const auto& channel : channels_) flush(*channel);
+  if (logged_.size() > kLogSoon) log_touched();
 }
 
-void Source::channel_broken(Channel& channel) {
+// The stream ends here. What the target was not told of it, and what happens until the next mirror, is remembered by
+// name: the mirror would find what is new and what differs, but take what was deleted for an orphan.
+void Source::channel_broken(Channel& channel, const char* why) {
   if (channel.broken) return;
   channel.broken = true;
+  for (SetPath& path : channel.touched) channel.lost.push_back(std::move(path));
+  channel.touched.clear();
+  for (SetPath& path : channel.stream.take_touched()) channel.lost.push_back(std::move(path));
   channel.writer.begin();
   channel.writer_data = 0;
-  channel.touched.clear();
-  if (channel.mirror.active) mirror_stop(channel, "queue limit reached");
-  tell_(Fact("stream_broken").with("connection", i64{channel.options().id}).with("why", std::string("queue limit reached")));
+  if (channel.mirror.active) mirror_stop(channel, why);
+  tell_(Fact("stream_broken").with("connection", i64{channel.options().id}).with("why", std::string(why)));
+}
+
+void Source::note_lost(Channel& channel, u32 mapping, std::string_view path, bool deep) {
+  if (channel.lost.size() < kLostMax) note_path(channel.lost, mapping, path, deep);
+  else if (!std::exchange(channel.lost_more, true))
+    tell_(Fact("stream_broken").with("connection", i64{channel.options().id}).with("why", std::string(
+        "more names changed since than can be remembered; what was deleted here stays on the target as orphans")));
+  log_doubt(mapping, path, deep);
 }
 
 void Source::tell_attributes(Mask mask, bool mirror, NodeId node, bool times) {

@@ -79,6 +79,11 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
     channel.connect();   // The target learns the new stream by a new hello.
   }
   for (NodeId root = shadow_.root_count(); root >= 1; --root) mirror.stack.emplace_back(root, false);
+  if (!verify && !channel.lost.empty()) {
+    const std::vector<SetPath> lost = std::exchange(channel.lost, {});
+    retell_all(channel, lost);
+    channel.lost_more = false;
+  }
   channel.counters.skipped = 0;
   channel.counters.files_done = 0;
   tell_(Fact("mirror_started").with("connection", i64{channel.options().id}));
@@ -453,10 +458,7 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
   const std::string path2(reinterpret_cast<const char*>(body) + sizeof op + op.path_len, op.path2_len);
   auto note = [&](u32 mapping, const std::string& which, bool deep) {
     if (channel.quarantine.size() >= kQuarantineMax && !channel.quarantine.count({mapping, which})) {
-      if (!channel.broken) {
-        channel.broken = true;
-        tell_(Fact("stream_broken").with("connection", i64{channel.options().id}).with("why", std::string("too many operations failed on the target")));
-      }
+      channel_broken(channel, "too many operations failed on the target");
       return;
     }
     Quarantined& entry = channel.quarantine[{mapping, which}];

@@ -138,6 +138,13 @@ void Source::log_touched() {
   touched_log_bytes_ += out.size();
 }
 
+// May the target lack something of what the shadow calls told?
+bool Source::unsettled(const Channel& channel) const {
+  return channel.broken || channel.repair_pending || mirror_running(channel) || !channel.quarantine.empty() ||
+         !channel.hash_requests.empty() || channel.stream.target().durable < channel.stream.last_sequence() ||
+         channel.replies_pending != 0;   // Looked at last: counted before the acknowledgement behind it.
+}
+
 void Source::save_state() {
   snapshot_ns_ = monotonic_ns();
   log_touched();
@@ -152,13 +159,8 @@ void Source::save_state() {
     return;   // The old snapshot and the whole log still hold.
   }
   // What is not durable on every target yet must be looked at again after a restart, so those paths stay in the log.
-  std::vector<SetPath> open;
-  bool behind = false;
-  for (const auto& channel : channels_) {
-    behind |= channel->broken || channel->repair_pending || mirror_running(*channel) || !channel->quarantine.empty() ||
-              !channel->hash_requests.empty() || channel->stream.target().durable < channel->stream.last_sequence() ||
-              channel->replies_pending != 0;   // Looked at last: counted before the acknowledgement behind it.
-  }
+  bool behind = left_behind_;
+  for (const auto& channel : channels_) behind |= unsettled(*channel);
   behind |= !jobs_.empty();
   if (!behind && !channels_.empty()) startup_repair_.clear();
   touched_log_.reset();

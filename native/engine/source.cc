@@ -131,6 +131,7 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
 void Source::detach(Channel& channel, bool forget) {
   std::erase_if(replies_, [&](const auto& each) { return each.first == &channel; });
   channel.attached = false;
+  if (!forget) left_behind_ |= unsettled(channel) || !jobs_.empty();   // The log is kept for its next start.
   cancel_work(channel);
   replicating_ &= ~channel.bit;
   all_ &= ~channel.bit;
@@ -170,17 +171,16 @@ void Source::set_replicating(Channel& channel, bool on) {
   else replicating_ &= ~channel.bit;
 }
 
-void Source::on_welcome(Channel& channel, const wire::StreamPosition& position, Bytes payload) {
+void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition& position, Bytes payload) {
+  auto up = [&](bool resumed) {
+    return Fact("link_up").with("connection", i64{channel.options().id}).with("welcome", std::move(payload)).flag("resumed", resumed);
+  };
   std::vector<SetPath> repair;
   const bool wiped = channel.expects_replica && (position.flags & wire::kPositionFresh) != 0;
   const Resume resume = channel.broken || wiped ? Resume::broken : channel.stream.welcome(position, repair);
   if (resume == Resume::broken) {
-    if (!channel.broken) {
-      channel.broken = true;
-      if (channel.mirror.active) mirror_stop(channel, "the target does not know this stream any more");
-      tell_(Fact("stream_broken").with("connection", i64{channel.options().id}).with("why", std::string("the target does not know this stream any more")));
-    }
-    tell_(Fact("link_up").with("connection", i64{channel.options().id}).with("welcome", std::move(payload)).flag("resumed", false));
+    channel_broken(channel, "the target does not know this stream any more");
+    channel.arrived(epoch, false, up(false));
     return;
   }
   if (resume == Resume::repair) {
@@ -191,8 +191,7 @@ void Source::on_welcome(Channel& channel, const wire::StreamPosition& position, 
     return;
   }
   reissue(channel);
-  channel.begin_sending();
-  tell_(Fact("link_up").with("connection", i64{channel.options().id}).with("welcome", std::move(payload)).flag("resumed", true));
+  channel.arrived(epoch, true, up(true));
 }
 
 // An answer is worked off with the roots open; one to a stream that has ended since is of no use.

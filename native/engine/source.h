@@ -79,7 +79,7 @@ class Source final : CaptureSink {
   void mirror_stop(Channel& channel, const char* why);
   void barrier(Channel& channel, i64 token);
   void set_replicating(Channel& channel, bool on);
-  void on_welcome(Channel& channel, const wire::StreamPosition& position, Bytes payload);
+  void on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition& position, Bytes payload);
   void keep_reply(Channel& channel, u64 stream, std::shared_ptr<Bytes> frame);
   void link_opened(Channel& channel);
 
@@ -225,7 +225,8 @@ class Source final : CaptureSink {
   void tell_attributes_all(NodeId node, bool times);
   void tell_xattrs_all(NodeId node, int directory_fd, const char* name);
   bool tell_object(Mask mask, bool mirror, NodeId node, int directory_fd, bool fresh, bool replaces);
-  void channel_broken(Channel& channel);
+  void channel_broken(Channel& channel, const char* why);
+  void note_lost(Channel& channel, u32 mapping, std::string_view path, bool deep);
   void restart_stream(Channel& channel);
 
   // content.cc: bytes of regular files
@@ -283,6 +284,7 @@ class Source final : CaptureSink {
   // persist.cc: shadow snapshots and the touched log
   bool load_state(std::vector<SetPath>& repair);
   void save_state();
+  bool unsettled(const Channel& channel) const;
   void note_running();
   void sync_directory();
   void log_touched();
@@ -351,6 +353,7 @@ class Source final : CaptureSink {
 
   std::vector<SetPath> startup_repair_;                // touched in the last run: compared on every channel
   bool power_lost_ = false;                            // the last run ended with the power of this machine
+  bool left_behind_ = false;                           // a stream was closed before its target had everything
   bool doubting_ = false;                              // until they are: what is told meanwhile is in doubt as well
   bool shadow_loaded_ = false;
   bool first_saved_ = false;

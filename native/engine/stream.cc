@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <iterator>
 
 namespace understudy {
 
@@ -28,9 +29,9 @@ bool Stream::push(StreamBatch batch, std::vector<SetPath> touched) {
   if (queued_bytes_ + bytes > bytes_max_ || touched_count_ + touched.size() > kTouchedMax) {
     broken_ = true;
     batches_.clear();
-    touched_.clear();
+    touched_.push_back({batch.sequence, std::move(touched)});   // for take_touched
     sent_index_ = 0;
-    in_flight_ = touched_count_ = 0;
+    in_flight_ = 0;
     queued_bytes_ = 0;
     counters_.queued_ops = counters_.queued_bytes = counters_.queued_mirror_ops = counters_.queued_mirror_bytes = 0;
     return false;
@@ -47,6 +48,15 @@ bool Stream::push(StreamBatch batch, std::vector<SetPath> touched) {
   next_ = batch.sequence + 1;
   batches_.push_back(std::move(batch));
   return true;
+}
+
+std::vector<SetPath> Stream::take_touched() {
+  std::lock_guard lock(mutex_);
+  std::vector<SetPath> all;
+  for (Touched& touched : touched_) std::move(touched.paths.begin(), touched.paths.end(), std::back_inserter(all));
+  touched_.clear();
+  touched_count_ = 0;
+  return all;
 }
 
 void Stream::restart() {

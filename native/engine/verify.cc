@@ -64,7 +64,7 @@ void Source::verify_node(Channel& channel, NodeId node, int directory_fd, const 
   if (!options.remirror || !shadow_.live(node)) return;
   ++mirror.resent;
   untell_one(node, channel.bit);
-  mirror.extra.push_back(node);
+  tell_later(channel, node);
 }
 
 // A file whose attributes are equal was compared block by block.

@@ -141,7 +141,8 @@ SourceSide::SourceSide(SourceSideOptions options, Say say) : options_(std::move(
 
 SourceSide::~SourceSide() {
   loop_.end();
-  // Streams first: the shadow is saved by what they reached.
+  // Streams next: the shadow is saved by what they reached.
+  source_->suspend();
   if (channel_) source_->remove_channel(channel_, false);
   source_->close();
 }
