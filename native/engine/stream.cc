@@ -102,13 +102,17 @@ Resume Stream::welcome(const wire::StreamPosition& target, std::vector<SetPath>&
   std::lock_guard lock(mutex_);
   sent_index_ = 0;
   in_flight_ = 0;
+  // After a loss of power the target holds any part of what it had not made durable, not a beginning of it: nothing
+  // of that may be repeated as it was told.
+  const bool power_lost = boot_ != 0 && (target.boot != boot_ || target.boot == 0);
+  boot_ = target.boot;
   const u64 lowest = batches_.empty() ? next_ : batches_.front().sequence;
   if (target.stream != id_ || target.applied >= next_) {
     // The target does not know this stream: fine while nothing of it was ever applied.
     if (target.stream != id_ && lowest == 1) return Resume::resumed;
     return Resume::broken;
   }
-  if (target.applied + 1 < lowest) {
+  if (target.applied + 1 < lowest || (power_lost && !touched_.empty())) {
     // Batches which we dropped as applied are gone on the target (power loss: it stands at its durable mark). Every
     // path touched since then is compared again; the caller restarts the stream, which drops what still waits.
     for (const Touched& touched : touched_)

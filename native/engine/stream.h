@@ -104,6 +104,7 @@ class Stream {
   u64 touched_count_ = 0;
   TargetFacts target_;
   u64 refusals_taken_ = 0;
+  u64 boot_ = 0;                      // of the target, as it last said; 0: not heard yet
   StreamCounters counters_;
 };
 
