@@ -155,7 +155,12 @@ export interface ConnectionStatistics {
   readonly targetRetrying: boolean;
   /** Operations in quarantine. */
   readonly failed: number;
-  /** Age of the oldest change not yet applied, ms; 0 when caught up; -1 unknown (no link). */
+  /** Paths whose fate on the target is in doubt (after a crash or a power failure) are still compared or told again. */
+  readonly repairing: boolean;
+  /**
+   * Age of the oldest change that is not yet applied, told or waiting to be read, ms; 0 when caught up; -1 unknown (no
+   * link, or its stream is broken). Monotonic: a clock that is set changes nothing.
+   */
   readonly latencyMs: number;
   readonly lastPath: string;
   /** ms since the last frame from the target; -1 without a link. */
@@ -231,6 +236,7 @@ export type EngineEvent =
   | { kind: 'message'; connection: number; payload: Buffer }
   /** The stream cannot continue where it was (queue limit, target lost its mark): a mirror is required. */
   | { kind: 'stream_broken'; connection: number; why: string }
+  /** Answers each `mirrorStart`, before anything else is said about that walk. */
   | { kind: 'mirror_started'; connection: number }
   /** Everything is sent and applied on the target. */
   | {

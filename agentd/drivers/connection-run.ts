@@ -11,6 +11,7 @@ import type { LinkFact } from '../core/connection/table.js';
 import { composeItem } from './connection-item.js';
 import { decodeRefusal, decodeWelcome, encodeHello, encodeOrigins, LINK_HELLO_VERSION } from './hello.js';
 import { MirrorRun, type MirrorOwner } from './mirror-run.js';
+import { ReplicaClaim } from './replica-claim.js';
 import type { SourceRun, Sources, SourceUser } from './sources.js';
 import type { StoredConnection } from './stored.js';
 import { VerifyRun, type VerifyOwner } from './verify-run.js';
@@ -35,6 +36,7 @@ export interface RunHost {
 
 export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
   link: LinkState;
+  readonly claim: ReplicaClaim;
   readonly mirror: MirrorRun;
   handle: number | null = null;
   replication: boolean;
@@ -55,6 +57,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
     this.replication = stored.replication;
     this.everLinked = stored.everLinked;
     this.targetName = stored.target.name;
+    this.claim = new ReplicaClaim(host.world, `${this.stateDir}/whole`);
     this.mirror = new MirrorRun(this, stored.mirror);
     this.barriers = new Barriers(
       host.world.clock,
@@ -186,6 +189,8 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
     if (!this.replication)
       throw failure('NOT_POSSIBLE_NOW', { action: 'Stopping replication', id: this.id, state: 'not replicating' });
     this.replication = false;
+    // Before the first change is left out.
+    this.claim.withdraw();
     if (this.handle !== null) this.host.world.engine.replicationStop(this.handle);
     this.host.world.log.say('REPLICATION_STOPPED', this.at, this.scope);
     this.changed(true);
@@ -301,7 +306,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
         this.mirror.begin();
         return;
       case 'mirror_started':
-        this.mirror.fact('started');
+        this.mirror.started();
         return;
       case 'mirror_done':
         log.say(
@@ -375,8 +380,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
         return;
       case 'close_stream':
         this.#closeStream(false);
-        if (this.mirror.state.phase !== 'idle' && this.mirror.state.phase !== 'wanted')
-          this.mirror.fact('stream_closed');
+        this.mirror.streamClosed();
         return;
       case 'forget_stream':
         this.#closeStream(true);

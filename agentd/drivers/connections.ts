@@ -30,6 +30,8 @@ export interface NewConnection {
 export class Connections implements RunHost {
   readonly #runs = new Map<number, ConnectionRun>();
   readonly #byHandle = new Map<number, ConnectionRun>();
+  /** Being removed: no state file holds them any more. */
+  readonly #leaving = new Set<number>();
   /** CON-01. */
   #nextId = 1;
 
@@ -174,9 +176,16 @@ export class Connections implements RunHost {
 
   async remove(id: number): Promise<ConnectionRun> {
     const run = this.run(id);
+    if (this.#leaving.has(id)) throw failure('NOT_POSSIBLE_NOW', { action: 'Disconnecting', id, state: 'closed' });
+    this.#leaving.add(id);
+    try {
+      // Written down first: one that came back after a crash, its stream forgotten, would believe in its old replica.
+      await saveDocument(this.world, CONNECTIONS_FILE, this.#stored());
+    } finally {
+      this.#leaving.delete(id);
+    }
     this.#runs.delete(id);
     run.remove();
-    await saveDocument(this.world, CONNECTIONS_FILE, this.#stored());
     this.world.hub.touch('connections', 'sets', 'server');
     return run;
   }
@@ -227,6 +236,7 @@ export class Connections implements RunHost {
   }
 
   #stored(): z.infer<typeof Stored> {
-    return { schema: 1, connections: [...this.#runs.values()].map((run) => run.toStored()) };
+    const kept = [...this.#runs.values()].filter((run) => !this.#leaving.has(run.id));
+    return { schema: 1, connections: kept.map((run) => run.toStored()) };
   }
 }

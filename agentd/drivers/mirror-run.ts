@@ -5,6 +5,7 @@ import { backoffMs } from '../core/backoff.js';
 import { type MirrorState, mirrorCall, mirrorStep, mirrorText } from '../core/mirror/step.js';
 import type { MirrorAct, MirrorFact } from '../core/mirror/table.js';
 import { remirrorOptions } from '../core/settings/settings.js';
+import type { ReplicaClaim } from './replica-claim.js';
 import type { StoredConnection } from './stored.js';
 import type { World } from './world.js';
 
@@ -23,6 +24,8 @@ export interface MirrorOwner {
   /** Mirror bytes sent and skipped so far. */
   mirrorBytes(): number;
   changed(persist: boolean): void;
+  readonly replication: boolean;
+  readonly claim: ReplicaClaim;
 }
 
 export class MirrorRun {
@@ -31,6 +34,11 @@ export class MirrorRun {
   base = 0;
   /** What the running mirror has passed already may have changed unseen: another one follows. */
   again = false;
+  /**
+   * Starts that the engine has not confirmed yet. It answers each in order, so whatever ends before that is an earlier
+   * walk, and says nothing about the one that was asked for since.
+   */
+  #unconfirmed = 0;
   #failures = 0;
   #stopReason = ASKED;
   #cancelRepair: (() => void) | null = null;
@@ -39,7 +47,9 @@ export class MirrorRun {
     readonly owner: MirrorOwner,
     stored: StoredConnection['mirror'],
   ) {
-    this.state = restored(stored, this.#auto());
+    // While replication is stopped nobody believes in the replica anyway; starting it mirrors.
+    const complete = stored.complete && (!owner.replication || owner.claim.stands);
+    this.state = restored({ ...stored, complete }, this.#auto());
   }
 
   /** One will begin again by itself after a while. */
@@ -69,7 +79,20 @@ export class MirrorRun {
     if (this.state.phase === 'wanted' && this.owner.canMirror()) this.fact('link_ready');
   }
 
+  /** The engine begins the walk that was asked for. */
+  started(): void {
+    if (this.#unconfirmed > 0) this.#unconfirmed -= 1;
+    if (this.#unconfirmed === 0) this.fact('started');
+  }
+
+  /** Nothing that was asked of the stream that ends here is answered any more. */
+  streamClosed(): void {
+    this.#unconfirmed = 0;
+    if (this.state.phase !== 'idle' && this.state.phase !== 'wanted') this.fact('stream_closed');
+  }
+
   done(): void {
+    if (this.#unconfirmed > 0) return;
     this.#failures = 0;
     this.fact('done');
     if (!this.again) return;
@@ -80,6 +103,7 @@ export class MirrorRun {
 
   /** The engine ended it before it was done. */
   gaveUp(why: string): void {
+    if (this.#unconfirmed > 0) return;
     this.#stopReason = why;
     if (!this.fact('stopped')) return;
     const options = this.#auto();
@@ -105,6 +129,8 @@ export class MirrorRun {
     const stepped = mirrorStep(this.state, fact, options);
     if (!stepped) return false;
     const [next, acts] = stepped;
+    if (this.state.complete && !next.complete) this.owner.claim.withdraw();
+    if (next.complete && !this.state.complete && this.owner.replication) this.owner.claim.make();
     this.state = next;
     for (const act of acts) this.#perform(act);
     this.owner.changed(true);
@@ -122,6 +148,7 @@ export class MirrorRun {
       case 'start_mirror':
         if (handle === null || !this.state.options) return;
         this.base = this.owner.mirrorBytes();
+        this.#unconfirmed += 1;
         engine.mirrorStart(handle, mirrorCall(this.state.options, world.settings['source.checksum_all']));
         return;
       case 'pause_mirror':

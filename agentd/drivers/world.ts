@@ -2,6 +2,7 @@
 import type { Engine, NativeError } from '../../native/index.js';
 import { type Cause, Failure, failure } from '../../protocol/errors.js';
 import type { Notice } from '../../protocol/messages/log.js';
+import { backoffMs } from '../core/backoff.js';
 import type { Settings } from '../core/settings/settings.js';
 import type { Clock } from '../ports/clock.js';
 import type { Documents } from '../ports/documents.js';
@@ -44,17 +45,49 @@ export function asNotice(error: unknown, what: string): Notice {
   return asFailure(error, what).notice;
 }
 
+/** Waits before a state file that could not be written is written again. */
+const SAVE_AGAIN = { minMs: 1_000, maxMs: 60_000 };
+
+/** Which saves of a file were asked for and which are on disk, by their running number. */
+interface Saves {
+  count: number;
+  done: number;
+  soon: number;
+}
+const savesOf = new WeakMap<World, Map<string, Saves>>();
+
+function savesFor(world: World, name: string): Saves {
+  const all = savesOf.get(world) ?? new Map<string, Saves>();
+  savesOf.set(world, all);
+  const saves = all.get(name) ?? { count: 0, done: 0, soon: 0 };
+  all.set(name, saves);
+  return saves;
+}
+
 /** Saves a document; a failure is told in the log and to the caller. */
 export async function saveDocument(world: World, name: string, value: unknown): Promise<void> {
+  const saves = savesFor(world, name);
+  const number = ++saves.count;
   try {
     await world.documents.save(name, value);
   } catch (error) {
     world.log.say('STATE_NOT_SAVED', { file: name }, {}, causeOf(error));
     throw asFailure(error, `writing ${name}`);
   }
+  saves.done = Math.max(saves.done, number);
 }
 
-/** The same for changes nobody waits for: told in the log, tried again with the next change. */
-export function saveSoon(world: World, name: string, value: unknown): void {
-  saveDocument(world, name, value).catch(() => undefined);
+/**
+ * The same for changes nobody waits for: told in the log, and tried again until this or a newer state is on disk.
+ * Otherwise a disk that was full for a moment would leave a claim behind that was withdrawn since.
+ */
+export function saveSoon(world: World, name: string, value: unknown, failures = 0): void {
+  const saves = savesFor(world, name);
+  const number = saves.count + 1;
+  saves.soon = number;
+  saveDocument(world, name, value).catch(() => {
+    world.clock.after(backoffMs(SAVE_AGAIN, failures + 1, world.clock.random()), () => {
+      if (saves.soon === number && saves.done < number) saveSoon(world, name, value, failures + 1);
+    });
+  });
 }

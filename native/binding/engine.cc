@@ -335,7 +335,10 @@ napi_value connection_statistics(napi_env env, Host& host, Arguments& arguments)
   const i64 oldest = channel->stream.oldest_unapplied_ns();
   const i64 quiet = channel->quiet_ms();
   const bool linked = channel->ready();
-  const i64 latency = !linked ? -1 : oldest == 0 ? 0 : std::max<i64>(0, (realtime_ns() - oldest) / 1'000'000);
+  Source* const source = host.source(env, host.channel_source[arguments.handle(0)]);
+  const i64 waiting = source != nullptr && channel->counters.replicating ? source->oldest_waiting_ns() : 0;
+  const i64 since = oldest == 0 || (waiting != 0 && waiting < oldest) ? waiting : oldest;
+  const i64 latency = !linked || channel->broken ? -1 : since == 0 ? 0 : std::max<i64>(0, (monotonic_ns() - since) / 1'000'000);
   return Object(env).set("linked", linked).set("transmitPaused", channel->paused())
       .set("mirror", std::string(kMirror[channel->counters.mirror])).set("replicating", channel->counters.replicating.load())
       .count("queuedOps", counters.queued_ops).count("queuedBytes", counters.queued_bytes)
@@ -348,7 +351,7 @@ napi_value connection_statistics(napi_env env, Host& host, Arguments& arguments)
       .count("applied", target.applied).count("durable", target.durable).count("targetQueuedBytes", target.queued_bytes)
       .set("targetPaused", (target.flags & wire::kAckPaused) != 0)
       .set("targetPausing", (target.flags & wire::kAckPausePending) != 0).set("targetRetrying", (target.flags & wire::kAckRetrying) != 0)
-      .count("failed", channel->counters.failed).number("latencyMs", latency).set("lastPath", channel->last_path())
+      .count("failed", channel->counters.failed).set("repairing", channel->counters.repairing.load()).number("latencyMs", latency).set("lastPath", channel->last_path())
       .number("quietMs", quiet).value();
 }
 

@@ -112,6 +112,7 @@ class Channel final : public LinkHandler {
     std::atomic<u64> skipped{0}, remaining{0}, files_done{0}, files_total{0}, failed{0}, wire{0};
     std::atomic<int> mirror{0};   // 0 idle, 1 mirroring, 2 paused, 3 waiting, 4 verifying
     std::atomic<bool> replicating{false};
+    std::atomic<bool> repairing{false};   // what is in doubt on the target is still compared or told again
   };
 
   // --- thread-safe ---
@@ -140,12 +141,14 @@ class Channel final : public LinkHandler {
   bool attached = false;
   bool told_after_scan = false;      // new, and the first scan runs: nothing counts as told yet
   bool replicating = true;
-  bool broken = false;               // stream gave up; waits for a mirror
+  std::atomic<bool> broken{false};   // stream gave up; waits for a mirror
   bool repair_pending = false;       // paths of the last run are still to be compared
   bool expects_replica = false;      // told before this process: a target that holds nothing has lost it
   BatchWriter writer;
   bool writer_mirror = false;
   i64 writer_captured_ns = 0;
+  i64 writer_since_ns = 0;           // monotonic: since when the oldest change in the open batch waits
+  u64 repair_until = 0;              // the batch behind the last that repairs; 0 while not everything of it is told
   u64 writer_data = 0;
   std::vector<SetPath> touched;
   MirrorRun mirror;

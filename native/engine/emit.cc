@@ -75,7 +75,9 @@ void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header
   if (channel.writer.empty()) {
     channel.writer_mirror = mirror;
     channel.writer_captured_ns = realtime_ns();
+    channel.writer_since_ns = monotonic_ns();
   }
+  if (current_since_ns_ != 0) channel.writer_since_ns = std::min(channel.writer_since_ns, current_since_ns_);
   if (!channel.writer.add(header, path, path2, data)) {
     unreadable(std::string(path), {ENAMETOOLONG, "batch"});
     return;
@@ -104,7 +106,7 @@ void Source::flush(Channel& channel) {
   batch.mirror = channel.writer_mirror;
   batch.operations = channel.writer.op_count();
   batch.data_bytes = channel.writer_data;
-  batch.captured_ns = channel.writer_captured_ns;
+  batch.since_ns = channel.writer_since_ns;
   Bytes bytes = channel.writer.close(batch.sequence, channel.writer_captured_ns, realtime_ns(),
                                      channel.writer_mirror ? wire::kBatchMirror : 0);
   batch.bytes = std::make_shared<const Bytes>(std::move(bytes));

@@ -59,9 +59,7 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
   const bool fresh_stream = channel.broken;
   channel.told_after_scan = false;   // The mirror tells.
   if (!verify) {
-    // From here on the control plane knows that a mirror is not complete, and it counts on nothing that is there.
-    channel.clear_missed();
-    channel.expects_replica = false;
+    channel.clear_missed();   // From here on the control plane knows that a mirror is not complete.
   }
   cancel_work(channel);
   MirrorRun& mirror = channel.mirror;
@@ -76,6 +74,9 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
     restart_stream(channel);
     channel.writer.begin();
     channel.broken = false;
+    // What the target has lost is told anew now: that it holds nothing yet is no reason to give up again.
+    channel.expects_replica = false;
+    channel.counters.repairing = false;
     channel.connect();   // The target learns the new stream by a new hello.
   }
   for (NodeId root = shadow_.root_count(); root >= 1; --root) mirror.stack.emplace_back(root, false);
@@ -86,7 +87,7 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
   }
   channel.counters.skipped = 0;
   channel.counters.files_done = 0;
-  tell_(Fact("mirror_started").with("connection", i64{channel.options().id}));
+  if (!verify) tell_(Fact("mirror_started").with("connection", i64{channel.options().id}));
 }
 
 void Source::mirror_stop(Channel& channel, const char* why) {

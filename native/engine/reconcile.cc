@@ -66,8 +66,10 @@ void Source::unknown_directory(std::string_view path, std::string_view, u32) {
 }
 
 void Source::lost(std::string_view why) {
-  tell_(Fact("source_lost").with("source", i64{options_.id}).with("why", std::string(why)));
   begin_rescan();
+  doubt_ = true;
+  publish();   // Before it is told: whoever hears of it may ask at once.
+  tell_(Fact("source_lost").with("source", i64{options_.id}).with("why", std::string(why)));
 }
 
 void Source::add_dirty(NodeId directory, std::string_view name, u32 what, i64 delay_ns, u32 attempts, i64 since_ns) {

@@ -124,6 +124,7 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
   Fd(::open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   channel->expects_replica = known && gap == nullptr;
   channel->repair_pending = known && !ready_told_;   // After the first look: only then is it known what is there now.
+  if (channel->repair_pending && gap == nullptr) begin_repair(*channel);
   if (gap != nullptr) tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string(gap)));
   channel->connect();
 }
@@ -164,6 +165,24 @@ void Source::repair_after_restart() {
   }
 }
 
+// What the target holds of these paths is not known until all of it is told again and applied (I3).
+void Source::begin_repair(Channel& channel) {
+  channel.counters.repairing = true;
+  channel.repair_until = 0;
+}
+
+void Source::settle_repair(Channel& channel) {
+  if (!channel.counters.repairing || !ready_told_ || channel.repair_pending) return;
+  if (channel.repair_until == 0) {
+    if (!channel.mirror.extra.empty() || !channel.mirror.stack.empty() || !channel.hash_requests.empty()) return;
+    for (const auto& job : jobs_)
+      if (job->mask & channel.bit) return;
+    flush(channel);
+    channel.repair_until = channel.stream.last_sequence() + 1;
+  }
+  if (channel.stream.target().applied + 1 >= channel.repair_until) channel.counters.repairing = false;
+}
+
 void Source::set_replicating(Channel& channel, bool on) {
   channel.replicating = on;
   channel.counters.replicating = on;
@@ -187,6 +206,8 @@ void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition&
     flush(channel);
     restart_stream(channel);
     retell_all(channel, repair);
+    channel.expects_replica = true;
+    begin_repair(channel);
     channel.connect();
     return;
   }
@@ -206,6 +227,15 @@ void Source::restart_stream(Channel& channel) {
   channel.replies_pending -= std::erase_if(replies_, [&](const auto& each) { return each.first == &channel; });
   channel.refusals_confirmed = 0;
   channel.stream.restart();
+  // Sequences begin anew: what waits for one of the old stream asks again.
+  channel.mirror.waiting = false;
+  for (auto& [path, entry] : channel.quarantine) {
+    entry.sequence = 0;
+    if (entry.retry_ns == 0) entry.retry_ns = 1;   // What it was told may have been dropped.
+  }
+  for (Barrier& barrier : barriers_)
+    if (barrier.channel == &channel) barrier.sequence = 0;
+  force_ = !barriers_.empty();
 }
 
 void Source::continue_stopped(bool never_again) {
@@ -281,7 +311,9 @@ bool Source::open_roots() {
       close_roots();
       return false;
     }
+    doubt_ = true;
     begin_rescan();
+    publish();
   }
   return true;
 }
@@ -387,7 +419,7 @@ u64 Source::count_files(bool exact) {
 
 void Source::publish() {
   SourceStatistics now;
-  now.state = stopped_ || held_ ? "stopped" : !ready_told_ ? "opening" : scanning_ && !barriers_.size() && sweep_due_ns_ == 0 ? "rescanning" : "watching";
+  now.state = stopped_ || held_ ? "stopped" : !ready_told_ ? "opening" : doubt_ ? "rescanning" : "watching";
   if (capture_) {
     const CaptureStatistics capture = capture_->statistics();
     now.capture = capture_->name();
@@ -397,6 +429,14 @@ void Source::publish() {
   now.files = count_files(false);
   now.directories = counted_objects_ - now.files;
   now.bytes = total_bytes_;
+  i64 oldest = 0;
+  auto waits = [&](i64 since_ns) {
+    if (since_ns != 0 && (oldest == 0 || since_ns < oldest)) oldest = since_ns;
+  };
+  // In the order they came, but for those that were put off: a look at the first ones has to do.
+  for (std::size_t i = 0; i < dirty_.size() && i < 1'000; ++i) waits(dirty_[i].since_ns);
+  for (const auto& job : jobs_) waits(job->since_ns);
+  oldest_waiting_ns_ = oldest;
   now.dirty = dirty_.size() + jobs_.size() + missing_.size();
   now.shadow_bytes = shadow_.memory() + indexes_.bytes();
   now.unreadable = unreadable_;
@@ -429,11 +469,16 @@ bool Source::work_once() {
   for (const auto& channel : channels_) channel->confirm_refusals();
   bool more = false;
   // While no channel can take more, changes wait as dirty names: bounded by the number of files, not of writes.
-  bool room = replicating_ == 0;
-  bool any_ready = false;
-  for (const auto& channel : channels_) any_ready |= channel->replicating && channel->ready();
+  // Nothing is queued for a broken one, so it holds nobody up: its full queue must not keep the first look from its end.
+  bool any_sound = false, any_ready = false, room = false;
+  for (const auto& channel : channels_) {
+    if (!channel->replicating || channel->broken) continue;
+    any_sound = true;
+    any_ready |= channel->ready();
+  }
   for (const auto& channel : channels_)
-    if (channel->replicating) room |= channel->stream.has_room() && (channel->ready() || !any_ready);
+    if (channel->replicating && !channel->broken) room |= channel->stream.has_room() && (channel->ready() || !any_ready);
+  room |= !any_sound;
   if (room) {
     more |= process_dirty();
     for (int i = 0; i < 64 && !scan_.empty(); ++i) more |= scan_step();
@@ -455,6 +500,8 @@ bool Source::work_once() {
     if (sweep_again_) {
       sweep_again_ = false;
       begin_rescan();
+    } else {
+      doubt_ = false;
     }
     more = true;
   }
@@ -464,6 +511,7 @@ bool Source::work_once() {
   if (room && dirty_.empty()) directory_times();
   for (std::size_t i = 0; i < channels_.size(); ++i) more |= mirror_step(*channels_[i]);
   flush_all();
+  for (const auto& channel : channels_) settle_repair(*channel);
   finish_barriers();
   return more;
 }

@@ -66,6 +66,8 @@ class Source final : CaptureSink {
   void suspend();
   void close();                                   // persists the shadow and joins the worker
   SourceStatistics statistics() const;
+  // Monotonic time since when the oldest change waits that nobody was told yet; 0: none.
+  i64 oldest_waiting_ns() const { return oldest_waiting_ns_; }
   void add_channel(std::shared_ptr<Channel> channel);
   void remove_channel(const std::shared_ptr<Channel>& channel, bool forget);
   // Runs `command` on the worker, soon.
@@ -141,6 +143,8 @@ class Source final : CaptureSink {
   bool start_capture();
   u64 count_files(bool exact);
   void publish();
+  void begin_repair(Channel& channel);
+  void settle_repair(Channel& channel);
   int idle_ms();
   void repair_after_restart();
   void begin_barriers();
@@ -335,6 +339,8 @@ class Source final : CaptureSink {
   std::vector<NodeId> scan_;                           // directories to list
   u32 scan_what_ = 0;
   bool scanning_ = false;
+  bool doubt_ = false;                                 // events were lost: until the scan is over, nothing is vouched for
+  std::atomic<i64> oldest_waiting_ns_{0};              // monotonic: oldest hint not worked off; 0: none
   i64 scan_started_ns_ = 0;
   i64 sweep_due_ns_ = 0;
   bool sweep_again_ = false;                           // asked for while one was running

@@ -183,7 +183,7 @@ StreamCounters Stream::counters() const {
 
 i64 Stream::oldest_unapplied_ns() const {
   std::lock_guard lock(mutex_);
-  return batches_.empty() ? 0 : batches_.front().captured_ns;
+  return batches_.empty() ? 0 : batches_.front().since_ns;
 }
 
 }  // namespace understudy

@@ -30,7 +30,7 @@ struct StreamBatch {
   bool mirror = false;
   u32 operations = 0;
   u64 data_bytes = 0;
-  i64 captured_ns = 0;
+  i64 since_ns = 0;   // monotonic: when the oldest change in it was noticed
 };
 
 struct StreamCounters {
@@ -82,7 +82,7 @@ class Stream {
 
   TargetFacts target() const;
   StreamCounters counters() const;
-  // Capture time of the oldest change not yet applied; 0 when everything told is applied.
+  // Monotonic time since when the oldest change waits that was told and is not applied; 0: everything told is.
   i64 oldest_unapplied_ns() const;
 
  private:
@@ -92,7 +92,7 @@ class Stream {
   };
   mutable std::mutex mutex_;
   u64 id_ = 0;
-  u64 next_ = 1;
+  std::atomic<u64> next_{1};          // read without the mutex by whoever shows it
   u64 bytes_max_;
   u64 room_bytes_;
   std::atomic<u64> queued_bytes_{0};

@@ -32,6 +32,8 @@ interface FakeConnection {
   readonly barriers: number[];
   streamNew: boolean;
   paused: boolean;
+  /** `mirror_started` has answered the last `mirrorStart`. */
+  confirmed: boolean;
 }
 
 interface FakeLink {
@@ -201,6 +203,7 @@ export class FakeEngine implements Engine {
       barriers: [],
       streamNew: false,
       paused: false,
+      confirmed: true,
     });
     this.calls.push('connectionOpen');
     this.#dial(connection);
@@ -244,6 +247,7 @@ export class FakeEngine implements Engine {
       targetPausing: false,
       targetRetrying: false,
       failed: 0,
+      repairing: false,
       latencyMs: found.remote ? 0 : -1,
       lastPath: '/f',
       quietMs: found.remote ? 1 : -1,
@@ -267,8 +271,9 @@ export class FakeEngine implements Engine {
     this.calls.push(`mirrorStart ${options.compare}`);
     if (found.mirror === 'verifying') this.tell({ kind: 'verify_stopped', connection, why: 'started again' });
     found.mirror = 'mirroring';
+    found.confirmed = false;
     this.later(() => {
-      this.tell({ kind: 'mirror_started', connection });
+      this.#confirm(connection);
       if (this.instant) this.mirrorDone(connection);
     });
   }
@@ -276,6 +281,7 @@ export class FakeEngine implements Engine {
   mirrorDone(connection: number): void {
     const found = this.connections.get(connection);
     if (!found) return;
+    this.#confirm(connection);
     found.mirror = 'idle';
     found.streamNew = false;
     this.tell({ kind: 'mirror_done', connection, files: 5, sentBytes: 50, skippedBytes: 0, orphans: 0, ms: 1 });
@@ -386,6 +392,14 @@ export class FakeEngine implements Engine {
 
   later(call: () => void): void {
     setImmediate(call);
+  }
+
+  /** Nothing is said about a walk before its start is. */
+  #confirm(connection: number): void {
+    const found = this.connections.get(connection);
+    if (!found || found.confirmed) return;
+    found.confirmed = true;
+    this.tell({ kind: 'mirror_started', connection });
   }
 
   #dial(connection: number): void {

@@ -34,6 +34,7 @@ export interface Counters {
   readonly targetPausing: boolean;
   readonly targetRetrying: boolean;
   readonly failed: number;
+  readonly repairing: boolean;
   readonly latencyMs: number;
   readonly lastPath: string;
   readonly quietMs: number;
@@ -76,7 +77,7 @@ export function targetDataState(facts: ConnectionFacts): TargetDataState {
   if (facts.source !== 'watching') return 'Unknown';
   if (!facts.replication) return 'Unknown';
   if (facts.phase !== 'linked' || !counters || !isFresh(counters)) return 'Unknown';
-  if (counters.latencyMs < 0) return 'Unknown';
+  if (counters.repairing || counters.latencyMs < 0) return 'Unknown';
   if (counters.latencyMs > CAUGHT_UP_MS) return 'Busy';
   return 'OK';
 }
@@ -110,15 +111,23 @@ export function transmitMode(facts: ConnectionFacts): TransmitMode {
   }
 }
 
-/** STA-09. */
+/**
+ * STA-09. What is asked decides, the engine's counters only refine it: they are a moment older, and two sources of one
+ * truth would contradict each other in between.
+ */
 export function mirrorStatus(facts: ConnectionFacts): MirrorStatus {
-  const { counters } = facts;
-  if (counters?.mirror === 'verifying') return 'Verifying';
-  if (counters?.mirror === 'orphans') return 'Removing Orphans';
-  if (facts.mirror === 'paused' || counters?.mirror === 'paused') return 'Paused';
-  if (counters?.mirror === 'waiting') return 'Waiting';
-  if (counters?.mirror === 'mirroring' || facts.mirror === 'starting') return 'Mirroring';
-  return 'Idle';
+  const engine = facts.counters?.mirror;
+  switch (facts.mirror) {
+    case 'paused':
+      return 'Paused';
+    case 'starting':
+      return 'Mirroring';
+    case 'mirroring':
+      return engine === 'waiting' ? 'Waiting' : 'Mirroring';
+    case 'idle':
+    case 'wanted':
+      return engine === 'verifying' ? 'Verifying' : engine === 'orphans' ? 'Removing Orphans' : 'Idle';
+  }
 }
 
 /** SET-20: percent of the running mirror; 100 is left to its end. */
@@ -139,8 +148,8 @@ export function replicationStatus(facts: ConnectionFacts): ReplicationStatus {
   if (facts.source !== 'watching' && facts.source !== 'rescanning') return 'Pending';
   if (!counters) return 'Pending';
   // After a failure until the remirror begins, for ever if nobody starts one.
-  if (!facts.complete && (facts.mirror === 'idle' || facts.mirror === 'wanted')) return 'Pending';
-  if (!counters.replicating) return 'Pending';
+  if (facts.mirror === 'wanted' || (facts.mirror === 'idle' && !facts.complete)) return 'Pending';
+  if (!counters.replicating || counters.repairing) return 'Pending';
   return counters.queuedOps - counters.queuedMirrorOps > 0 || counters.latencyMs > 0 ? 'Replicating' : 'Ready';
 }
 

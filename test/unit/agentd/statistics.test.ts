@@ -33,6 +33,7 @@ const counters: Counters = {
   targetPausing: false,
   targetRetrying: false,
   failed: 0,
+  repairing: false,
   latencyMs: 0,
   lastPath: '/data/f',
   quietMs: 100,

@@ -1,0 +1,82 @@
+/** What must hold at every step. Each returns what is wrong, or null. */
+import { CAUGHT_UP_MS, LOG_LINES_MAX } from '../../protocol/limits.js';
+import type { ConnectionItem } from '../../protocol/messages/index.js';
+import type { Fleet, Wanted } from './fleet.js';
+
+/** A state may be as old as what it says about itself, and this. */
+const SLACK_MS = 3_500;
+/** A question nobody answered for this long is forgotten. Barriers have 60 seconds. */
+export const ANSWER_MS_MAX = 61_000;
+
+/** Words that contradict each other (STA-05..10). */
+export function contradiction(item: ConnectionItem): string | null {
+  const s = item.statistics;
+  const walking = s.mirrorStatus === 'Mirroring' || s.mirrorStatus === 'Paused' || s.mirrorStatus === 'Waiting';
+  if (s.targetDataState === 'OK') {
+    if (s.transmitMode !== 'Started' && s.transmitMode !== 'Paused')
+      return `OK while transmission is ${s.transmitMode}`;
+    if (s.targetStatus === 'Unknown' || s.targetStatus === 'Not Loaded')
+      return `OK while the target is ${s.targetStatus}`;
+    if (s.replicationStatus !== 'Ready' && s.replicationStatus !== 'Replicating')
+      return `OK while replication is ${s.replicationStatus}`;
+    if (walking) return `OK while the mirror is ${s.mirrorStatus}`;
+    if (item.latencyMs < 0 || item.latencyMs > CAUGHT_UP_MS) return `OK at a latency of ${item.latencyMs} ms`;
+    if (item.quarantined > 0) return `OK with ${item.quarantined} paths refused`;
+    if (item.severity === 'error') return 'OK with an error';
+  } else if (item.severity === 'information' && !['Mirroring', 'Not Ready'].includes(s.targetDataState))
+    return `${s.targetDataState} is told as mere information`;
+  if (walking !== (s.targetDataState === 'Mirroring'))
+    return `the mirror is ${s.mirrorStatus}, the data ${s.targetDataState}`;
+  if (s.mirrorPercent !== null && s.mirrorStatus !== 'Mirroring') return `${s.mirrorPercent}% of no mirror`;
+  if (s.transmitMode !== 'Started' && s.transmitMode !== 'Paused') {
+    if (s.targetStatus !== 'Unknown' && s.targetStatus !== 'Not Loaded')
+      return `the target is ${s.targetStatus} while transmission is ${s.transmitMode}`;
+    if (item.latencyMs >= 0) return `latency ${item.latencyMs} without a link`;
+    if (s.connectedSince !== null) return 'connected since, without a link';
+  }
+  if (s.targetDataState === 'Mirror Required' && s.replicationStatus === 'Ready' && item.quarantined === 0)
+    return 'replication is Ready while a mirror is required';
+  return null;
+}
+
+/** I3: `OK` is said only of a replica that is no older than the connection says. */
+export function lie(wanted: Wanted, item: ConnectionItem, now: number): string | null {
+  if (item.statistics.targetDataState !== 'OK') return null;
+  const oldest = now - (Math.max(0, item.latencyMs) + Math.max(0, item.quietMs) + SLACK_MS);
+  // Power was lost there a moment ago: nobody can know it here before the silence is noticed.
+  if (wanted.lostAt > now - Math.max(0, item.quietMs) - SLACK_MS) return null;
+  for (let path = 0; path < wanted.replica.live.length; path++) {
+    const version = wanted.replica.live[path] ?? 0;
+    const outdated = wanted.tree.outdated(path, version);
+    if (outdated < oldest)
+      return `I3: OK is said, but path ${path} has version ${version} there and ${wanted.tree.version(path)} here; it is outdated since ${Math.round((now - outdated) / 1000)} s (phase ${item.phase}, latency ${item.latencyMs} ms, quiet ${item.quietMs} ms)`;
+  }
+  return null;
+}
+
+export function unsafe(wanted: Wanted): string | null {
+  const { replica, tree, safe } = wanted;
+  for (let path = 0; path < replica.live.length; path++) {
+    const version = replica.live[path] ?? 0;
+    if (version > tree.version(path)) return `I1: path ${path} has version ${version}, which the source never had`;
+    if (version < (safe[path] ?? 0))
+      return `I2: path ${path} was acknowledged as version ${safe[path]} and is ${version}`;
+  }
+  return null;
+}
+
+export function unbounded(fleet: Fleet): string | null {
+  for (const server of fleet.servers) {
+    if (!server.agent) continue;
+    if (server.agent.world.log.last(undefined).lines.length > LOG_LINES_MAX)
+      return `I8: the log of ${server.name} grows`;
+    const channels = server.engine?.channels.size ?? 0;
+    if (channels > server.agent.connections.count) return `I8: ${server.name} has ${channels} streams open`;
+  }
+  for (const call of fleet.calls) {
+    if (call.life !== call.server.life) fleet.calls.delete(call);
+    else if (call.what.includes('barrier') && fleet.universe.time.now - call.since > ANSWER_MS_MAX)
+      return `${call.what} was never answered`;
+  }
+  return null;
+}

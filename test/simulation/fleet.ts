@@ -1,0 +1,354 @@
+/** Servers with real agents on them, and the person who connects and operates them. */
+import { createHash } from 'node:crypto';
+import type { Configured } from '../../agentd/core/settings/settings.js';
+import { readSettings } from '../../agentd/core/settings/settings.js';
+import { Agent } from '../../agentd/drivers/agent.js';
+import type { Clock } from '../../agentd/ports/clock.js';
+import { Failure } from '../../protocol/errors.js';
+import type { ConnectionItem, ConnectionPrepare, MirrorOptions } from '../../protocol/messages/index.js';
+import type { z } from 'zod';
+import { MemoryVerifyLogs } from '../support/fake-agent.js';
+import { SimDocuments, simPlaces } from './disk.js';
+import { SimEngine } from './engine.js';
+import { Machine, Replica, Tree, type Universe } from './machine.js';
+import { Network } from './network.js';
+
+/** Wall clock at the beginning. */
+const EPOCH = 1_700_000_000_000;
+
+export interface Call {
+  readonly what: string;
+  readonly server: Server;
+  readonly life: number;
+  readonly since: number;
+  answered: boolean;
+}
+
+const settingsOf = new Map<string, Configured>();
+
+export class Server {
+  agent: Agent | null = null;
+  engine: SimEngine | null = null;
+  /** Counts processes; what an earlier one still wanted does not happen. */
+  life = 0;
+  stopping = false;
+
+  constructor(
+    readonly fleet: Fleet,
+    readonly machine: Machine,
+    readonly settings: Readonly<Record<string, Record<string, unknown>>>,
+  ) {}
+
+  get name(): string {
+    return this.machine.name;
+  }
+
+  start(): void {
+    if (this.agent) return;
+    const { universe, network } = this.fleet;
+    const { machine } = this;
+    const life = ++this.life;
+    const alive = (): boolean => this.life === life;
+    universe.trace(() => `${this.name}: the agent starts`);
+    universe.ran();
+    const wall = (): number => EPOCH + Math.floor(universe.time.now) + machine.wallOffset;
+    const clock: Clock = {
+      wall,
+      after: (ms, call) =>
+        universe.time.after(ms, () => {
+          if (!alive()) return;
+          universe.ran();
+          call();
+        }),
+      random: () => universe.chance.next(),
+      key: () =>
+        universe.chance
+          .between(1, 2 ** 31)
+          .toString(16)
+          .padStart(16, '0'),
+    };
+    const documents = new SimDocuments(
+      machine.disk,
+      universe.time,
+      universe.chance,
+      () => {
+        if (!alive()) return false;
+        universe.ran();
+        return true;
+      },
+      universe.mutants.tornFiles ?? false,
+    );
+    const places = simPlaces(
+      machine.disk,
+      (path) => {
+        const tree = machine.trees.get(path);
+        return tree ? (tree.gone ? 'missing' : 'directory') : null;
+      },
+      (path) => machine.forget(path),
+    );
+    this.agent = new Agent({
+      clock,
+      documents,
+      places,
+      verifyLogs: new MemoryVerifyLogs(),
+      sinks: [],
+      configured: this.#configured(),
+      ownKey: machine.key,
+      facts: {
+        hostName: this.name,
+        operatingSystem: 'simulated',
+        privileged: true,
+        probe: () => ({ fanotify: 'no', inotify: 'no', fileSystem: 'simulated' }),
+      },
+      createEngine: (onEvent) => {
+        this.engine = new SimEngine(universe, machine, network, onEvent, wall);
+        return this.engine;
+      },
+    });
+    this.agent.start();
+  }
+
+  #configured(): Configured {
+    const key = `${this.name} ${this.machine.port} ${JSON.stringify(this.settings)}`;
+    const known = settingsOf.get(key);
+    if (known) return known;
+    const places = { hostName: this.name, socket: '/run/s', state: `/state/${this.name}`, log: `/log/${this.name}` };
+    const read = readSettings(places, this.settings, { 'agent.listen': `10.0.0.1:${this.machine.port}` });
+    if ('problem' in read) throw new Error(read.problem);
+    settingsOf.set(key, read);
+    return read;
+  }
+
+  /** kill -9. */
+  kill(): void {
+    if (!this.agent) return;
+    this.fleet.universe.trace(() => `${this.name}: the agent is killed`);
+    this.life += 1;
+    this.agent = null;
+    this.stopping = false;
+    this.engine?.kill();
+    this.engine = null;
+  }
+
+  losePower(): void {
+    this.fleet.universe.trace(() => `${this.name}: power is lost`);
+    this.kill();
+    this.machine.losePower(this.fleet.universe.chance);
+    for (const wanted of this.fleet.wanted) if (wanted.target === this) wanted.lostAt = this.fleet.universe.time.now;
+  }
+
+  /** A clean stop; the process is gone when its files are written. */
+  stop(): void {
+    const { agent, life } = this;
+    if (!agent || this.stopping) return;
+    this.fleet.universe.trace(() => `${this.name}: the agent is stopped`);
+    this.stopping = true;
+    this.fleet.universe.ran();
+    void agent.stop('asked').then(() => {
+      if (this.life !== life) return;
+      this.life += 1;
+      this.agent = null;
+      this.stopping = false;
+      this.engine?.kill();
+      this.engine = null;
+    });
+  }
+
+  items(): readonly ConnectionItem[] {
+    return this.agent && !this.stopping ? this.agent.connections.items() : [];
+  }
+}
+
+/** A connection as the person wants it. */
+export class Wanted {
+  /** Permanent key while it is made; null after it was removed. */
+  key: string | null = null;
+  /** The processes that are being asked to make it; when one of them dies, nobody answers. */
+  making = '';
+  /** The target lost something that the source cannot know of yet. */
+  lostAt = Number.NEGATIVE_INFINITY;
+  /** Versions that a barrier said are safe. */
+  readonly safe: number[];
+
+  constructor(
+    readonly source: Server,
+    readonly target: Server,
+    readonly set: string,
+    readonly tree: Tree,
+    readonly root: string,
+    readonly replica: Replica,
+    readonly place: string,
+  ) {
+    this.safe = tree.versions.map(() => 0);
+  }
+
+  item(): ConnectionItem | null {
+    return this.source.items().find((item) => item.key === this.key) ?? null;
+  }
+}
+
+export class Fleet {
+  readonly network: Network;
+  readonly servers: Server[] = [];
+  readonly wanted: Wanted[] = [];
+  readonly calls = new Set<Call>();
+  readonly trees: Tree[] = [];
+  failure: string | null = null;
+
+  constructor(readonly universe: Universe) {
+    this.network = new Network(universe);
+  }
+
+  add(name: string, settings: Server['settings']): Server {
+    const key = keyOf(name);
+    const machine = new Machine(name, key, 1500 + this.servers.length);
+    const server = new Server(this, machine, settings);
+    this.servers.push(server);
+    return server;
+  }
+
+  want(source: Server, target: Server, set: string): Wanted {
+    const root = `/${set}`;
+    const place = `/replica/${source.name}/${set}/${target.name}`;
+    let tree = source.machine.trees.get(root);
+    if (!tree) {
+      tree = new Tree(this.universe.paths);
+      source.machine.trees.set(root, tree);
+      this.trees.push(tree);
+    }
+    const replica = new Replica(this.universe.paths);
+    target.machine.replicas.set(place, replica);
+    const wanted = new Wanted(source, target, set, tree, root, replica, place);
+    this.wanted.push(wanted);
+    return wanted;
+  }
+
+  /** Asks an agent as a console would. The answer of a process that died does not count. */
+  ask<T = unknown>(server: Server, method: string, params: unknown, what = method): Promise<T | null> {
+    const { agent, life } = server;
+    if (!agent) return Promise.resolve(null);
+    const call: Call = {
+      what: `${what} on ${server.name}`,
+      server,
+      life,
+      since: this.universe.time.now,
+      answered: false,
+    };
+    this.calls.add(call);
+    this.universe.ran();
+    this.universe.trace(() => `person: ${what} on ${server.name}`);
+    const context = {
+      access: 'administrator' as const,
+      user: 'operator',
+      version: 1,
+      signal: new AbortController().signal,
+    };
+    return agent.call(method, params, context).then(
+      (answer) => {
+        this.#answered(call);
+        return answer as T;
+      },
+      (error: unknown) => {
+        this.#answered(call);
+        const expected = error instanceof Failure && error.code !== 'INTERNAL';
+        if (!expected)
+          this.failure ??= `${call.what} ended with ${error instanceof Error ? error.stack : String(error)}`;
+        this.universe.trace(() => `person: ${what} refused: ${error instanceof Error ? error.message : String(error)}`);
+        return null;
+      },
+    );
+  }
+
+  #answered(call: Call): void {
+    call.answered = true;
+    this.calls.delete(call);
+  }
+
+  /** Makes a connection the way a console does; whatever fails is tried again later. */
+  async connect(wanted: Wanted, mirror: MirrorOptions): Promise<void> {
+    const { source, target, set } = wanted;
+    const lives = `${source.life} ${target.life}`;
+    if (wanted.making === lives || wanted.key !== null || !source.agent || !target.agent) return;
+    wanted.making = lives;
+    try {
+      const rules = [{ path: wanted.root, include: true, recursive: true }];
+      await this.ask(source, 'set.save', { name: set, generation: null, rules });
+      const prepared = await this.ask<z.infer<typeof ConnectionPrepare.result>>(source, 'connection.prepare', {
+        set,
+        mapping: { kind: 'custom', custom: [{ source: wanted.root, target: wanted.place }] },
+      });
+      if (!prepared) return;
+      await this.ask(target, 'peer.trust', { name: prepared.server, key: prepared.peer });
+      // What was made, though the answer did not say so.
+      for (const item of source.items())
+        if (item.mappings.some((mapping) => mapping.target === wanted.place))
+          await this.ask(source, 'connection.remove', { id: item.id });
+      // What is left of a connection that was removed while this target could not be asked.
+      for (const grant of target.agent?.grants.items() ?? [])
+        if (grant.mappings.some((mapping) => mapping.target === wanted.place))
+          await this.ask(target, 'grant.remove', { connection: grant.connection });
+      const granted = await this.ask(target, 'grant.create', {
+        connection: prepared.key,
+        peer: prepared.peer,
+        server: prepared.server,
+        set,
+        mappings: prepared.mappings,
+        origins: prepared.origins,
+      });
+      if (!granted) return;
+      const created = await this.ask(source, 'connection.create', {
+        key: prepared.key,
+        set,
+        generation: prepared.generation,
+        target: { name: target.name, key: target.machine.key, host: '10.0.0.1', port: target.machine.port },
+        mappings: prepared.mappings,
+        mirror,
+        replication: true,
+      });
+      if (created) wanted.key = prepared.key;
+      else await this.ask(target, 'grant.remove', { connection: prepared.key });
+    } finally {
+      if (wanted.making === lives) wanted.making = '';
+    }
+  }
+
+  async disconnect(wanted: Wanted): Promise<void> {
+    const item = wanted.item();
+    if (!item || wanted.making !== '') return;
+    const { key } = wanted;
+    const removed = await this.ask(wanted.source, 'connection.remove', { id: item.id });
+    if (!removed) return;
+    if (wanted.key === key) wanted.key = null;
+    await this.ask(wanted.target, 'grant.remove', { connection: key });
+  }
+
+  /** I2: what is said to be safe is on the target's disk, and stays. */
+  async barrier(wanted: Wanted): Promise<void> {
+    const item = wanted.item();
+    if (!item) return;
+    const needed = [...wanted.tree.versions];
+    const { engine } = wanted.source;
+    const answer = await this.ask(wanted.source, 'connection.barrier', { id: item.id, timeoutMs: 60_000 });
+    if (!answer) return;
+    for (const [path, version] of needed.entries()) {
+      // A path that keeps failing is named in the state of the connection; a barrier does not wait for it.
+      const refused = [...(engine?.channels.values() ?? [])].some(
+        ({ channel, source }) => source.tree === wanted.tree && (channel.quarantine.get(path)?.attempts ?? 0) >= 4,
+      );
+      if (refused) continue;
+      wanted.safe[path] = Math.max(wanted.safe[path] ?? 0, version);
+      if ((wanted.replica.durable[path] ?? 0) < version)
+        this.failure ??= `I2: the barrier was met, but path ${path} has version ${wanted.replica.durable[path]} on the target's disk, not ${version}`;
+    }
+  }
+}
+
+const keys = new Map<string, string>();
+function keyOf(name: string): string {
+  let key = keys.get(name);
+  if (!key) {
+    key = createHash('sha256').update(name).digest('hex');
+    keys.set(name, key);
+  }
+  return key;
+}

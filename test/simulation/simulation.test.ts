@@ -1,0 +1,83 @@
+/** The whole fleet under faults, from seeds. `SEED=n` repeats one run and prints what happened. */
+import test from 'ava';
+import type { Mutants } from './machine.js';
+import { runMany, story } from './many.js';
+import { simulate } from './run.js';
+
+const seed = process.env['SEED'];
+/** How many runs, and how long they may take where the machine is busy. */
+const SEEDS = Number(process.env['SEEDS'] ?? 10_000);
+const PATIENCE_MS = 1_800_000;
+
+if (seed === undefined) {
+  test('I1, I2, I3, I8: whatever fails, what was acknowledged stays, OK is true, and all ends well', async (t) => {
+    t.timeout(PATIENCE_MS);
+    const all = await runMany(1, SEEDS, () => undefined);
+    if (all.first) t.log(story(all.first));
+    t.is(all.failed, 0, all.first ? `seed ${all.first.seed}: ${all.first.failure}` : '');
+    // The runs are worth something only where they meet what they are for.
+    if (SEEDS < 1_000) return;
+    for (const [name, times] of all.faults) t.true(times > SEEDS / 20, `${name} happened ${times} times`);
+    for (const word of ['OK', 'Mirroring', 'Mirror Required', 'Not Ready', 'Unknown', 'Busy'])
+      t.true(
+        [...all.states].some((state) => state.startsWith(`${word}/`)),
+        `${word} was seen`,
+      );
+  });
+} else {
+  test(`I3: seed ${seed}`, async (t) => {
+    t.timeout(PATIENCE_MS);
+    const outcome = await simulate({ seed: Number(seed), trace: true });
+    t.log(story(outcome));
+    t.is(outcome.failure, null);
+  });
+}
+
+/** What each mutant is, the faults that bring it out, and what a checker has to say of it. */
+const MUTANTS: readonly (readonly [string, Mutants, readonly string[], RegExp])[] = [
+  ['drops a batch it acknowledges', { dropAcknowledged: true }, ['barrier', 'burst'], /^I[23]/],
+  ['calls durable what is only applied', { durableTooEarly: true }, ['power_target', 'barrier'], /^I[23]|no progress/],
+  ['leaves paths in doubt alone', { noRepair: true }, ['power_target', 'kill_source', 'barrier'], /^I[23]|no progress/],
+  ['does not tell that events were lost', { silentLoss: true }, ['capture_loss'], /^I3|no progress/],
+  ['measures latency by the wall clock', { wallLatency: true }, ['clock', 'slow_target', 'replica_full'], /^I3/],
+  [
+    'does not count changes that wait untold',
+    { streamLatency: true },
+    ['slow_target', 'replica_full', 'cut', 'burst'],
+    /^I3/,
+  ],
+  ['repairs without saying so', { hiddenRepair: true }, ['power_target', 'kill_source', 'slow_target'], /^I3/],
+  [
+    'writes state files in place',
+    { tornFiles: true },
+    ['kill_source', 'kill_target', 'operator'],
+    /STATE_INVALID|not JSON/,
+  ],
+  ['calls a mirror done that is only sent', { mirrorDoneEarly: true }, ['operator', 'slow_target', 'removal'], /^I3/],
+  [
+    'goes on over a gap in the stream',
+    { gapResumes: true },
+    ['wiped', 'power_target'],
+    /^I[23]|no progress|too many steps/,
+  ],
+];
+
+for (const [what, mutants, faults, said] of MUTANTS)
+  test(`I2, I3: the checkers notice an engine that ${what}`, async (t) => {
+    t.timeout(PATIENCE_MS);
+    for (let at = 1; at <= 400; at++) {
+      const { failure } = await simulate({ seed: at, mutants, faults });
+      if (failure === null) continue;
+      t.log(`seed ${at}: ${failure.split('\n')[0]}`);
+      t.regex(failure, said);
+      return;
+    }
+    t.fail('none of 400 runs noticed');
+  });
+
+test('the same seed gives the same run', async (t) => {
+  const first = await simulate({ seed: 7, trace: true });
+  const second = await simulate({ seed: 7, trace: true });
+  t.deepEqual(second.trace, first.trace);
+  t.is(second.steps, first.steps);
+});
