@@ -106,7 +106,7 @@ Resume Stream::welcome(const wire::StreamPosition& target, std::vector<SetPath>&
   // of that may be repeated as it was told.
   const bool power_lost = boot_ != 0 && (target.boot != boot_ || target.boot == 0);
   boot_ = target.boot;
-  const u64 lowest = batches_.empty() ? next_ : batches_.front().sequence;
+  const u64 lowest = batches_.empty() ? next_.load() : batches_.front().sequence;
   if (target.stream != id_ || target.applied >= next_) {
     // The target does not know this stream: fine while nothing of it was ever applied.
     if (target.stream != id_ && lowest == 1) return Resume::resumed;

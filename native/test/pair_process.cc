@@ -228,7 +228,7 @@ constexpr u32 kWithJournal = 1, kAtOnce = 2;
 }  // namespace
 
 Disk::Disk(std::string image, std::string folder) : image_(std::move(image)), folder_(std::move(folder)) {
-  if (!Scratch::run("truncate -s 192M '" + image_ + "' && mkfs.ext4 -q -F -m 0 '" + image_ + "'"))
+  if (!Scratch::run("truncate -s 192M '" + image_ + "' && mkfs.ext4 -q -F -m 0 -b 4096 '" + image_ + "'"))
     failed(__FILE__, __LINE__, "mkfs.ext4 " + image_);
   mount();
 }

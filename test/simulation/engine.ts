@@ -278,6 +278,14 @@ export class SimEngine implements Engine, SourceHost {
     };
   }
 
+  // Orphans are names; the model has none, so their handling has nothing to act on and nobody asks for it.
+
+  receiverOrphans(): void {}
+
+  orphansStart(): void {
+    throw new Error('the model knows no names that only a target has');
+  }
+
   // Sources.
 
   sourceOpen(options: SourceOptions): number {
