@@ -407,7 +407,9 @@ export class FakeEngine implements Engine {
       const found = this.connections.get(connection);
       if (!found) return;
       const engine = this.network.cut ? undefined : this.network.listening.get(found.options.port);
-      if (!engine) return this.tell({ kind: 'link_down', connection, code: 'ECONNREFUSED', call: 'connect' });
+      // A cut line stays silent; a machine without an agent refuses.
+      const code = this.network.cut ? 'ETIMEDOUT' : 'ECONNREFUSED';
+      if (!engine) return this.tell({ kind: 'link_down', connection, code, call: 'connect' });
       if (engine.key !== found.options.peerKey)
         return this.tell({
           kind: 'link_down',
