@@ -71,6 +71,8 @@ export interface ConnectionOptions {
   readonly stateDir: string;
   /** 0 = off, 1..3 = minimum, medium, maximum (TRN-41). */
   readonly compression: 0 | 1 | 2 | 3;
+  /** Makes a link; false: batches wait until `transmitLink` (CON-03, CON-05). */
+  readonly linking: boolean;
   /** Bytes of encoded batches kept in memory; beyond it the stream is dropped and a mirror is required. */
   readonly queueBytesMax: number;
   /** Emit replication operations from the start (CON-29). */
@@ -165,6 +167,13 @@ export interface ConnectionStatistics {
   readonly lastPath: string;
   /** ms since the last frame from the target; -1 without a link. */
   readonly quietMs: number;
+  /** Encoded batches in the source queue, and what it takes before reading waits. */
+  readonly queueHeldBytes: number;
+  readonly queueRoomBytes: number;
+  /** Bytes all links to this address handed to the network since the last `transmitBudget`. */
+  readonly sessionBytes: number;
+  /** A batch waits because the budget has no room for it. */
+  readonly budgetSpent: boolean;
 }
 
 export interface SourceStatistics {
@@ -311,8 +320,13 @@ export interface Engine {
   replicationStart(connection: number): void;
   replicationStop(connection: number): void;
   transmitPause(connection: number, paused: boolean): void;
-  /** Bytes per second on the wire; 0 = unlimited. */
+  /** Makes the link, or ends it at once; the stream goes on either way. */
+  transmitLink(connection: number, linking: boolean): void;
+  /** Bytes per second at the network interface for all connections to the same host; 0 = unlimited. */
   transmitLimit(connection: number, bytesPerSecond: number): void;
+  /** Bytes all connections to the same host may send until the next call; -1 = any number (TRN-16). */
+  transmitBudget(connection: number, bytes: number): void;
+  transmitCompression(connection: number, level: 0 | 1 | 2 | 3): void;
   /** `barrier_done` follows when every change made before this call is durable on the target. */
   barrier(connection: number, token: number): void;
   verify(connection: number, options: VerifyOptions): void;

@@ -78,3 +78,13 @@ export const SETTING_CHANGES_MAX = 200;
 export const SETTING_LENGTH_MAX = 66_048;
 /** Records of the statistics file that one call may fetch. */
 export const STATISTICS_RECORDS_MAX = 5_000;
+
+/** TRN-32: 3500 bytes per second. */
+export const TRANSMIT_KBPS_MIN = 28;
+export const TRANSMIT_KBPS_MAX = 1_000_000_000;
+/** TRN-16: room for the largest batch, so that every session moves something. */
+export const TRANSMIT_BYTE_LIMIT_MIN = 4 * 1024 * 1024;
+/** TRN-34. */
+export const BANDWIDTH_ROWS_MAX = 64;
+/** TRN-06: the schedule is checked this often. */
+export const TRANSMIT_TICK_MS = 1_000;

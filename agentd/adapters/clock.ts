@@ -8,6 +8,7 @@ export const systemClock: Clock = {
     const timer = setTimeout(call, ms);
     return () => clearTimeout(timer);
   },
+  offsetMs: (at) => -new Date(at).getTimezoneOffset() * 60_000,
   random: () => Math.random(),
   key: () => randomBytes(8).toString('hex'),
 };

@@ -3,6 +3,7 @@ import { notice } from '../../protocol/errors.js';
 import type { ConnectionItem } from '../../protocol/messages/connection.js';
 import type { Notice } from '../../protocol/messages/log.js';
 import type { SetState } from '../../protocol/messages/set.js';
+import type { Statistics } from '../../protocol/messages/statistics.js';
 import { composeStatistics, type Counters } from '../core/statistics/compose.js';
 import type { ConnectionRun } from './connection-run.js';
 
@@ -16,6 +17,10 @@ export interface AllCounters extends Counters {
 
 /** States that are what they should be, or on their way there. */
 const EXPECTED: readonly string[] = ['OK', 'Mirroring', 'Not Ready'];
+
+/** Between two sessions nobody can know better, and nobody has to do anything. */
+const isExpected = ({ targetDataState, transmitMode }: Statistics): boolean =>
+  EXPECTED.includes(targetDataState) || (transmitMode === 'Scheduled' && targetDataState === 'Unknown');
 
 export function composeItem(
   run: ConnectionRun,
@@ -37,9 +42,10 @@ export function composeItem(
     complete: run.mirror.state.complete,
     replication: run.replication,
     calculateSize: stored.calculateSize,
-    compressed: stored.compression > 0,
     mirrorBase,
     connectedSince: run.connectedSince,
+    manual: run.transmit.phase,
+    session: run.transmit.line.gate.phase,
     notLoaded: run.problem?.cause?.errno === 'ECONNREFUSED',
     counters,
   });
@@ -58,7 +64,7 @@ export function composeItem(
     statistics,
     phase: run.link.phase,
     phaseSince: run.link.since,
-    severity: problem?.severity ?? (EXPECTED.includes(statistics.targetDataState) ? 'information' : 'warning'),
+    severity: problem?.severity ?? (isExpected(statistics) ? 'information' : 'warning'),
     problem,
     latencyMs: counters && run.link.phase === 'linked' ? Math.max(-1, counters.latencyMs) : -1,
     // In whole seconds, so that an idle connection is not told anew each time.

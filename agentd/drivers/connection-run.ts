@@ -5,6 +5,7 @@ import type { ConnectionItem } from '../../protocol/messages/connection.js';
 import type { Notice } from '../../protocol/messages/log.js';
 import type { MirrorOptions } from '../../protocol/messages/mirror.js';
 import type { Origin } from '../../protocol/messages/peer.js';
+import type { SetState } from '../../protocol/messages/set.js';
 import { SOFTWARE_VERSION } from '../../protocol/version.js';
 import { type LinkEffect, type LinkState, linkStart, linkStep } from '../core/connection/step.js';
 import type { LinkFact } from '../core/connection/table.js';
@@ -12,6 +13,8 @@ import { composeItem } from './connection-item.js';
 import { decodeRefusal, decodeWelcome, encodeHello, encodeOrigins, LINK_HELLO_VERSION } from './hello.js';
 import { MirrorRun, type MirrorOwner } from './mirror-run.js';
 import { ReplicaClaim } from './replica-claim.js';
+import type { Lines } from './transmit.js';
+import { type TransmitOwner, TransmitRun } from './transmit-run.js';
 import type { SourceRun, Sources, SourceUser } from './sources.js';
 import type { StoredConnection } from './stored.js';
 import { VerifyRun, type VerifyOwner } from './verify-run.js';
@@ -27,6 +30,7 @@ const TELL_AGAIN_MS = 600_000;
 export interface RunHost {
   readonly world: World;
   readonly sources: Sources;
+  readonly lines: Lines;
   /** Something that must survive a restart changed. */
   save(): void;
   opened(handle: number, run: ConnectionRun): void;
@@ -34,10 +38,11 @@ export interface RunHost {
   origins(roots: readonly string[]): readonly Origin[];
 }
 
-export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
+export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, TransmitOwner {
   link: LinkState;
   readonly claim: ReplicaClaim;
   readonly mirror: MirrorRun;
+  readonly transmit: TransmitRun;
   handle: number | null = null;
   replication: boolean;
   everLinked: boolean;
@@ -59,6 +64,8 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
     this.targetName = stored.target.name;
     this.claim = new ReplicaClaim(host.world, `${this.stateDir}/whole`);
     this.mirror = new MirrorRun(this, stored.mirror);
+    const line = host.lines.line(stored.target.host, stored.compression ?? 0);
+    this.transmit = new TransmitRun(this, stored.transmit ?? 'flowing', line);
     this.barriers = new Barriers(
       host.world.clock,
       () => id,
@@ -96,8 +103,10 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
   /** As it has to be found after a restart. */
   toStored(): StoredConnection {
     const { phase, complete, options } = this.mirror.state;
+    const { compression: _moved, ...stored } = this.stored;
     return {
-      ...this.stored,
+      ...stored,
+      transmit: this.transmit.phase,
       replication: this.replication,
       everLinked: this.everLinked,
       mirror: { phase, complete, options },
@@ -120,20 +129,27 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
       this.begin();
       return;
     }
+    if (this.link.phase === 'held')
+      throw failure('TRANSMIT_NOT_NOW', {
+        action: 'reconnect',
+        id: this.id,
+        state: this.transmit.phase === 'stopped' ? 'stopped' : 'scheduled',
+        advice: `\`understudy transmit start ${this.id}\` makes the link now.`,
+      });
     this.#cancelRetry?.();
     this.#cancelRetry = null;
-    this.#linkFact('retry_due');
+    this.linkFact('retry_due');
   }
 
   // What the source says.
 
   sourceOpened(source: number): void {
     this.#source = source;
-    this.#linkFact('source_ready');
+    this.linkFact(this.transmit.allowed.link ? 'source_ready' : 'source_ready_held');
   }
 
   sourceGone(): void {
-    this.#linkFact('source_gone');
+    this.linkFact('source_gone');
   }
 
   sourceChanged(): void {
@@ -196,13 +212,6 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
     this.changed(true);
   }
 
-  pauseTransmit(paused: boolean): void {
-    if (this.handle === null) throw failure('NOT_LINKED', { id: this.id, target: this.targetName });
-    this.host.world.engine.transmitPause(this.handle, paused);
-    this.host.world.log.say(paused ? 'TRANSMIT_PAUSED' : 'TRANSMIT_RESUMED', this.at, this.scope);
-    this.changed(false);
-  }
-
   /** VER-02. */
   verifyBlocked(): Error | null {
     if (this.handle === null || this.link.phase !== 'linked')
@@ -214,7 +223,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
 
   /** CON-70. */
   remove(): void {
-    this.#linkFact('removed');
+    this.linkFact('removed');
     this.#end('the connection was removed');
     if (this.#capture) this.host.sources.leave(this.#capture, this);
     this.host.world.places.removeTree(this.stateDir);
@@ -261,7 +270,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
         const first = !this.everLinked;
         this.everLinked = true;
         this.#resumed = event.resumed && !first && this.mirror.state.complete;
-        this.#linkFact('link_up');
+        this.linkFact('link_up');
         if (gap && this.mirror.state.phase !== 'wanted') this.mirror.broken();
         this.mirror.begin();
         this.barriers.pump();
@@ -278,7 +287,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
           reason: noticeText(refusal),
           advice: noticeRemedy(refusal),
         });
-        this.#linkFact('link_refused');
+        this.linkFact('link_refused');
         return;
       }
       case 'link_down': {
@@ -295,7 +304,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
               ? notice(code, this.at, cause)
               : notice(code, { ...this.at, route: this.route }, cause);
         this.verifying.failed('the link went down');
-        this.#linkFact('link_down');
+        this.linkFact('link_down');
         return;
       }
       case 'stream_broken':
@@ -364,7 +373,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
     return this.host.world.engine.connectionStatistics(this.handle);
   }
 
-  #linkFact(fact: LinkFact): void {
+  linkFact(fact: LinkFact): void {
     const { clock } = this.host.world;
     const [next, effects] = linkStep(this.link, fact, clock.wall(), clock.random());
     this.link = next;
@@ -389,10 +398,22 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
         if (this.handle === null) this.#openStream();
         else world.engine.connectionReconnect(this.handle);
         return;
+      case 'hang_up':
+        this.#cancelRetry?.();
+        this.#cancelRetry = null;
+        this.connectedSince = null;
+        this.problem = null;
+        if (this.handle !== null) world.engine.transmitLink(this.handle, false);
+        this.verifying.failed('transmission was stopped');
+        return;
+      case 'dial':
+        if (this.handle === null) this.#openStream();
+        else world.engine.transmitLink(this.handle, true);
+        return;
       case 'retry_soon':
       case 'retry_seldom':
         this.#cancelRetry?.();
-        this.#cancelRetry = world.clock.after(inMs, () => this.#linkFact('retry_due'));
+        this.#cancelRetry = world.clock.after(inMs, () => this.linkFact('retry_due'));
         return;
       case 'tell_up':
         this.problem = null;
@@ -441,17 +462,19 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
           origins: this.#origins(),
         }),
         stateDir: this.stateDir,
-        compression: stored.compression,
+        compression: this.transmit.line.settings.compression as 0 | 1 | 2 | 3,
+        linking: this.transmit.allowed.link,
         queueBytesMax: world.settings['queue.memory_mb'] * 1_048_576,
         replication: this.replication,
       });
       this.#helloOrigins = this.#toldOrigins;
       this.host.opened(this.handle, this);
+      this.transmit.opened(this.handle);
     } catch (error) {
       const cause = asNotice(error, 'opening the stream').cause;
       this.problem = notice('LINK_UNREACHABLE', { ...this.at, route: this.route }, cause);
       // After the row that led here is finished.
-      queueMicrotask(() => this.#linkFact('link_down'));
+      queueMicrotask(() => this.linkFact('link_down'));
     }
   }
 
@@ -460,12 +483,21 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner {
     this.#cancelRetry = null;
     this.connectedSince = null;
     if (this.handle === null) return;
+    this.transmit.line.closing();
     const handle = this.handle;
     this.handle = null;
     this.host.closed(handle);
     this.host.world.engine.connectionClose(handle, forget);
     this.barriers.failed('all');
     this.verifying.failed('the stream was closed');
+  }
+
+  get sourceState(): SetState {
+    return this.#capture?.state ?? 'idle';
+  }
+
+  get walking(): boolean {
+    return this.mirror.state.phase !== 'idle' || this.verifying.running;
   }
 
   /** Capture comes first: what changes during the walk must not be missed (DESIGN 7). */

@@ -12,6 +12,7 @@ import { type ConnectionEvent, ConnectionRun, type RunHost } from './connection-
 import type { Peers } from './peers.js';
 import type { Sets } from './sets.js';
 import type { Sources } from './sources.js';
+import { Lines } from './transmit.js';
 import { CONNECTIONS_FILE, loadDocument, type StoredConnection, StoredConnections as Stored } from './stored.js';
 import { saveDocument, saveSoon, type World } from './world.js';
 
@@ -28,6 +29,7 @@ export interface NewConnection {
 }
 
 export class Connections implements RunHost {
+  readonly lines: Lines;
   readonly #runs = new Map<number, ConnectionRun>();
   readonly #byHandle = new Map<number, ConnectionRun>();
   /** Being removed: no state file holds them any more. */
@@ -43,6 +45,7 @@ export class Connections implements RunHost {
     /** What flows into these directories, for the loop guard of the next server. */
     readonly origins: (roots: readonly string[]) => readonly Origin[],
   ) {
+    this.lines = new Lines(world);
     world.hub.register('connections', () => this.items(), { ticks: true });
   }
 
@@ -140,7 +143,8 @@ export class Connections implements RunHost {
       target: wanted.target,
       mappings: [...wanted.mappings],
       replication: wanted.replication,
-      compression: (wanted.compression ?? preset) as 0 | 1 | 2 | 3,
+      compression: wanted.compression ?? preset,
+      transmit: 'flowing',
       calculateSize: wanted.calculateSize ?? true,
       mirror:
         wanted.mirror.kind === 'none'
@@ -153,6 +157,7 @@ export class Connections implements RunHost {
       await saveDocument(world, CONNECTIONS_FILE, this.#stored());
     } catch (error) {
       this.#runs.delete(run.id);
+      this.lines.leave(run.transmit);
       throw error;
     }
     world.log.say(
@@ -161,6 +166,9 @@ export class Connections implements RunHost {
       run.scope,
     );
     run.warn(wanted.mirror);
+    if (wanted.compression !== undefined && wanted.compression !== run.transmit.line.settings.compression)
+      run.transmit.line.patch({ compression: wanted.compression });
+    this.lines.save();
     run.begin();
     this.sources.start();
     world.hub.touch('connections', 'sets', 'server');
@@ -186,6 +194,7 @@ export class Connections implements RunHost {
     }
     this.#runs.delete(id);
     run.remove();
+    this.lines.leave(run.transmit);
     this.world.hub.touch('connections', 'sets', 'server');
     return run;
   }
@@ -198,7 +207,9 @@ export class Connections implements RunHost {
 
   /** Clean stop. */
   close(): void {
+    this.lines.close();
     for (const run of this.#runs.values()) run.close();
+    this.lines.save();
   }
 
   /** What is written to this server changed, so what flows on from here may come from elsewhere. */
@@ -225,6 +236,7 @@ export class Connections implements RunHost {
   #add(stored: StoredConnection): ConnectionRun {
     const run = new ConnectionRun(this, this.#nextId++, stored);
     this.#runs.set(run.id, run);
+    this.lines.join(run.transmit);
     return run;
   }
 

@@ -28,6 +28,11 @@ export function handlers(agent: Agent): Handlers {
   };
   const { sets, sources, connections, grants, peers, settings, world } = agent;
 
+  const transmitState = (id: number): m.TransmitState => {
+    const { transmit } = connections.run(id);
+    return transmit.line.state(transmit);
+  };
+
   on(m.ServerHello, (_, { access, user, version }) => ({
     name: world.settings['agent.name'],
     version: SOFTWARE_VERSION,
@@ -139,8 +144,19 @@ export function handlers(agent: Agent): Handlers {
   on(m.MirrorResume, ({ id }) => done(connections.run(id).resumeMirror()));
   on(m.ReplicationStart, ({ id }) => done(connections.run(id).startReplication()));
   on(m.ReplicationStop, ({ id }) => done(connections.run(id).stopReplication()));
-  on(m.TransmitPause, ({ id }) => done(connections.run(id).pauseTransmit(true)));
-  on(m.TransmitResume, ({ id }) => done(connections.run(id).pauseTransmit(false)));
+  on(m.TransmitStart, ({ id }) => done(connections.run(id).transmit.ask('start')));
+  on(m.TransmitPause, ({ id }) => done(connections.run(id).transmit.ask('pause')));
+  on(m.TransmitResume, ({ id }) => done(connections.run(id).transmit.ask('resume')));
+  on(m.TransmitStop, ({ id }) => done(connections.run(id).transmit.ask('stop')));
+  on(m.TransmitShow, ({ id }) => transmitState(id));
+  on(m.TransmitSet, ({ id, patch }) => {
+    connections.run(id).transmit.line.patch(patch);
+    return transmitState(id);
+  });
+  on(m.TransmitClear, ({ id, type }) => {
+    connections.run(id).transmit.line.clear(type ?? null);
+    return transmitState(id);
+  });
   on(m.Barrier, async ({ id, timeoutMs }, { signal }) => ({
     ms: await connections.run(id).barriers.wait(timeoutMs ?? BARRIER_MS, signal),
   }));

@@ -4,7 +4,9 @@ import { failure } from '../../protocol/errors.js';
 import { MirrorOptions } from '../../protocol/messages/mirror.js';
 import { Mapping, Origin, Peer } from '../../protocol/messages/peer.js';
 import { Rule } from '../../protocol/messages/set.js';
+import { SESSION_START, TransmitSettings } from '../../protocol/messages/transmit.js';
 import { keyDigest, problemOf } from '../../protocol/schema.js';
+import { MANUAL_PHASE, SESSION_PHASE } from '../core/transmit/table.js';
 import type { Documents } from '../ports/documents.js';
 import { StoredSchedule } from './verify-run.js';
 
@@ -13,6 +15,8 @@ export const CONNECTIONS_FILE = 'connect.sts';
 export const PEERS_FILE = 'peers.sts';
 export const GRANTS_FILE = 'grants.sts';
 export const ROOTS_FILE = 'roots.sts';
+/** SRV-65. */
+export const SCHEDULE_FILE = 'schedule.sts';
 
 export const StoredSet = z.object({
   name: z.string(),
@@ -31,7 +35,10 @@ export const StoredConnection = z.object({
   target: z.object({ name: z.string(), key: keyDigest('target'), host: z.string(), port: z.number() }),
   mappings: z.array(Mapping),
   replication: z.boolean(),
-  compression: z.union([z.literal(0), z.literal(1), z.literal(2), z.literal(3)]),
+  /** Of older agents; since then it belongs to the target address. */
+  compression: z.number().optional(),
+  /** What a person wants of its transmission (TRN-02). */
+  transmit: z.enum(MANUAL_PHASE).optional(),
   calculateSize: z.boolean(),
   mirror: z.object({
     phase: z.enum(['idle', 'wanted', 'starting', 'mirroring', 'paused']),
@@ -59,6 +66,22 @@ export const StoredGrant = z.object({
   createdBy: z.string(),
 });
 export type StoredGrant = z.infer<typeof StoredGrant>;
+
+/** Transmission to one target address; connections refer to it by their address (TRN-07). */
+export const StoredLine = z.object({
+  address: z.string(),
+  settings: TransmitSettings,
+  gate: z.object({
+    phase: z.enum(SESSION_PHASE),
+    considered: z.number(),
+    asked: z.number(),
+    session: z.object({ since: z.number(), cause: z.enum(SESSION_START) }).nullable(),
+  }),
+  /** Bytes of the session that runs. */
+  sent: z.number(),
+});
+export type StoredLine = z.infer<typeof StoredLine>;
+export const StoredLines = z.object({ schema: z.literal(1), addresses: z.array(StoredLine) });
 
 export const StoredSets = z.object({ schema: z.literal(1), sets: z.array(StoredSet) });
 export const StoredConnections = z.object({ schema: z.literal(1), connections: z.array(StoredConnection) });

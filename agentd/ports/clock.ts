@@ -1,7 +1,8 @@
 /** Time and chance; fakes make a driver repeatable. */
 import type { WallTime } from '../../protocol/units.js';
+import type { Zone } from '../core/transmit/calendar.js';
 
-export interface Clock {
+export interface Clock extends Zone {
   /** Wall clock, for display and logs. */
   wall(): WallTime;
   /** Calls once after a while; the returned function withdraws it. */

@@ -102,6 +102,15 @@ class Host {
   i32 last_id = 0;
   bool closed = false;
 
+  // One for all connections to an address (TRN-35), as long as there are any.
+  std::shared_ptr<Throttle> throttle(const std::string& address) {
+    std::erase_if(throttles, [](const auto& each) { return each.second.expired(); });
+    std::shared_ptr<Throttle> shared = throttles[address].lock();
+    if (!shared) throttles[address] = shared = std::make_shared<Throttle>();
+    return shared;
+  }
+  std::map<std::string, std::weak_ptr<Throttle>> throttles;
+
   Source* source(napi_env env, i32 id) {
     const auto at = sources.find(id);
     if (at != sources.end()) return at->second.get();
@@ -305,6 +314,8 @@ napi_value connection_open(napi_env env, Host& host, Arguments& arguments) {
   options.compression = static_cast<int>(number_field(env, from, "compression"));
   options.queue_bytes_max = static_cast<u64>(number_field(env, from, "queueBytesMax"));
   options.replication = flag_field(env, from, "replication");
+  options.linking = flag_field(env, from, "linking");
+  options.throttle = host.throttle(options.host);
   // An empty pin would accept anybody.
   if (options.peer_key.size() != 64) return throw_text(env, "peerKey must be the hex SHA-256 of the target's public key"), nullptr;
   const i32 id = options.id;
@@ -351,8 +362,10 @@ napi_value connection_statistics(napi_env env, Host& host, Arguments& arguments)
       .count("applied", target.applied).count("durable", target.durable).count("targetQueuedBytes", target.queued_bytes)
       .set("targetPaused", (target.flags & wire::kAckPaused) != 0)
       .set("targetPausing", (target.flags & wire::kAckPausePending) != 0).set("targetRetrying", (target.flags & wire::kAckRetrying) != 0)
-      .count("failed", channel->counters.failed).set("repairing", channel->counters.repairing.load()).number("latencyMs", latency).set("lastPath", channel->last_path())
-      .number("quietMs", quiet).value();
+      .count("failed", channel->counters.failed).set("repairing", channel->counters.repairing.load()).number("latencyMs", latency)
+      .set("lastPath", channel->last_path()).number("quietMs", quiet).count("queueHeldBytes", counters.held)
+      .count("queueRoomBytes", counters.room).count("sessionBytes", channel->throttle().spent())
+      .set("budgetSpent", channel->throttle().exhausted()).value();
 }
 
 napi_value connection_send(napi_env env, Host& host, Arguments& arguments) {
@@ -418,7 +431,36 @@ napi_value transmit_pause(napi_env env, Host& host, Arguments& arguments) {
 }
 
 napi_value transmit_limit(napi_env env, Host& host, Arguments& arguments) {
-  if (auto channel = host.channel(env, arguments.handle(0))) channel->set_rate(static_cast<u64>(arguments.number(1)));
+  if (auto channel = host.channel(env, arguments.handle(0))) {
+    channel->throttle().set_rate(static_cast<u64>(std::max(0.0, arguments.number(1))));
+    channel->wake_link();
+  }
+  return nullptr;
+}
+
+napi_value transmit_budget(napi_env env, Host& host, Arguments& arguments) {
+  if (auto channel = host.channel(env, arguments.handle(0))) {
+    const double bytes = arguments.number(1);
+    channel->throttle().set_budget(bytes < 0 ? Throttle::kNoBudget : static_cast<u64>(bytes));
+    channel->wake_link();
+  }
+  return nullptr;
+}
+
+napi_value transmit_compression(napi_env env, Host& host, Arguments& arguments) {
+  if (auto channel = host.channel(env, arguments.handle(0))) channel->set_compression(static_cast<int>(arguments.number(1)));
+  return nullptr;
+}
+
+// Through the worker, as everything else that makes and ends links: in order, and the caller does not wait for a thread.
+napi_value transmit_link(napi_env env, Host& host, Arguments& arguments) {
+  const bool on = arguments.flag(1);
+  // No batch begins after this call, however busy the worker is (TRN-20).
+  if (auto channel = host.channel(env, arguments.handle(0)); channel && !on) channel->stop_sending();
+  on_worker(env, host, arguments.handle(0), [on](Source&, Channel& channel) {
+    channel.set_linking(on);
+    if (on) channel.connect();
+  });
   return nullptr;
 }
 
@@ -488,7 +530,9 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
       {"connectionReconnect", method<connection_reconnect>}, {"mirrorStart", method<mirror_start>},
       {"mirrorPause", method<mirror_pause>}, {"mirrorResume", method<mirror_resume>}, {"mirrorStop", method<mirror_stop>},
       {"replicationStart", method<replication_start>}, {"replicationStop", method<replication_stop>},
-      {"transmitPause", method<transmit_pause>}, {"transmitLimit", method<transmit_limit>}, {"barrier", method<barrier>},
+      {"transmitPause", method<transmit_pause>}, {"transmitLimit", method<transmit_limit>},
+      {"transmitBudget", method<transmit_budget>}, {"transmitCompression", method<transmit_compression>},
+      {"transmitLink", method<transmit_link>}, {"barrier", method<barrier>},
       {"verify", method<verify>}, {"close", close_engine},
   };
   for (const auto& each : methods) {

@@ -10,7 +10,8 @@ constexpr u64 kWindow = 48u << 20;   // bytes sent and not yet applied by the ta
 
 Channel::Channel(Source& source, ChannelOptions options, std::shared_ptr<TlsIdentity> identity, Tell tell)
     : stream(options.queue_bytes_max), source_(source), options_(std::move(options)), identity_(std::move(identity)),
-      tell_(std::move(tell)) {
+      tell_(std::move(tell)), linking_(options_.linking), compression_(options_.compression) {
+  if (!options_.throttle) options_.throttle = std::make_shared<Throttle>();
   replicating = options_.replication;
   counters.replicating = replicating;
   writer.begin();
@@ -20,8 +21,10 @@ Channel::~Channel() { disconnect(); }
 
 void Channel::connect() {
   disconnect();
+  if (!linking_) return;
   LinkOptions link;
-  link.compression = options_.compression;
+  link.compression = compression_;
+  link.throttle = options_.throttle;
   link.expected_key = options_.peer_key;
   {
     std::lock_guard lock(life_mutex_);
@@ -30,10 +33,9 @@ void Channel::connect() {
   }
   std::lock_guard lock(link_mutex_);
   link_ = Link::connect(identity_, options_.host, options_.port, *this, link);
-  link_->set_rate(rate_);
 }
 
-void Channel::disconnect() {
+void Channel::disconnect(bool now) {
   std::unique_ptr<Link> old;
   {
     std::lock_guard lock(link_mutex_);
@@ -41,6 +43,7 @@ void Channel::disconnect() {
     if (old) wire_before_ += old->wire_bytes();
   }
   ready_ = false;
+  if (old) old->close({ECANCELED, "close"}, now);
   old.reset();   // Joins; on_down may still report.
   stream.link_lost();
 }
@@ -55,10 +58,15 @@ void Channel::set_paused(bool paused) {
   wake_link();
 }
 
-void Channel::set_rate(u64 bytes_per_second) {
-  rate_ = bytes_per_second;
+void Channel::set_linking(bool on) {
+  linking_ = on;
+  if (!on) disconnect(true);
+}
+
+void Channel::set_compression(int level) {
+  compression_ = level;
   std::lock_guard lock(link_mutex_);
-  if (link_) link_->set_rate(bytes_per_second);
+  if (link_) link_->set_compression(level);
 }
 
 i64 Channel::quiet_ms() const {
@@ -150,7 +158,7 @@ void Channel::on_frame(wire::FrameType type, Bytes payload) {
 }
 
 bool Channel::next_frame(OutFrame& frame) {
-  if (!ready_ || paused_) return false;
+  if (!ready_ || paused_ || !linking_) return false;
   StreamBatch batch = stream.take(kWindow);
   if (!batch.bytes) return false;
   frame.type = wire::FrameType::batch;
@@ -162,7 +170,8 @@ bool Channel::next_frame(OutFrame& frame) {
 
 void Channel::on_sent(const OutFrame& frame, u64 wire_bytes) {
   if (frame.type != wire::FrameType::batch) return;
-  stream.sent(sending_, wire_bytes);
+  // TRN-44: what travels as it is counts the same in both.
+  stream.sent(sending_, frame.packed ? wire_bytes : sending_.data_bytes);
   sending_ = {};
 }
 

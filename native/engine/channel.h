@@ -40,6 +40,8 @@ struct ChannelOptions {
   int compression = 0;
   u64 queue_bytes_max = 128u << 20;
   bool replication = true;
+  bool linking = true;              // false: batches wait, no link is made before set_linking
+  std::shared_ptr<Throttle> throttle;
 };
 
 // A directory whose listing was asked of the target, or whose files are being told.
@@ -117,12 +119,16 @@ class Channel final : public LinkHandler {
 
   // --- thread-safe ---
   const ChannelOptions& options() const { return options_; }
-  void connect();                    // (re)opens the link
-  void disconnect();                 // ends the link and joins it
+  void connect();                    // (re)opens the link, where one may be
+  void disconnect(bool now = false); // ends the link and joins it
+  // Whether a link may be (CON-03, CON-05). Without it the stream goes on and its batches wait.
+  void set_linking(bool on);
+  void stop_sending() { linking_ = false; }   // at once; set_linking ends the link itself
   bool send_message(Bytes payload);
   void set_paused(bool paused);
   bool paused() const { return paused_; }
-  void set_rate(u64 bytes_per_second);
+  void set_compression(int level);
+  Throttle& throttle() { return *options_.throttle; }
   bool ready() const { return ready_; }
   i64 quiet_ms() const;
   u64 wire_bytes() const;
@@ -187,7 +193,8 @@ class Channel final : public LinkHandler {
   bool dead_ = true;                 // the last one is down
   std::atomic<bool> ready_{false};   // welcome was taken: batches may flow
   std::atomic<bool> paused_{false};
-  std::atomic<u64> rate_{0};
+  std::atomic<bool> linking_;
+  std::atomic<int> compression_;
   StreamBatch sending_;
   mutable std::mutex path_mutex_;
   std::string last_path_;

@@ -130,6 +130,7 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
 }
 
 void Source::detach(Channel& channel, bool forget) {
+  // Streams are closed before their source at a clean stop: what waited in them must be looked at again.
   std::erase_if(replies_, [&](const auto& each) { return each.first == &channel; });
   channel.attached = false;
   if (!forget) left_behind_ |= unsettled(channel) || !jobs_.empty();   // The log is kept for its next start.

@@ -178,7 +178,10 @@ TargetFacts Stream::target() const {
 
 StreamCounters Stream::counters() const {
   std::lock_guard lock(mutex_);
-  return counters_;
+  StreamCounters now = counters_;
+  now.held = queued_bytes_;
+  now.room = room_bytes_;
+  return now;
 }
 
 i64 Stream::oldest_unapplied_ns() const {

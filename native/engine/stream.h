@@ -35,6 +35,7 @@ struct StreamBatch {
 
 struct StreamCounters {
   u64 queued_ops = 0, queued_bytes = 0, queued_mirror_ops = 0, queued_mirror_bytes = 0;
+  u64 held = 0, room = 0;   // encoded bytes in the queue, and how many it takes before reading waits
   u64 sent_bytes = 0, sent_compressed = 0, sent_mirror = 0, sent_mirror_compressed = 0;
 };
 

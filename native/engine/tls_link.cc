@@ -9,11 +9,12 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <zstd.h>
 
 #include <algorithm>
 
+#include "compress.h"
 #include "crc.h"
+#include "tcp_facts.h"
 #include "tls_util.h"
 
 namespace understudy {
@@ -25,7 +26,7 @@ constexpr std::size_t kWriteChunk = 64u << 10;  // plain bytes per SSL_write
 constexpr std::size_t kReadChunk = 256u << 10;
 constexpr std::size_t kControlMax = 65'536;
 constexpr i64 kPingEveryNs = 1'000'000'000;
-constexpr int kZstdLevels[] = {0, 1, 3, 9};     // TRN-41: minimum, medium, maximum
+constexpr i64 kReconcileNs = 20'000'000;        // how often a limited link asks the kernel what really left
 
 Status wait_socket(int fd, short events, u32 timeout_ms, int wake) {
   pollfd polls[2] = {{fd, events, 0}, {wake, POLLIN, 0}};
@@ -55,6 +56,8 @@ std::string address_text(const sockaddr* address, socklen_t size) {
 int link_bio_write(BIO* bio, const char* data, int size) {
   auto* link = static_cast<Link*>(BIO_get_data(bio));
   link->out_.append(data, static_cast<std::size_t>(size));
+  // Counted before the frame's reservation is given back, so that the budget is never seen larger than it is.
+  if (link->options_.throttle) link->options_.throttle->spend(static_cast<u64>(size));
   return size;
 }
 
@@ -90,7 +93,7 @@ BIO_METHOD* bio_method() {
 }  // namespace
 
 Link::Link(std::shared_ptr<TlsIdentity> identity, LinkHandler& handler, LinkOptions options)
-    : identity_(std::move(identity)), handler_(handler), options_(std::move(options)),
+    : identity_(std::move(identity)), handler_(handler), options_(std::move(options)), compression_(options_.compression),
       wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
 
 std::unique_ptr<Link> Link::connect(std::shared_ptr<TlsIdentity> identity, std::string host, u16 port,
@@ -120,6 +123,7 @@ Link::~Link() {
   close({ECANCELED, "close"});
   if (thread_.joinable()) thread_.join();
   if (ssl_ != nullptr) SSL_free(ssl_);
+  free_compressor(zstd_);
 }
 
 bool Link::post(wire::FrameType type, Bytes payload) {
@@ -137,11 +141,12 @@ void Link::wake() {
   (void)!::write(wake_.get(), &one, sizeof one);
 }
 
-void Link::close(SysError why) {
+void Link::close(SysError why, bool now) {
   {
     std::lock_guard lock(mutex_);
     if (!closing_) close_reason_ = std::move(why);
     closing_ = true;
+    close_now_ |= now;
   }
   wake();
 }
@@ -151,6 +156,12 @@ void Link::run() {
   if (status) status = start_tls();
   if (status) status = loop();
   up_ = false;
+  if (options_.throttle && reserved_ > 0) options_.throttle->release(reserved_);
+  if (close_now_ && socket_) {
+    // What waits in the kernel's buffer must not leave any more: a reset drops it, where a plain close would send it.
+    const linger drop{1, 0};
+    if (writing_ || out_at_ < out_.size()) ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &drop, sizeof drop);
+  }
   socket_.reset();
   handler_.on_down(status ? SysError{ECONNRESET, "link"} : status.error());
 }
@@ -259,6 +270,7 @@ Status Link::start_tls() {
 }
 
 Status Link::loop() {
+  constexpr i64 kWaitNs = 500'000'000;
   i64 reading_since = monotonic_ns();
   for (;;) {
     bool progressed = false;
@@ -267,9 +279,11 @@ Status Link::loop() {
       if (closing_) {
         const i64 now = monotonic_ns();
         if (close_ns_ == 0) close_ns_ = now + 1'000'000'000;
+        if (close_now_ && (writing_ || out_at_ < out_.size())) return close_reason_;
         if ((control_.empty() && !writing_ && out_at_ == out_.size()) || now > close_ns_) return close_reason_;
       }
     }
+    adopt_rate(monotonic_ns());
     if (fill()) progressed = true;
     if (Status sent = flush(progressed); !sent) return sent;
     const bool reading = handler_.wants_frames();
@@ -290,10 +304,13 @@ Status Link::loop() {
       continue;
     }
     if (progressed) continue;
-    pollfd polls[2] = {{socket_.get(), static_cast<short>((reading ? POLLIN : 0) | (out_at_ < out_.size() ? POLLOUT : 0)), 0},
+    const i64 paused = throttled_until_ - monotonic_ns();
+    const bool wants_out = out_at_ < out_.size() && paused <= 0;
+    pollfd polls[2] = {{socket_.get(), static_cast<short>((reading ? POLLIN : 0) | (wants_out ? POLLOUT : 0)), 0},
                        {wake_.get(), POLLIN, 0}};
-    const bool throttled = writing_ && rate_.load() > 0;
-    if (::poll(polls, 2, throttled ? 10 : 500) < 0 && errno != EINTR) return sys_error("poll");
+    const i64 wait = paused > 0 ? std::min<i64>(paused, kWaitNs) : kWaitNs;
+    const timespec timeout{0, wait};
+    if (::ppoll(polls, 2, &timeout, nullptr) < 0 && errno != EINTR) return sys_error("poll");
     if (polls[1].revents & POLLIN) {
       u64 drop;
       (void)!::read(wake_.get(), &drop, sizeof drop);
@@ -301,18 +318,39 @@ Status Link::loop() {
   }
 }
 
-// Bytes which the rate limit allows to encrypt now. The bucket holds a tenth of a second (at least one record).
-u64 Link::tokens() {
-  const u64 rate = rate_.load(std::memory_order_relaxed);
-  if (rate == 0) return ~u64{0};
-  const i64 now = monotonic_ns();
-  if (bucket_ns_ == 0) bucket_ns_ = now;
-  const double deep = std::max(static_cast<double>(rate) / 10, 4'096.0);
-  bucket_ = std::min(deep, bucket_ + static_cast<double>(now - bucket_ns_) * 1e-9 * static_cast<double>(rate));
-  bucket_ns_ = now;
-  return bucket_ > 0 ? static_cast<u64>(bucket_) : 0;
+// Sets the socket up for a new limit: little may wait in the kernel, or a line that stood still would be followed by a
+// burst above the limit.
+void Link::adopt_rate(i64 now) {
+  if (!options_.throttle) return;
+  const u64 rate = options_.throttle->rate();
+  if (rate == rate_) return;
+  if (rate_ == 0) {
+    // What left before was not limited; what the kernel still holds is counted as sent.
+    if (const auto facts = tcp_facts(socket_.get())) {
+      segments_ = facts->segments;
+      charged_ = static_cast<double>(facts->left) + static_cast<double>(segments_.cost(facts->unsent));
+    }
+    reconciled_ns_ = now;
+  }
+  rate_ = rate;
+  throttled_until_ = 0;
+  const int low = rate == 0 ? 0 : static_cast<int>(std::clamp<u64>(rate / 20, 4'096, 64u << 20));
+  ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof low);
 }
 
+// Corrects what was charged by what the kernel says has left: acknowledgements, small segments, retransmissions.
+void Link::reconcile(i64 now) {
+  if (rate_ == 0 || now - reconciled_ns_ < kReconcileNs) return;
+  reconciled_ns_ = now;
+  const auto facts = tcp_facts(socket_.get());
+  if (!facts) return;
+  segments_ = facts->segments;
+  const double left = static_cast<double>(facts->left) + static_cast<double>(segments_.cost(facts->unsent));
+  options_.throttle->charge(left - charged_);
+  charged_ = left;
+}
+
+// Takes the next frame: what is posted first, then the stream.
 bool Link::start_frame() {
   bool bulk = false;
   {
@@ -326,55 +364,70 @@ bool Link::start_frame() {
       return false;
     }
   }
-  if (bulk && !handler_.next_frame(frame_)) return false;
+  if (bulk) return pack_frame();
   out_data_ = frame_.bytes->data();
-  std::size_t size = frame_.bytes->size();
+  prepare(frame_.bytes->size());
+  return true;
+}
+
+// The stream's next frame, compressed where that pays, if the budget has room for it.
+bool Link::pack_frame() {
+  if (!held_) {
+    if (!handler_.next_frame(held_frame_)) return false;
+    held_ = true;
+    const Bytes& raw = *held_frame_.bytes;
+    held_frame_.packed = held_frame_.type == wire::FrameType::batch &&
+                         compress_batch(zstd_, compression_.load(), raw.data(), raw.size(), compressed_);
+  }
+  const std::size_t size = held_frame_.packed ? compressed_.size() : held_frame_.bytes->size();
+  if (options_.throttle) {
+    if (!options_.throttle->admit(Throttle::reservation(size))) return false;
+    reserved_ = Throttle::reservation(size);
+  }
+  held_ = false;
+  frame_ = std::move(held_frame_);
+  held_frame_ = {};
+  out_data_ = frame_.packed ? compressed_.data() : frame_.bytes->data();
+  prepare(size);
+  return true;
+}
+
+void Link::prepare(std::size_t size) {
   out_header_ = {};
-  out_header_.raw_length = static_cast<u32>(size);
+  out_header_.raw_length = static_cast<u32>(frame_.bytes->size());
   out_header_.type = static_cast<u8>(frame_.type);
   out_header_.version = wire::kVersion;
-  if (bulk && frame_.type == wire::FrameType::batch && options_.compression > 0 && size > 512) {
-    compressed_.resize(ZSTD_compressBound(size));
-    const std::size_t packed = ZSTD_compress(compressed_.data(), compressed_.size(), out_data_, size,
-                                             kZstdLevels[std::clamp(options_.compression, 0, 3)]);
-    // What does not shrink by a sixteenth travels as it is: the target then need not unpack it.
-    if (!ZSTD_isError(packed) && packed < size - size / 16) {
-      out_data_ = compressed_.data();
-      size = packed;
-      out_header_.flags = wire::kFrameCompressed;
-    }
-  }
+  if (frame_.packed) out_header_.flags = wire::kFrameCompressed;
   out_header_.length = static_cast<u32>(size);
   out_header_.checksum = checksum(out_data_, size);
   out_length_ = sizeof out_header_ + size;
   out_position_ = 0;
   writing_ = true;
-  return true;
 }
 
 // Encrypts until the outgoing buffer is full or nothing is left to send. True when something was encrypted.
 bool Link::fill() {
   bool moved = false;
-  while (out_.size() - out_at_ < kOutMax) {
+  // A limited link encrypts little ahead, in records small enough that the other side hears of us often.
+  const std::size_t ahead = rate_ == 0 ? kOutMax : std::min<std::size_t>(kOutMax, Throttle::ahead(rate_));
+  const std::size_t piece = rate_ == 0 ? kWriteChunk : std::clamp<std::size_t>(Throttle::ahead(rate_) / 2, 1'024, kWriteChunk);
+  while (out_.size() - out_at_ < ahead) {
     if (!writing_ && !start_frame()) break;
-    const u64 allowed = tokens();
-    if (allowed == 0) break;
     const u8* from;
     std::size_t count;
     u8 joined[4096];
     if (out_position_ < sizeof out_header_) {
       // The header travels with the payload's first bytes, so that a small frame is one record.
-      const std::size_t more = std::min(out_length_ - sizeof out_header_, sizeof joined - sizeof out_header_);
+      const std::size_t more = std::min(out_length_ - sizeof out_header_, std::min(piece, sizeof joined) - sizeof out_header_);
       std::memcpy(joined, &out_header_, sizeof out_header_);
       std::memcpy(joined + sizeof out_header_, out_data_, more);
       from = joined;
       count = sizeof out_header_ + more;
     } else {
       from = out_data_ + (out_position_ - sizeof out_header_);
-      count = std::min<std::size_t>({out_length_ - out_position_, kWriteChunk, static_cast<std::size_t>(allowed)});
+      count = std::min<std::size_t>(out_length_ - out_position_, piece);
     }
     if (out_at_ == out_.size()) out_.clear(), out_at_ = 0;
-    const std::size_t before = out_.size();
     if (SSL_write(ssl_, from, static_cast<int>(count)) <= 0) {
       const SysError error = tls_error("SSL_write");
       std::lock_guard lock(mutex_);
@@ -384,11 +437,12 @@ bool Link::fill() {
       control_.clear();
       return moved;
     }
-    if (rate_.load() > 0) bucket_ -= static_cast<double>(out_.size() - before);
     out_position_ += count;
     moved = true;
     if (out_position_ == out_length_) {
       writing_ = false;
+      if (reserved_ > 0) options_.throttle->release(reserved_);
+      reserved_ = 0;
       handler_.on_sent(frame_, out_length_);
       frame_.bytes.reset();
     }
@@ -397,8 +451,17 @@ bool Link::fill() {
 }
 
 Status Link::flush(bool& progressed) {
+  const i64 now = rate_ == 0 ? 0 : monotonic_ns();
+  if (rate_ != 0) reconcile(now);
   while (out_at_ < out_.size()) {
-    const ssize_t sent = ::send(socket_.get(), out_.data() + out_at_, out_.size() - out_at_, MSG_NOSIGNAL | MSG_DONTWAIT);
+    std::size_t size = out_.size() - out_at_;
+    if (rate_ != 0) {
+      const Throttle::Grant grant = options_.throttle->ask(now, size, segments_);
+      throttled_until_ = grant.bytes == 0 ? now + grant.wait_ns : 0;
+      if (grant.bytes == 0) break;
+      size = std::min<std::size_t>(size, grant.bytes);
+    }
+    const ssize_t sent = ::send(socket_.get(), out_.data() + out_at_, size, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) break;
@@ -406,6 +469,11 @@ Status Link::flush(bool& progressed) {
     }
     out_at_ += static_cast<std::size_t>(sent);
     wire_bytes_ += static_cast<u64>(sent);
+    if (rate_ != 0) {
+      const double cost = static_cast<double>(segments_.cost(static_cast<u64>(sent)));
+      options_.throttle->charge(cost);
+      charged_ += cost;
+    }
     progressed = true;
   }
   if (out_at_ == out_.size()) {
@@ -458,6 +526,8 @@ Status Link::take_frames(bool& progressed) {
         return tls_error("SSL_read");
       }
       progressed = true;
+      // A part counts, too: on a slow line a whole frame may take longer than the patience of the other side.
+      last_heard_ = monotonic_ns();
       in_have_ += static_cast<std::size_t>(got);
       if (in_have_ == sizeof in_header_) {
         const u32 most = trusted_.load() ? wire::kFrameBytesMax : options_.first_frame_bytes_max;
@@ -478,8 +548,8 @@ Status Link::take_frames(bool& progressed) {
     if (in_header_.flags & wire::kFrameCompressed) {
       Bytes raw;
       raw.resize(in_header_.raw_length);
-      const std::size_t size = ZSTD_decompress(raw.data(), raw.size(), in_payload_.data(), in_payload_.size());
-      if (ZSTD_isError(size) || size != raw.size()) return SysError{EBADMSG, "ZSTD_decompress"};
+      if (!decompress_batch(in_payload_.data(), in_payload_.size(), raw.data(), raw.size()))
+        return SysError{EBADMSG, "ZSTD_decompress"};
       in_payload_ = std::move(raw);
     }
     in_have_ = 0;

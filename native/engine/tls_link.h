@@ -11,8 +11,10 @@
 #include <thread>
 
 #include "base.h"
+#include "throttle.h"
 #include "wire.h"
 
+struct ZSTD_CCtx_s;
 struct ssl_ctx_st;
 struct ssl_st;
 struct bio_st;
@@ -43,6 +45,7 @@ struct OutFrame {
   wire::FrameType type = wire::FrameType::ping;
   std::shared_ptr<const Bytes> bytes;
   u64 tag = 0;   // returned in `on_sent`
+  bool packed = false;   // set by the link: it travelled compressed
 };
 
 // All calls come from the link's thread.
@@ -65,6 +68,7 @@ struct LinkOptions {
   u32 connect_timeout_ms = 10'000;
   u32 quiet_timeout_ms = 30'000;     // no frame from the peer for so long: the link is dead
   u32 first_frame_bytes_max = 256u << 10;   // until `trust` is called
+  std::shared_ptr<Throttle> throttle;       // shared by all links to one address; null: neither limit nor count
 };
 
 class Link {
@@ -80,10 +84,11 @@ class Link {
   // Thread-safe. Control frames go before the bulk stream; at most kControlMax wait.
   bool post(wire::FrameType type, Bytes payload);
   void wake();
-  // Ends the link; pending control frames are still sent if they can be within a second.
-  void close(SysError why);
+  // Ends the link; pending control frames are still sent if they can be within a second. `now`: a frame that is under
+  // way is cut off, what the kernel still holds is not sent, and control frames go only when nothing is under way.
+  void close(SysError why, bool now = false);
   void trust() { trusted_.store(true); }                 // frames up to kFrameBytesMax from now on
-  void set_rate(u64 bytes_per_second) { rate_.store(bytes_per_second); wake(); }
+  void set_compression(int level) { compression_.store(level); }   // from the next batch on
   u64 wire_bytes() const { return wire_bytes_.load(std::memory_order_relaxed); }
   i64 last_heard_ns() const { return last_heard_.load(std::memory_order_relaxed); }
   bool up() const { return up_.load(); }
@@ -100,7 +105,10 @@ class Link {
   Status drain(bool& progressed);
   Status take_frames(bool& progressed);
   bool start_frame();
-  u64 tokens();
+  bool pack_frame();
+  void prepare(std::size_t size);
+  void adopt_rate(i64 now);
+  void reconcile(i64 now);
 
   std::shared_ptr<TlsIdentity> identity_;
   LinkHandler& handler_;
@@ -122,8 +130,16 @@ class Link {
 
   OutFrame frame_;             // being written
   bool writing_ = false;
+  bool held_ = false;          // `held_frame_` is ready to go and does not fit into the budget
+  OutFrame held_frame_;
+  u64 reserved_ = 0;           // of the budget, for the frame being written
   wire::FrameHeader out_header_{};
   Bytes compressed_;
+  ZSTD_CCtx_s* zstd_ = nullptr;
+  u64 rate_ = 0;               // the limit the socket is set up for
+  Segments segments_;
+  double charged_ = 0;         // bytes at the interface, as estimated and corrected
+  i64 reconciled_ns_ = 0, throttled_until_ = 0;
   const u8* out_data_ = nullptr;
   std::size_t out_position_ = 0, out_length_ = 0;   // over header and payload
 
@@ -133,13 +149,13 @@ class Link {
 
   std::mutex mutex_;
   std::deque<OutFrame> control_;
-  bool closing_ = false;
+  bool closing_ = false, close_now_ = false;
   SysError close_reason_;
   std::atomic<bool> trusted_{false}, up_{false};
-  std::atomic<u64> rate_{0}, wire_bytes_{0};
+  std::atomic<u64> wire_bytes_{0};
+  std::atomic<int> compression_;
   std::atomic<i64> last_heard_{0};
-  double bucket_ = 0;
-  i64 bucket_ns_ = 0, ping_ns_ = 0, close_ns_ = 0;
+  i64 ping_ns_ = 0, close_ns_ = 0;
   std::thread thread_;
 };
 

@@ -1,6 +1,7 @@
 /** What the log tells. Numbers 2000 and above; a problem shown beside a set or connection is one of these, too. */
 import { define } from './define.js';
 import { SERVICE_EVENTS } from './services.js';
+import { TRANSMIT_EVENTS } from './transmit.js';
 
 type At = { id: number; set: string; target: string };
 
@@ -475,4 +476,5 @@ export const EVENTS = {
     remedy: () => 'The cause names the call and the error; it is tried again by itself.',
   }),
   ...SERVICE_EVENTS,
+  ...TRANSMIT_EVENTS,
 } as const;

@@ -1,6 +1,7 @@
 /** What a request may be answered with when it is not done. Numbers 1000 to 1999. */
 import { define } from './define.js';
 import { SERVICE_REQUESTS } from './services.js';
+import { TRANSMIT_REQUESTS } from './transmit.js';
 
 export const REQUESTS = {
   NOT_UNDERSTUDY: define<{ address: string; shown: string }>({
@@ -387,4 +388,5 @@ export const REQUESTS = {
     remedy: (p) => `Repair with \`understudy mirror start ${p.id} --difference --checksum\`.`,
   }),
   ...SERVICE_REQUESTS,
+  ...TRANSMIT_REQUESTS,
 } as const;

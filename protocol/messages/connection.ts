@@ -22,8 +22,8 @@ import { MirrorOptions } from './mirror.js';
 import { Mapping, Origin } from './peer.js';
 import { Statistics } from './statistics.js';
 
-/** Life of the data link; see agentd/core/connection/table.ts. */
-export const CONNECTION_PHASE = ['opening', 'linking', 'linked', 'waiting', 'refused', 'closed'] as const;
+/** Life of the data link; see agentd/core/connection/table.ts. `held`: there is none, because nothing is to be sent now. */
+export const CONNECTION_PHASE = ['opening', 'linking', 'linked', 'waiting', 'refused', 'held', 'closed'] as const;
 export type ConnectionPhase = (typeof CONNECTION_PHASE)[number];
 
 export const ConnectionItem = struct({

@@ -11,6 +11,7 @@ import * as server from './server.js';
 import * as set from './set.js';
 import * as settings from './settings.js';
 import * as statistics from './statistics.js';
+import * as transmit from './transmit.js';
 
 export * from './connection.js';
 export * from './hello.js';
@@ -23,6 +24,7 @@ export * from './server.js';
 export * from './set.js';
 export * from './settings.js';
 export * from './statistics.js';
+export * from './transmit.js';
 
 const isMethod = (value: unknown): value is Method =>
   typeof value === 'object' && value !== null && 'params' in value && 'result' in value;
@@ -33,13 +35,24 @@ export const FAMILIES: readonly {
   readonly name: string;
   readonly methods: readonly Method[];
   readonly topics: readonly Topic[];
-}[] = Object.entries({ hello, server, peer, set, connection, mirror, orphans, log, settings, statistics, notify }).map(
-  ([name, family]) => ({
-    name,
-    methods: Object.values(family).filter(isMethod),
-    topics: Object.values(family).filter(isTopic),
-  }),
-);
+}[] = Object.entries({
+  hello,
+  server,
+  peer,
+  set,
+  connection,
+  mirror,
+  orphans,
+  transmit,
+  log,
+  settings,
+  statistics,
+  notify,
+}).map(([name, family]) => ({
+  name,
+  methods: Object.values(family).filter(isMethod),
+  topics: Object.values(family).filter(isTopic),
+}));
 
 export const METHODS: ReadonlyMap<string, Method> = new Map(FAMILIES.flatMap((f) => f.methods).map((m) => [m.name, m]));
 export const TOPICS: ReadonlyMap<string, Topic> = new Map(FAMILIES.flatMap((f) => f.topics).map((t) => [t.name, t]));

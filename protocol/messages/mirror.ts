@@ -66,23 +66,6 @@ export const ReplicationStart = method(
   'REP-02; a mirror follows, because changes made meanwhile were not queued.',
 );
 export const ReplicationStop = method('replication.stop', 'administrator', true, struct({ id }), struct({}), 'REP-02.');
-export const TransmitPause = method(
-  'transmit.pause',
-  'administrator',
-  true,
-  struct({ id }),
-  struct({}),
-  'CON-04: the link stays, data is queued.',
-);
-export const TransmitResume = method(
-  'transmit.resume',
-  'administrator',
-  true,
-  struct({ id }),
-  struct({}),
-  'Ends the pause.',
-);
-
 export const Barrier = method(
   'connection.barrier',
   'monitor',

@@ -140,6 +140,8 @@ for (const [key, method, ready] of [
   ['I', 'replication.stop', { replicationStatus: 'Replicating' }],
   ['t', 'transmit.pause', { transmitMode: 'Started' }],
   ['T', 'transmit.resume', { transmitMode: 'Paused' }],
+  ['e', 'transmit.start', { transmitMode: 'Scheduled' }],
+  ['E', 'transmit.stop', { transmitMode: 'Started' }],
 ] as const) {
   test(`${method}: ${key} asks first; Escape does nothing, y does it`, async (t) => {
     const { stage, alpha } = await staged(t);

@@ -394,6 +394,10 @@ export class SimEngine implements Engine, SourceHost {
       latencyMs: channel.ready && !channel.broken ? Math.round(age) : -1,
       lastPath: '',
       quietMs: link ? link.quietMs(time.now) : -1,
+      queueHeldBytes: stream.queuedBytes,
+      queueRoomBytes: stream.roomBytes,
+      sessionBytes: 0,
+      budgetSpent: false,
     };
   }
 
@@ -440,7 +444,17 @@ export class SimEngine implements Engine, SourceHost {
     this.send(channel);
   }
 
+  // The network of the model has no rate and nobody schedules a session in it; what is offered here is what an agent
+  // without limits calls.
+  transmitLink(_id: number, linking: boolean): void {
+    if (!linking) throw new Error('the model has no transmission sessions');
+  }
+
   transmitLimit(): void {}
+
+  transmitBudget(): void {}
+
+  transmitCompression(): void {}
 
   barrier(id: number, token: number): void {
     this.#worker(id, (source, channel) => source.barrier(channel, token));

@@ -60,6 +60,7 @@ export class Server {
           universe.ran();
           call();
         }),
+      offsetMs: () => 0,
       random: () => universe.chance.next(),
       key: () =>
         universe.chance

@@ -26,8 +26,13 @@ export class Stream {
     this.id = universe.chance.between(1, 2_000_000_000);
   }
 
+  /** What the queue takes before reading waits. */
+  get roomBytes(): number {
+    return Math.min(this.bytesMax / 2, 24 * 1_048_576);
+  }
+
   get hasRoom(): boolean {
-    return this.queuedBytes < Math.min(this.bytesMax / 2, 24 * 1_048_576);
+    return this.queuedBytes < this.roomBytes;
   }
 
   get last(): number {

@@ -20,6 +20,10 @@ export interface AgentOptions {
   readonly config?: string;
   /** Address of the data link. */
   readonly host?: string;
+  /** Its port; one that is free when left out. */
+  readonly port?: number;
+  /** Network namespace it runs in. */
+  readonly namespace?: string;
 }
 
 /** A port nobody listens on. The agent keeps it over restarts, as a configured one would. */
@@ -39,6 +43,7 @@ export class AgentProcess {
   readonly host: string;
   port = 0;
   #uid: number | null;
+  #namespace: string | null;
   #child: ChildProcess | null = null;
   #client: Client | null = null;
 
@@ -47,6 +52,8 @@ export class AgentProcess {
     this.socket = path.join(options.root, 'agent.sock');
     this.host = options.host ?? '127.0.0.1';
     this.#uid = options.uid ?? null;
+    this.#namespace = options.namespace ?? null;
+    this.port = options.port ?? 0;
     fs.mkdirSync(path.join(options.root, 'state'), { recursive: true });
     fs.writeFileSync(path.join(options.root, 'understudy.toml'), options.config ?? '');
     if (this.#uid !== null) {
@@ -75,8 +82,11 @@ export class AgentProcess {
     ];
     // A test that is killed must not leave agents behind: they go with the process that started them.
     const leash = ['/usr/bin/setpriv', '/bin/setpriv'].find((it) => fs.existsSync(it));
-    const [program, first] = leash ? [leash, ['--pdeathsig', 'KILL', process.execPath]] : [process.execPath, []];
-    const child = spawn(program, [...first, ...args], {
+    // `ip netns exec` becomes the program it is given, so the process stays the one we end.
+    const inside = this.#namespace === null ? [] : ['ip', 'netns', 'exec', this.#namespace];
+    const command = [...(leash ? [leash, '--pdeathsig', 'KILL'] : []), ...inside, process.execPath, ...args];
+    const [program = '', ...rest] = command;
+    const child = spawn(program, rest, {
       stdio: ['ignore', out, out],
       ...(this.#uid === null ? {} : { uid: this.#uid, gid: this.#uid }),
     });

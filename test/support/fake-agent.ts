@@ -25,6 +25,7 @@ export const hastyClock: Clock = {
     const timer = setTimeout(call, Math.ceil(ms / HASTE));
     return () => clearTimeout(timer);
   },
+  offsetMs: () => 0,
   random: () => 0.5,
   key: (() => {
     let next = 0;
@@ -73,6 +74,7 @@ export class FakeAgent {
   agent!: Agent;
   engine!: FakeEngine;
   readonly #clients: Client[] = [];
+  #killed = false;
 
   constructor(
     readonly name: string,
@@ -101,7 +103,11 @@ export class FakeAgent {
     );
     if ('problem' in configured) throw new Error(configured.problem);
     this.agent = new Agent({
-      clock: hastyClock,
+      // A process that was killed calls nobody back.
+      clock: {
+        ...hastyClock,
+        after: (ms, call) => hastyClock.after(ms, () => this.#killed || call()),
+      },
       documents: this.documents,
       places: {
         kind: (path) => this.kinds.get(path) ?? 'directory',
@@ -129,12 +135,14 @@ export class FakeAgent {
   }
 
   async stop(): Promise<void> {
+    if (this.#killed) return;
     for (const client of this.#clients.splice(0)) client.close();
     await this.agent.stop('test');
   }
 
   /** The process is gone; what was saved stays. */
   kill(): void {
+    this.#killed = true;
     for (const client of this.#clients.splice(0)) client.close();
     for (const connection of [...this.engine.connections.keys()]) this.engine.connectionClose(connection, false);
     this.engine.close();

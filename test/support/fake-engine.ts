@@ -52,6 +52,13 @@ export class FakeEngine implements Engine {
   refuseSource: (Error & { code: string; call: string }) | null = null;
   /** Mirrors end by themselves. */
   instant = true;
+  /** What the throttle to every address says. */
+  budgetSpent = false;
+  sessionBytes = 0;
+  /** How often somebody looked at a connection. */
+  looks = 0;
+  /** What every queue holds. */
+  queueHeldBytes = 0;
   #next = 1;
 
   constructor(
@@ -205,8 +212,8 @@ export class FakeEngine implements Engine {
       paused: false,
       confirmed: true,
     });
-    this.calls.push('connectionOpen');
-    this.#dial(connection);
+    this.calls.push(options.linking ? 'connectionOpen' : 'connectionOpen held');
+    if (options.linking) this.#dial(connection);
     return connection;
   }
 
@@ -221,13 +228,14 @@ export class FakeEngine implements Engine {
   connectionStatistics(connection: number): ConnectionStatistics {
     const found = this.connections.get(connection);
     if (!found) throw new Error('no such connection');
+    this.looks += 1;
     return {
       linked: found.remote !== null,
       transmitPaused: found.paused,
       mirror: found.mirror,
       replicating: found.replicating,
-      queuedOps: 0,
-      queuedBytes: 0,
+      queuedOps: this.queueHeldBytes > 0 ? 1 : 0,
+      queuedBytes: this.queueHeldBytes,
       queuedMirrorOps: 0,
       queuedMirrorBytes: 0,
       sentBytes: 10,
@@ -251,6 +259,10 @@ export class FakeEngine implements Engine {
       latencyMs: found.remote ? 0 : -1,
       lastPath: '/f',
       quietMs: found.remote ? 1 : -1,
+      queueHeldBytes: this.queueHeldBytes,
+      queueRoomBytes: 1_000_000,
+      sessionBytes: this.sessionBytes,
+      budgetSpent: this.budgetSpent,
     };
   }
 
@@ -312,7 +324,34 @@ export class FakeEngine implements Engine {
     this.#connection(connection).paused = paused;
   }
 
-  transmitLimit(): void {}
+  transmitLimit(connection: number, bytesPerSecond: number): void {
+    this.calls.push(`limit ${bytesPerSecond}`);
+    this.#connection(connection);
+  }
+
+  transmitBudget(connection: number, bytes: number): void {
+    this.calls.push(`budget ${bytes}`);
+    this.#connection(connection);
+    this.budgetSpent = false;
+    this.sessionBytes = 0;
+  }
+
+  transmitCompression(connection: number, level: number): void {
+    this.calls.push(`compression ${level}`);
+    this.#connection(connection);
+  }
+
+  transmitLink(connection: number, linking: boolean): void {
+    this.calls.push(`link ${linking}`);
+    const found = this.#connection(connection);
+    if (linking) {
+      this.#dial(connection);
+      return;
+    }
+    const { remote } = found;
+    found.remote = null;
+    if (remote) remote.engine.hangUp(remote.link);
+  }
 
   barrier(connection: number, token: number): void {
     this.calls.push('barrier');

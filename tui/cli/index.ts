@@ -18,6 +18,7 @@ import { addStatsCommand } from './commands/stats.js';
 import { addStatusCommand } from './commands/status.js';
 import { addVerifyCommands } from './commands/verify.js';
 import { COCKPIT_USAGE } from '../options.js';
+import { addTransmitCommands } from './commands/transmit.js';
 import { asCliFailure, exitCode } from './links.js';
 import { showFailure } from './print.js';
 
@@ -41,6 +42,7 @@ export function buildProgram(): Command {
   addConnectCommands(program);
   addStatusCommand(program);
   addMirrorCommands(program);
+  addTransmitCommands(program);
   addCheckCommands(program);
   addVerifyCommands(program);
   addOrphanCommands(program);

@@ -17,6 +17,8 @@ import {
   SetContinue,
   TransmitPause,
   TransmitResume,
+  TransmitStart,
+  TransmitStop,
   Verify,
 } from '../../protocol/messages/index.js';
 import { formatBytes, formatMillis } from '../../protocol/units.js';
@@ -47,6 +49,8 @@ const SIMPLE = {
   mirror_resume: [MirrorResume, 'Mirror resumed'],
   replication_start: [ReplicationStart, 'Replication started'],
   replication_stop: [ReplicationStop, 'Replication stopped'],
+  transmit_start: [TransmitStart, 'Transmission started'],
+  transmit_stop: [TransmitStop, 'Transmission stopped'],
   transmit_pause: [TransmitPause, 'Transmission paused'],
   transmit_resume: [TransmitResume, 'Transmission resumed'],
 } as const;
@@ -81,6 +85,8 @@ export async function carryOut(
     case 'mirror_resume':
     case 'replication_start':
     case 'replication_stop':
+    case 'transmit_start':
+    case 'transmit_stop':
     case 'transmit_pause':
     case 'transmit_resume': {
       const [method, done] = SIMPLE[action.kind];

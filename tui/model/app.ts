@@ -27,7 +27,7 @@ export type Action =
     }
   | { readonly kind: 'mirror_stop' | 'mirror_pause' | 'mirror_resume'; readonly id: number }
   | { readonly kind: 'replication_start' | 'replication_stop'; readonly id: number }
-  | { readonly kind: 'transmit_pause' | 'transmit_resume'; readonly id: number }
+  | { readonly kind: 'transmit_start' | 'transmit_pause' | 'transmit_resume' | 'transmit_stop'; readonly id: number }
   | { readonly kind: 'verify'; readonly id: number; readonly checksum: boolean; readonly remirror: boolean }
   | { readonly kind: 'disconnect'; readonly id: number }
   | { readonly kind: 'set_continue'; readonly set: string; readonly acceptDeletes: boolean }
@@ -51,8 +51,10 @@ export type DialogKind =
   | 'mirror_resume'
   | 'replication_start'
   | 'replication_stop'
+  | 'transmit_start'
   | 'transmit_pause'
   | 'transmit_resume'
+  | 'transmit_stop'
   | 'verify'
   | 'disconnect'
   | 'connect'

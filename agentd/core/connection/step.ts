@@ -41,6 +41,7 @@ function failuresAfter(failures: number, fact: LinkFact): number {
   switch (fact) {
     case 'link_up':
     case 'source_ready':
+    case 'release':
       return 0;
     case 'link_down':
     case 'link_refused':

@@ -4,17 +4,22 @@ import type { Row } from '../machine.js';
 
 export type LinkFact =
   | 'source_ready'
+  | 'source_ready_held'
   | 'source_gone'
   | 'link_up'
   | 'link_down'
   | 'link_refused'
   | 'retry_due'
+  | 'hold'
+  | 'release'
   | 'removed';
 export type LinkAct =
   | 'open_stream'
   | 'close_stream'
   | 'forget_stream'
   | 'reconnect'
+  | 'hang_up'
+  | 'dial'
   | 'retry_soon'
   | 'retry_seldom'
   | 'tell_up'
@@ -30,9 +35,16 @@ export const LINK_TABLE: readonly Row<ConnectionPhase, LinkFact, LinkAct>[] = [
     act: ['open_stream'],
     why: 'the capture is open; its first look is told to this stream, too',
   },
+  {
+    from: ['opening'],
+    on: 'source_ready_held',
+    to: 'held',
+    act: ['open_stream'],
+    why: 'changes are captured and queued, and there is no link: stopped by a person or by the schedule (CON-03, CON-05)',
+  },
   { from: ['opening'], on: 'source_gone', to: 'opening', act: [], why: 'still waiting for the source' },
   {
-    from: ['linking', 'linked', 'waiting', 'refused'],
+    from: ['linking', 'linked', 'waiting', 'refused', 'held'],
     on: 'source_gone',
     to: 'opening',
     act: ['close_stream'],
@@ -71,10 +83,24 @@ export const LINK_TABLE: readonly Row<ConnectionPhase, LinkFact, LinkAct>[] = [
   { from: ['refused'], on: 'link_refused', to: 'refused', act: ['retry_seldom'], why: 'refused again' },
   { from: ['waiting', 'refused'], on: 'retry_due', to: 'linking', act: ['reconnect'], why: 'the wait is over' },
   {
-    from: ['opening', 'linking', 'linked', 'waiting', 'refused'],
+    from: ['opening', 'linking', 'linked', 'waiting', 'refused', 'held'],
     on: 'removed',
     to: 'closed',
     act: ['forget_stream'],
     why: 'a person disconnected it (CON-70)',
+  },
+  {
+    from: ['linking', 'linked', 'waiting', 'refused'],
+    on: 'hold',
+    to: 'held',
+    act: ['hang_up'],
+    why: 'transmission was stopped, or its session ended; the stream goes on and its batches wait (CON-03, CON-05)',
+  },
+  {
+    from: ['held'],
+    on: 'release',
+    to: 'linking',
+    act: ['dial'],
+    why: 'transmission was started, or a session began (TRN-02, TRN-22)',
   },
 ];

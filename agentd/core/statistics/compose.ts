@@ -11,6 +11,7 @@ import type {
   TransmitMode,
 } from '../../../protocol/messages/statistics.js';
 import type { MirrorPhase } from '../mirror/table.js';
+import type { ManualPhase, SessionPhase } from '../transmit/table.js';
 
 /** The counters the engine keeps for a connection; see native/index.ts. */
 export interface Counters {
@@ -55,10 +56,12 @@ export interface ConnectionFacts {
   /** A person wants replication. */
   readonly replication: boolean;
   readonly calculateSize: boolean;
-  readonly compressed: boolean;
   /** Mirror bytes sent and skipped before the running mirror began. */
   readonly mirrorBase: number;
   readonly connectedSince: number | null;
+  /** What a person wants of its transmission, and the sessions of its target address. */
+  readonly manual: ManualPhase;
+  readonly session: SessionPhase;
   /** The last try reached the server, and nothing listens there: its target part is off (LIC-05). */
   readonly notLoaded: boolean;
   /** Null while no stream is open. */
@@ -96,18 +99,24 @@ export function targetStatus(facts: ConnectionFacts): TargetStatus {
   return 'OK';
 }
 
-/** STA-08, CON-02..06. */
-export function transmitMode(facts: ConnectionFacts): TransmitMode {
-  switch (facts.phase) {
+/** STA-08, CON-02..06, TRN-22: waiting for a schedule is no error, and neither is the link being made after it. */
+export function composeMode({
+  phase,
+  failures,
+  manual,
+  session,
+}: Pick<ConnectionFacts, 'phase' | 'failures' | 'manual' | 'session'>): TransmitMode {
+  if (manual === 'stopped') return 'Stopped';
+  if (session === 'waiting') return 'Scheduled';
+  switch (phase) {
     case 'linked':
-      return facts.counters?.transmitPaused ? 'Paused' : 'Started';
+      return manual === 'paused' ? 'Paused' : 'Started';
     case 'waiting':
     case 'refused':
       return 'Error';
-    case 'linking':
-      return facts.failures > 0 ? 'Error' : 'Stopped';
     default:
-      return 'Stopped';
+      if (phase === 'linking' && failures > 0) return 'Error';
+      return session === 'session' ? 'Scheduled' : 'Stopped';
   }
 }
 
@@ -163,25 +172,24 @@ export function composeStatistics(facts: ConnectionFacts): Statistics {
     targetIp: facts.targetAddress,
     targetDataState: targetDataState(facts),
     targetStatus: targetStatus(facts),
-    commitMode: 'Real-time',
-    transmitMode: transmitMode(facts),
+    // STA-07.
+    commitMode: facts.session === 'realtime' ? 'Real-time' : 'Scheduled',
+    transmitMode: composeMode(facts),
     mirrorStatus: mirrorStatus(facts),
     mirrorPercent: mirrorPercent(facts),
     replicationStatus: replicationStatus(facts),
     queuedOps: c?.queuedOps ?? 0,
     sentBytes: c?.sentBytes ?? 0,
-    // TRN-44: without compression the two are the same.
-    sentCompressedBytes: (facts.compressed ? c?.sentCompressedBytes : c?.sentBytes) ?? 0,
+    // TRN-44: what travelled without compression counts the same in both; the engine sees to it.
+    sentCompressedBytes: c?.sentCompressedBytes ?? 0,
     intermediateQueueBytes: c?.queuedBytes ?? 0,
     diskQueueBytes: 0,
     queuedReplicationBytes: less(c?.queuedBytes, c?.queuedMirrorBytes),
     sentReplicationBytes: less(c?.sentBytes, c?.sentMirrorBytes),
-    sentCompressedReplicationBytes: facts.compressed
-      ? less(c?.sentCompressedBytes, c?.sentMirrorCompressedBytes)
-      : less(c?.sentBytes, c?.sentMirrorBytes),
+    sentCompressedReplicationBytes: less(c?.sentCompressedBytes, c?.sentMirrorCompressedBytes),
     queuedMirrorOps: c?.queuedMirrorOps ?? 0,
     sentMirrorBytes: c?.sentMirrorBytes ?? 0,
-    sentCompressedMirrorBytes: (facts.compressed ? c?.sentMirrorCompressedBytes : c?.sentMirrorBytes) ?? 0,
+    sentCompressedMirrorBytes: c?.sentMirrorCompressedBytes ?? 0,
     skippedMirrorBytes: c?.skippedMirrorBytes ?? 0,
     remainingMirrorBytes: facts.calculateSize ? (c?.remainingMirrorBytes ?? 0) : 0,
     queuedReplicationOps: less(c?.queuedOps, c?.queuedMirrorOps),

@@ -50,9 +50,10 @@ const good: ConnectionFacts = {
   complete: true,
   replication: true,
   calculateSize: true,
-  compressed: true,
   mirrorBase: 0,
   connectedSince: 42,
+  manual: 'flowing',
+  session: 'realtime',
   notLoaded: false,
   counters,
 };
@@ -92,12 +93,34 @@ test('STA-01..26: counters land in their columns and the words fit the schema', 
   });
 });
 
-test('TRN-44: without compression the compressed counters equal the plain ones', (t) => {
-  const s = of({ compressed: false });
+test("TRN-44: the compressed counters are the engine's, which counts what travels as it is the same in both", (t) => {
+  const s = of({}, { sentCompressedBytes: 5000, sentMirrorCompressedBytes: 4000 });
   t.deepEqual(
     [s.sentCompressedBytes, s.sentCompressedReplicationBytes, s.sentCompressedMirrorBytes],
     [s.sentBytes, s.sentReplicationBytes, s.sentMirrorBytes],
   );
+});
+
+test('STA-07, STA-08, TRN-22: Commit Mode and Transmit Mode tell the truth', (t) => {
+  const modes = (facts: Partial<ConnectionFacts>): string => {
+    const s = of(facts);
+    return `${s.commitMode} ${s.transmitMode}`;
+  };
+  t.is(modes({}), 'Real-time Started');
+  t.is(modes({ manual: 'paused' }), 'Real-time Paused');
+  t.is(modes({ manual: 'stopped', phase: 'held' }), 'Real-time Stopped');
+  t.is(modes({ phase: 'waiting', failures: 1 }), 'Real-time Error');
+  t.is(modes({ phase: 'refused', failures: 1 }), 'Real-time Error');
+  t.is(modes({ phase: 'linking', failures: 2 }), 'Real-time Error');
+  t.is(modes({ phase: 'opening', counters: null }), 'Real-time Stopped');
+  // A scheduled start: Scheduled, then Started, never Error in between.
+  t.is(modes({ session: 'waiting', phase: 'held' }), 'Scheduled Scheduled');
+  t.is(modes({ session: 'session', phase: 'linking' }), 'Scheduled Scheduled');
+  t.is(modes({ session: 'session', phase: 'linked' }), 'Scheduled Started');
+  t.is(modes({ session: 'session', phase: 'linked', manual: 'paused' }), 'Scheduled Paused');
+  t.is(modes({ session: 'session', phase: 'waiting', failures: 1 }), 'Scheduled Error');
+  // A person's stop is shown, whatever the schedule says.
+  t.is(modes({ session: 'waiting', phase: 'held', manual: 'stopped' }), 'Scheduled Stopped');
 });
 
 test('STA-05: Target Data State', (t) => {
@@ -179,7 +202,7 @@ test('STA-06: Target Status', (t) => {
 
 test('STA-08: Transmit Mode (CON-02..06)', (t) => {
   t.is(of({}).transmitMode, 'Started');
-  t.is(of({}, { transmitPaused: true }).transmitMode, 'Paused');
+  t.is(of({ manual: 'paused' }).transmitMode, 'Paused');
   t.is(of({ phase: 'waiting' }).transmitMode, 'Error');
   t.is(of({ phase: 'refused' }).transmitMode, 'Error');
   t.is(of({ phase: 'opening' }).transmitMode, 'Stopped');

@@ -1,4 +1,4 @@
-/** `understudy mirror`, `replication` and `transmit`: the lives of one connection. */
+/** `understudy mirror` and `replication`: the lives of one connection. */
 import type { Command } from 'commander';
 import {
   MirrorPause,
@@ -8,8 +8,6 @@ import {
   type MirrorOptions,
   ReplicationStart,
   ReplicationStop,
-  TransmitPause,
-  TransmitResume,
 } from '../../../protocol/messages/index.js';
 import { run, usage } from '../command.js';
 
@@ -54,7 +52,6 @@ export function addMirrorCommands(program: Command): void {
     [mirror, 'resume', 'goes on where it paused (MIR-07)', MirrorResume, 'mirror resumed'],
   ] as const;
   const replication = program.command('replication').description('the replication of a connection');
-  const transmit = program.command('transmit').description('the transmission of a connection');
   for (const [parent, verb, why, method, done] of [
     ...families,
     [
@@ -65,8 +62,6 @@ export function addMirrorCommands(program: Command): void {
       'replication started',
     ] as const,
     [replication, 'stop', 'changes are not queued any more (REP-01)', ReplicationStop, 'replication stopped'] as const,
-    [transmit, 'pause', 'the link stays, data is queued (CON-04)', TransmitPause, 'transmission paused'] as const,
-    [transmit, 'resume', 'sends what was queued', TransmitResume, 'transmission resumed'] as const,
   ]) {
     parent
       .command(verb)

@@ -215,8 +215,10 @@ function aboutConnection(app: App, dialog: Dialog, item: ConnectionItem, plain: 
       | 'mirror_resume'
       | 'replication_start'
       | 'replication_stop'
+      | 'transmit_start'
       | 'transmit_pause'
-      | 'transmit_resume',
+      | 'transmit_resume'
+      | 'transmit_stop',
     title: string,
     confirm: string,
     danger: boolean,
@@ -296,6 +298,25 @@ function aboutConnection(app: App, dialog: Dialog, item: ConnectionItem, plain: 
         true,
         'Changes are no longer queued: the replica grows old,',
         'and starting again needs a mirror.',
+      );
+    case 'transmit_start':
+      return simple(
+        'transmit_start',
+        'Start transmission',
+        'Start',
+        false,
+        item.statistics.transmitMode === 'Scheduled'
+          ? 'A session begins now for every connection to this address.'
+          : 'Queued data is sent; a schedule decides when, if there is one.',
+      );
+    case 'transmit_stop':
+      return simple(
+        'transmit_stop',
+        'Stop transmission',
+        'Stop',
+        false,
+        'The link is closed and data is held in the queue of the source',
+        'until transmission is started again.',
       );
     case 'transmit_pause':
       return simple(

@@ -341,7 +341,11 @@ export const KEYS: readonly Key[] = [
     changes: true,
     intent: { do: 'dialog', dialog: 'transmit_pause' },
     blocked: needsConnection((row) =>
-      row.item.statistics.transmitMode === 'Paused' ? 'transmission is paused' : null,
+      row.item.statistics.transmitMode === 'Paused'
+        ? 'transmission is paused'
+        : row.item.statistics.transmitMode === 'Stopped'
+          ? 'transmission is stopped'
+          : null,
     ),
   },
   {
@@ -353,6 +357,30 @@ export const KEYS: readonly Key[] = [
     intent: { do: 'dialog', dialog: 'transmit_resume' },
     blocked: needsConnection((row) =>
       row.item.statistics.transmitMode === 'Paused' ? null : 'transmission is not paused',
+    ),
+  },
+  {
+    keys: ['e'],
+    label: 'Start transmission',
+    help: 'Start transmission; while scheduled, begin a session now',
+    group: 'Connection',
+    changes: true,
+    intent: { do: 'dialog', dialog: 'transmit_start' },
+    blocked: needsConnection((row) =>
+      ['Stopped', 'Scheduled'].includes(row.item.statistics.transmitMode)
+        ? null
+        : 'transmission is neither stopped nor scheduled',
+    ),
+  },
+  {
+    keys: ['E'],
+    label: 'Stop transmission',
+    help: 'Stop transmission: the link is closed, data is held in the queue',
+    group: 'Connection',
+    changes: true,
+    intent: { do: 'dialog', dialog: 'transmit_stop' },
+    blocked: needsConnection((row) =>
+      row.item.statistics.transmitMode === 'Stopped' ? 'transmission is stopped' : null,
     ),
   },
   {
