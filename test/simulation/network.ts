@@ -8,12 +8,20 @@ const PING_MS = 1_000;
 
 export type Frame = (link: Link) => void;
 
+interface Sent {
+  readonly to: 'source' | 'target';
+  readonly frame: Frame;
+  withdraw: () => void;
+}
+
 export class Link {
   /** Both ends believe in it. */
   readonly open = { source: true, target: true };
   stalledSince = Number.POSITIVE_INFINITY;
-  #stalled: { readonly to: 'source' | 'target'; readonly frame: Frame }[] = [];
-  #last = { source: 0, target: 0 };
+  /** On the wire, each end's in the order of their sending. */
+  readonly #flying = new Set<Sent>();
+  #stalled: Sent[] = [];
+  readonly #last = { source: 0, target: 0 };
 
   constructor(
     readonly network: Network,
@@ -26,17 +34,18 @@ export class Link {
 
   send(to: 'source' | 'target', frame: Frame): void {
     if (!this.open.source || !this.open.target) return;
+    const sent: Sent = { to, frame, withdraw: () => undefined };
     if (this.stalledSince < Number.POSITIVE_INFINITY) {
-      this.#stalled.push({ to, frame });
+      this.#stalled.push(sent);
       return;
     }
     const { time } = this.network.universe;
     const at = Math.max(this.#last[to], time.now + this.network.delay());
     this.#last[to] = at;
-    time.after(at - time.now, () => {
-      if (!this.open[to]) return;
-      if (this.stalledSince < Number.POSITIVE_INFINITY) this.#stalled.push({ to, frame });
-      else if ((to === 'source' ? this.from : this.to).alive()) frame(this);
+    this.#flying.add(sent);
+    sent.withdraw = time.after(at - time.now, () => {
+      this.#flying.delete(sent);
+      if (this.open[to] && (to === 'source' ? this.from : this.to).alive()) frame(this);
     });
   }
 
@@ -45,6 +54,10 @@ export class Link {
     if (this.stalledSince < Number.POSITIVE_INFINITY) return;
     const { time } = this.network.universe;
     this.stalledSince = time.now;
+    // What is on its way is held up too, in front of what is sent meanwhile: the line is one stream, nothing overtakes.
+    for (const sent of this.#flying) sent.withdraw();
+    this.#stalled = [...this.#flying];
+    this.#flying.clear();
     time.after(QUIET_TIMEOUT_MS, () => {
       if (this.stalledSince + QUIET_TIMEOUT_MS <= time.now) this.break('ETIMEDOUT', 0);
     });
