@@ -48,6 +48,13 @@ void Source::touch(Channel& channel, u32 mapping, std::string_view path, bool de
   log_doubt(mapping, path, deep);
 }
 
+// Found equal on the target. That is only as durable there as everything else up to here: after a loss of power it is
+// in doubt again. The log knows of it unless a mirror runs, which begins anew after a crash.
+void Source::found_equal(Channel& channel, NodeId node) {
+  note_path(channel.touched, shadow_.mapping(node), shadow_.path(node), false);
+  if (!channel.mirror.active) log_doubt(shadow_.mapping(node), shadow_.path(node), false);
+}
+
 void Source::log_doubt(u32 mapping, std::string_view path, bool deep) {
   note_path(logged_, mapping, path, deep);
   // Told on top of a past that is itself in doubt: whatever came of it is compared as well.
@@ -83,6 +90,7 @@ void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header
     return;
   }
   channel.writer_data += data.size();
+  if (kind == wire::OpKind::hashes && !mirror) touch(channel, header.mapping, path, false);   // See found_equal.
   if (kind == wire::OpKind::manifest || kind == wire::OpKind::hashes || kind == wire::OpKind::digest ||
       kind == wire::OpKind::checkpoint || kind == wire::OpKind::heartbeat || kind == wire::OpKind::task ||
       kind == wire::OpKind::orphan)   // Not ours to repair: comparing it again would remove it, whatever the target wants.

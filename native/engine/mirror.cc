@@ -294,6 +294,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
     return false;
   }
   update(node, fd, stat, kHintContent | kHintAttributes);   // What others were told must not be older than what we tell.
+  if (!mirror.verify) found_equal(channel, node);   // Or told, which counts as much.
   const auto found = mirror.entries.find(name);
   const wire::ManifestEntry* entry = found == mirror.entries.end() ? nullptr : &found->second;
   if (!S_ISDIR(stat.stx_mode)) {
@@ -553,6 +554,17 @@ void Source::retell(Channel& channel, const SetPath& which, bool with_contents, 
     return;
   }
   tell_later(channel, node);
+}
+
+// What the target said before it lost power is no longer true. reissue() asks again.
+void Source::forget_listings(Channel& channel) {
+  MirrorRun& mirror = channel.mirror;
+  for (MirrorDirectory& directory : mirror.asked) {
+    directory.listing.clear();
+    if (directory.request != 0) directory.complete = directory.absent = false;
+  }
+  if (mirror.open) mirror.stack.emplace_back(mirror.current.node, false);
+  mirror.open = false;
 }
 
 // After a new link: answers that were on their way may be lost, so everything open is asked again.

@@ -205,7 +205,10 @@ void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition&
   }
   if (resume == Resume::repair) {
     flush(channel);
+    std::move(channel.touched.begin(), channel.touched.end(), std::back_inserter(repair));
+    channel.touched.clear();
     restart_stream(channel);
+    forget_listings(channel);
     retell_all(channel, repair);
     channel.expects_replica = true;
     begin_repair(channel);

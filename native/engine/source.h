@@ -219,6 +219,7 @@ class Source final : CaptureSink {
                std::string_view path2, std::string_view data);
   void touch(Channel& channel, u32 mapping, std::string_view path, bool deep = false);
   void log_doubt(u32 mapping, std::string_view path, bool deep);
+  void found_equal(Channel& channel, NodeId node);
   void tell_later(Channel& channel, NodeId node);
   void flush(Channel& channel);
   void flush_all();
@@ -232,6 +233,7 @@ class Source final : CaptureSink {
   void channel_broken(Channel& channel, const char* why);
   void note_lost(Channel& channel, u32 mapping, std::string_view path, bool deep);
   void restart_stream(Channel& channel);
+  void forget_listings(Channel& channel);
 
   // content.cc: bytes of regular files
   bool tell_small(Mask mask, bool mirror, NodeId node, int file, const struct statx& stat, bool fresh, bool replaces);
