@@ -49,7 +49,8 @@ void Source::begin_rescan() {
   scan_.clear();
   for (NodeId root = 1; root <= shadow_.root_count(); ++root) list_later(root);
   scan_what_ = kHintSweep;
-  scan_since_ns_ = monotonic_ns();
+  // What an unfinished scan has not found yet is as old as that scan: it may have been cut short by a root that went.
+  if (!scanning_) scan_since_ns_ = monotonic_ns();
   // What a sweep finds may be as old as the barrier that asked for it.
   for (const Barrier& barrier : barriers_)
     if (barrier.sequence == 0 && barrier.asked_ns != 0) scan_since_ns_ = std::min(scan_since_ns_, barrier.asked_ns);

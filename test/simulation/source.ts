@@ -50,6 +50,8 @@ export class Source {
   #scanning = false;
   #scanSince = 0;
   #scanAgain = false;
+  /** A look was begun and has not come to its end, perhaps because a root is not what it was. */
+  #scanOwed = false;
   #doubt = false;
   #current: number | null = null;
   #pumping = false;
@@ -141,7 +143,9 @@ export class Source {
   #rescan(doubt: boolean): void {
     const { time, timing } = this.host.universe;
     this.#doubt ||= doubt;
-    this.#scanSince = time.now;
+    // What a look that did not come to its end would have found is still to be found, and as old as that one.
+    this.#scanSince = this.#scanOwed ? Math.min(this.#scanSince, time.now) : time.now;
+    this.#scanOwed = true;
     for (const barrier of this.#barriers)
       if (barrier.sequence === 0 && barrier.asked !== 0) this.#scanSince = Math.min(this.#scanSince, barrier.asked);
     if (this.#scanning) {
@@ -169,6 +173,7 @@ export class Source {
         return;
       }
       this.#scanning = false;
+      this.#scanOwed = false;
       this.#doubt = false;
       if (!this.#ready) this.#firstLookDone();
       this.#publish();
