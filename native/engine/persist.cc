@@ -141,7 +141,7 @@ void Source::log_touched() {
 // May the target lack something of what the shadow calls told?
 bool Source::unsettled(const Channel& channel) const {
   return channel.broken || channel.repair_pending || mirror_running(channel) || !channel.quarantine.empty() ||
-         !channel.hash_requests.empty() || channel.stream.target().durable < channel.stream.last_sequence() ||
+         !channel.hash_requests.empty() || channel.stream.undurable() || !channel.touched.empty() ||
          channel.replies_pending != 0;   // Looked at last: counted before the acknowledgement behind it.
 }
 

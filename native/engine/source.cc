@@ -16,6 +16,7 @@ constexpr i64 kRootCheckNs = 1'000'000'000;
 constexpr i64 kSnapshotEveryNs = 300'000'000'000;
 constexpr u64 kTouchedLogMax = 64u << 20;      // beyond it a new snapshot is due
 constexpr i64 kHeartbeatNs = 1'000'000'000;
+constexpr i64 kSettleStopNs = 2'000'000'000;        // a clean stop waits this long for its targets
 constexpr i64 kAttachPatienceNs = 10'000'000'000;   // streams of an earlier run are attached by then, or never
 
 // File system and inode: survives a reboot, unlike device numbers.
@@ -79,6 +80,28 @@ void Source::run_commands() {
     now.swap(commands_);
   }
   for (auto& command : now) command();
+}
+
+// Ahead of a clean stop: what was told is made durable, so that nothing of it need be compared at the next start. A target
+// that is slow or away is not waited for; its paths stay in the log.
+void Source::settle_streams() {
+  auto waits = [](const Channel& channel) { return channel.ready() && !channel.broken && channel.stream.undurable(); };
+  flush_all();
+  for (const auto& channel : channels_) {
+    if (!waits(*channel)) continue;
+    wire::OpHeader header{};
+    header.kind = static_cast<u8>(wire::OpKind::checkpoint);
+    emit_to(*channel, false, header, {}, {}, {});
+    flush(*channel);
+  }
+  const i64 until = monotonic_ns() + kSettleStopNs;
+  while (monotonic_ns() < until &&
+         std::any_of(channels_.begin(), channels_.end(), [&](const auto& channel) { return waits(*channel); })) {
+    pollfd wait{wake_.get(), POLLIN, 0};
+    u64 drop;
+    if (::poll(&wait, 1, 20) > 0) (void)!::read(wake_.get(), &drop, sizeof drop);
+    run_commands();
+  }
 }
 
 SourceStatistics Source::statistics() const {
@@ -553,6 +576,7 @@ void Source::work() {
   }
   while (!stopping_) {
     if (suspend_) {
+      if (!suspended_) settle_streams();
       run_commands();
       {
         std::lock_guard lock(command_mutex_);

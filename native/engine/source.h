@@ -140,6 +140,7 @@ class Source final : CaptureSink {
   void close_roots();
   void root_problem(const std::string& detail);
   void run_commands();
+  void settle_streams();
   bool start_capture();
   u64 count_files(bool exact);
   void publish();

@@ -50,6 +50,11 @@ bool Stream::push(StreamBatch batch, std::vector<SetPath> touched) {
   return true;
 }
 
+bool Stream::undurable() const {
+  std::lock_guard lock(mutex_);
+  return touched_count_ > 0;
+}
+
 std::vector<SetPath> Stream::take_touched() {
   std::lock_guard lock(mutex_);
   std::vector<SetPath> all;

@@ -60,6 +60,8 @@ class Stream {
   bool has_room() const { return queued_bytes_.load(std::memory_order_relaxed) < room_bytes_; }
   u64 last_sequence() const { return next_ - 1; }
   bool broken() const { return broken_; }
+  // Something was told that is not known to be on the target's stable storage.
+  bool undurable() const;
   // What the target may lack when the stream ends: all that was touched and is not durable there. Forgotten here.
   std::vector<SetPath> take_touched();
   // A fresh stream (new id, sequence 1); everything queued is dropped.
