@@ -148,6 +148,9 @@ bool Source::unsettled(const Channel& channel) const {
 void Source::save_state() {
   snapshot_ns_ = monotonic_ns();
   log_touched();
+  // Times of directories that are still to be told: no time equals this, so that the next start tells them.
+  for (NodeId node : times_)
+    if (shadow_.live(node)) shadow_.at(node).mtime_ns = -1;
   Bytes body;
   shadow_.save(body);
   SnapshotHead head{kMagic, body.size(), checksum(body.data(), body.size()), static_cast<u32>(roots_.size())};
