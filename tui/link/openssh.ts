@@ -15,6 +15,7 @@ import { type Address, LinkError, type TransportOptions } from './transport.js';
 
 const DEADLINE_MS = 20_000;
 const STDERR_BYTES_MAX = 16 * 1024;
+const LAST_WORDS_MS = 1_000;
 const POLL_MS = 25;
 /** What a shell says of a program that it does not find. */
 const NOT_FOUND = 127;
@@ -105,8 +106,14 @@ function watch(child: ChildProcess): ChildState {
     state.stderr = (state.stderr + chunk.toString('latin1')).slice(-STDERR_BYTES_MAX);
   });
   child.once('exit', (code) => {
-    state.ended = true;
     state.missing ||= code === NOT_FOUND;
+    // Its last words may still be in the pipe; somebody else may hold that open for longer than we wait.
+    setTimeout(() => {
+      state.ended = true;
+    }, LAST_WORDS_MS).unref();
+  });
+  child.once('close', () => {
+    state.ended = true;
   });
   child.once('error', (error: NodeJS.ErrnoException) => {
     state.ended = true;
