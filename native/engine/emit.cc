@@ -170,6 +170,7 @@ void Source::tell_xattrs(Mask mask, bool mirror, NodeId node, int directory, con
   Result<Bytes> list = read_xattrs(directory, name);
   if (!list) {
     if (list.error().code != ENOENT) unreadable(absolute_path(node), list.error());
+    xattrs_untold(node);
     return;
   }
   wire::OpHeader header = header_for(wire::OpKind::xattrs, node);
@@ -179,6 +180,12 @@ void Source::tell_xattrs(Mask mask, bool mirror, NodeId node, int directory, con
   const u64 digest = xattr_digest(*list);
   const bool everybody = (replicating_ & ~mask) == 0;
   if (digest != shadow_.attributes(node).xattr_digest) set_xattr_digest(node, everybody ? digest : 1);
+}
+
+// The shadow may say what was read of it; nobody was told. No list has this digest, and no object this time of change.
+void Source::xattrs_untold(NodeId node) {
+  set_xattr_digest(node, 1);
+  set_ctime(node, -1);
 }
 
 void Source::set_xattr_digest(NodeId node, u64 digest) {
@@ -275,7 +282,7 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
     const Fd object(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     struct stat now;
     if (object && ::fstat(object.get(), &now) == 0 && now.st_ino == shadow_.at(node).inode) tell_xattrs(mask, mirror, node, object.get(), nullptr);
-    else shadow_.at(node).ctime_ns = -1;   // Another object has the name now; this one is looked at again when found.
+    else xattrs_untold(node);   // Another object has the name now; this one is looked at again when found.
   }
   return true;
 }

@@ -320,6 +320,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
     } else if (entry_differs(*entry, node, true)) {
       tell_attributes(channel.bit, mirror.active, node, false);
       if (const Fd object = open_object(fd, name, stat)) tell_xattrs(channel.bit, mirror.active, node, object.get(), nullptr);
+      else xattrs_untold(node);
     }
     record.told |= channel.bit;
     mirror.stack.emplace_back(node, full ? mirror.current_fresh : !present && entry == nullptr);
@@ -363,6 +364,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
     if (entry_differs(*entry, node, true)) {
       tell_attributes(channel.bit, mirror.active, node, true);
       if (const Fd object = open_object(fd, name, stat)) tell_xattrs(channel.bit, mirror.active, node, object.get(), nullptr);
+      else xattrs_untold(node);
     }
   }
   shadow_.at(node).told |= channel.bit;

@@ -336,6 +336,10 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
         if (stat.stx_size > (256u << 10)) tell_attributes_all(node, false);
       }
       content_changed(node, directory, stat);
+      if (unread) {
+        set_ctime(node, -1);
+        add_dirty(shadow_.at(node).parent, shadow_.name(node), kHintAttributes, 1'000'000);
+      }
       return;
     }
     if (busy(node)) {

@@ -228,6 +228,7 @@ class Source final : CaptureSink {
   void tell_attributes(Mask mask, bool mirror, NodeId node, bool times);
   void tell_xattrs(Mask mask, bool mirror, NodeId node, int directory_fd, const char* name);
   void set_xattr_digest(NodeId node, u64 digest);
+  void xattrs_untold(NodeId node);
   void tell_attributes_all(NodeId node, bool times);
   void tell_xattrs_all(NodeId node, int directory_fd, const char* name);
   bool tell_object(Mask mask, bool mirror, NodeId node, int directory_fd, bool fresh, bool replaces);
