@@ -60,6 +60,7 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
   channel.told_after_scan = false;   // The mirror tells.
   if (!verify) {
     channel.clear_missed();   // From here on the control plane knows that a mirror is not complete.
+    channel.quarantine.clear();   // Everything is told again; what still fails is refused again.
   }
   cancel_work(channel);
   MirrorRun& mirror = channel.mirror;
@@ -466,7 +467,7 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
       return;
     }
     Quarantined& entry = channel.quarantine[{mapping, which}];
-    ++entry.attempts;
+    if (entry.attempts == 0 || entry.retry_ns == 0) ++entry.attempts;   // A burst of refusals is one failed try.
     entry.deep |= deep;
     entry.error = static_cast<int>(header.error);
     entry.retry_ns = monotonic_ns() + (entry.attempts == 1 ? 0 : std::min<i64>(300, 1ll << std::min(entry.attempts, 8u)) * 1'000'000'000);
