@@ -290,7 +290,7 @@ class StreamModel {
     batch.operations = static_cast<u32>(1 + random_.below(50));
     batch.data_bytes = random_.below(9'000);
     batch.mirror = random_.below(3) == 0;
-    batch.captured_ns = static_cast<i64>(batch.sequence);
+    batch.since_ns = static_cast<i64>(batch.sequence);
     std::vector<SetPath> touched;
     for (u64 n = random_.below(4); n > 0; --n) touched.push_back({0, std::to_string(random_.below(500)), false});
     Told told{batch.sequence, bytes->size(), batch.operations, touched};
