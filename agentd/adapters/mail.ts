@@ -55,6 +55,9 @@ async function bySmtp(road: MailRoad, mail: Mail): Promise<MailResult> {
     const sent = await Promise.race([sending, deadline]);
     return { response: oneLine(String(sent.response)), rejected: sent.rejected.map((one) => oneLine(String(one))) };
   } catch (error) {
+    // The library says a bare `Timeout` when its clock for the silent socket runs out first.
+    if ((error as { code?: unknown }).code === 'ETIMEDOUT')
+      throw new Error(`no answer in time: ${road.server} was silent for ${road.timeoutMs} ms`);
     throw new Error(oneLine(error instanceof Error ? error.message : String(error)));
   } finally {
     clearTimeout(late);
