@@ -96,6 +96,25 @@ async function settingsOf(
   return { settings: settings.filter(mine), secrets: secrets.filter(mine) };
 }
 
+/** What mail and traps have in common: a list of receivers that is edited, and the switch. */
+function sharedChanges(
+  family: 'mail' | 'snmp',
+  listKey: string,
+  addOption: string,
+  given: Given,
+  before: readonly Setting[],
+): { key: string; value: string }[] {
+  const changes: { key: string; value: string }[] = [];
+  if (given[addOption] || given['remove']) {
+    const now = before.find((one) => one.key === listKey)?.value ?? '';
+    changes.push({ key: listKey, value: edited(now, listed(given[addOption]), listed(given['remove'])) });
+  }
+  if (given['enable'] && given['disable']) throw usage('--enable and --disable exclude each other.');
+  if (given['enable'] || given['disable'])
+    changes.push({ key: `${family}.enabled`, value: given['enable'] ? 'true' : 'false' });
+  return changes;
+}
+
 function addShow(parent: Command, family: string, what: string): void {
   parent
     .command('show')
@@ -138,11 +157,7 @@ export function addNotifyCommands(program: Command): void {
       const changes = changesOf(MAIL_FLAGS, given);
       const { settings: before } = await settingsOf(client, 'mail');
       const value = (key: string): string => before.find((one) => one.key === key)?.value ?? '';
-      if (given['to'] || given['remove'])
-        changes.push({ key: 'mail.to', value: edited(value('mail.to'), listed(given['to']), listed(given['remove'])) });
-      if (given['enable'] && given['disable']) throw usage('--enable and --disable exclude each other.');
-      if (given['enable'] || given['disable'])
-        changes.push({ key: 'mail.enabled', value: given['enable'] ? 'true' : 'false' });
+      changes.push(...sharedChanges('mail', 'mail.to', 'to', given, before));
       const password = given['password'];
       const secret = typeof password === 'string' || password === false ? password : undefined;
       if (changes.length === 0 && secret === undefined) throw usage('Nothing to change was named.');
@@ -207,14 +222,8 @@ export function addNotifyCommands(program: Command): void {
     run(async ({ links, out }, server: string, given: Given) => {
       const client = await links.client(server);
       const changes = changesOf(SNMP_FLAGS, given);
-      if (given['target'] || given['remove']) {
-        const { settings } = await settingsOf(client, 'snmp');
-        const now = settings.find((one) => one.key === 'snmp.targets')?.value ?? '';
-        changes.push({ key: 'snmp.targets', value: edited(now, listed(given['target']), listed(given['remove'])) });
-      }
-      if (given['enable'] && given['disable']) throw usage('--enable and --disable exclude each other.');
-      if (given['enable'] || given['disable'])
-        changes.push({ key: 'snmp.enabled', value: given['enable'] ? 'true' : 'false' });
+      const { settings: before } = await settingsOf(client, 'snmp');
+      changes.push(...sharedChanges('snmp', 'snmp.targets', 'target', given, before));
       const secrets = (
         [
           ['authPassword', 'snmp.auth_password', 'authentication pass phrase'],
