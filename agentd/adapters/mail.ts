@@ -56,7 +56,7 @@ async function bySmtp(road: MailRoad, mail: Mail): Promise<MailResult> {
     return { response: oneLine(String(sent.response)), rejected: sent.rejected.map((one) => oneLine(String(one))) };
   } catch (error) {
     // The library says a bare `Timeout` when its clock for the silent socket runs out first.
-    if ((error as { code?: unknown }).code === 'ETIMEDOUT')
+    if (error instanceof Error && error.message === 'Timeout')
       throw new Error(`no answer in time: ${road.server} was silent for ${road.timeoutMs} ms`);
     throw new Error(oneLine(error instanceof Error ? error.message : String(error)));
   } finally {
