@@ -155,6 +155,8 @@ export interface ConnectionStatistics {
   /** Will be paused when the operation at hand has ended (CON-60). */
   readonly targetPausing: boolean;
   readonly targetRetrying: boolean;
+  /** The target runs a task of this stream; what is behind it waits. */
+  readonly targetTask: boolean;
   /** Operations in quarantine. */
   readonly failed: number;
   /** Paths whose fate on the target is in doubt (after a crash or a power failure) are still compared or told again. */
@@ -203,6 +205,8 @@ export interface ReceiverStatistics {
   /** Paused, but the operation at hand has not ended yet (CON-60). */
   readonly pausing: boolean;
   readonly retrying: boolean;
+  /** A task runs; what is behind it waits. */
+  readonly task: boolean;
   readonly lastPath: string;
 }
 
@@ -214,6 +218,12 @@ export type EngineEvent =
   | { kind: 'link_message'; link: number; payload: Buffer }
   /** Target side: something happened to a path or task; see receiver.h Report. */
   | { kind: 'receiver_report'; link: number; what: string; detail: string; code: string; call: string }
+  /**
+   * Target side: a task was reached, and everything before it is applied. `receiverTaskDone` with the ticket lets the
+   * stream go on; when the link ends before, the task comes again with the next one. ready: what was asked to be durable
+   * before it, is.
+   */
+  | { kind: 'receiver_task'; link: number; ticket: number; payload: Buffer; ready: boolean }
   /** First scan done, capture running. */
   | {
       kind: 'source_ready';
@@ -262,6 +272,14 @@ export type EngineEvent =
   | { kind: 'quarantined'; connection: number; path: string; code: string; call: string; count: number }
   | { kind: 'barrier_done'; connection: number; token: number }
   | { kind: 'barrier_failed'; connection: number; token: number; why: string }
+  /** It is in the stream as the batch `sequence`. */
+  | { kind: 'task_placed'; connection: number; token: number; sequence: number }
+  /** placed: it was in the stream, which ended; whether the target reached it is for the target to say. */
+  | { kind: 'task_failed'; connection: number; token: number; why: string; placed: boolean }
+  | { kind: 'freeze_held'; freeze: number; ms: number }
+  | { kind: 'freeze_failed'; freeze: number; code: string; call: string }
+  /** Thawed. released: on request. timed_out: by the watchdog. killed: its holder was killed. ms: how long it was frozen. */
+  | { kind: 'freeze_ended'; freeze: number; how: 'released' | 'timed_out' | 'killed'; ms: number }
   | {
       kind: 'verify_done';
       connection: number;
@@ -329,6 +347,17 @@ export interface Engine {
   transmitCompression(connection: number, level: 0 | 1 | 2 | 3): void;
   /** `barrier_done` follows when every change made before this call is durable on the target. */
   barrier(connection: number, token: number): void;
+  /**
+   * Puts a task into the stream, behind everything that changed before this call: `task_placed` or `task_failed` follows.
+   * durable: the target makes all of that durable first. freeze: only while that freeze lasts.
+   */
+  task(connection: number, token: number, payload: Uint8Array, durable: boolean, freeze: number | null): void;
+  /** Not placed yet: it fails. Placed: nothing happens. */
+  taskCancel(connection: number, token: number): void;
+  receiverTaskDone(link: number, ticket: number): void;
+  /** Freezes the file systems of these directories for at most `limitMs`: `freeze_held` or `freeze_failed` follows. */
+  freeze(directories: readonly string[], limitMs: number): number;
+  freezeRelease(freeze: number): void;
   verify(connection: number, options: VerifyOptions): void;
   /** Walks for names that only the target has; `orphans_done` follows when it has worked them off (MIR-56). */
   orphansStart(connection: number, preview: boolean): void;
@@ -346,6 +375,12 @@ interface Addon {
   /** Names of a user's groups, primary first; empty for an unknown uid. */
   groupNames(uid: number): string[];
   userName(uid: number): string | null;
+  /** A user by name or number; null when unknown. */
+  account(name: string): { name: string; uid: number; gid: number; home: string } | null;
+  /** One text for each file system, whatever subvolume or bind mount a directory is reached through. */
+  fileSystemOf(directory: string): string;
+  /** Thaws a file system that an earlier process left frozen; throws EINVAL when it is not. */
+  thaw(directory: string): void;
   /** What this machine can do for capture, one line each. */
   probe(path: string): { fanotify: string; inotify: string; fileSystem: string };
   /** One datagram to a Unix socket, such as journald's; never waits. Throws with the errno. Returns the bytes sent. */

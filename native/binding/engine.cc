@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "channel.h"
+#include "freeze.h"
 #include "inbound.h"
 #include "source.h"
 #include "values.h"
@@ -81,6 +82,7 @@ class Host {
     for (auto& [id, source] : sources) source->close();
     channels.clear();
     sources.clear();
+    freezes.clear();
     std::map<i32, std::shared_ptr<Inbound>> old;
     {
       std::lock_guard lock(mutex);
@@ -97,6 +99,7 @@ class Host {
   std::map<i32, std::unique_ptr<Source>> sources;
   std::map<i32, std::shared_ptr<Channel>> channels;
   std::map<i32, i32> channel_source;
+  std::map<i32, std::shared_ptr<Freeze>> freezes;
   std::mutex mutex;                              // guards links and last_id
   std::map<i32, std::shared_ptr<Inbound>> links;
   i32 last_id = 0;
@@ -140,8 +143,11 @@ void deliver(napi_env env, napi_value callback, void* context, void* data) {
     napi_get_and_clear_last_exception(env, &exception);
     napi_fatal_exception(env, exception);
   }
-  if (fact->kind == "link_closed")
-    if (auto* number = std::get_if<i64>(&fact->fields[0].second)) static_cast<Host*>(context)->drop_link(static_cast<i32>(*number));
+  const auto* number = fact->fields.empty() ? nullptr : std::get_if<i64>(&fact->fields[0].second);
+  if (number == nullptr) return;
+  auto* host = static_cast<Host*>(context);
+  if (fact->kind == "link_closed") host->drop_link(static_cast<i32>(*number));
+  else if (fact->kind == "freeze_ended" || fact->kind == "freeze_failed") host->freezes.erase(static_cast<i32>(*number));
 }
 
 using Method = napi_value (*)(napi_env, Host&, Arguments&);
@@ -214,6 +220,11 @@ napi_value receiver_pause(napi_env, Host& host, Arguments& arguments) {
   return nullptr;
 }
 
+napi_value receiver_task_done(napi_env, Host& host, Arguments& arguments) {
+  if (auto link = host.inbound(arguments.handle(0))) link->task_done(static_cast<u64>(arguments.number(1)));
+  return nullptr;
+}
+
 napi_value receiver_ignore_deletes(napi_env, Host& host, Arguments& arguments) {
   if (auto link = host.inbound(arguments.handle(0))) link->ignore_deletes(arguments.flag(1));
   return nullptr;
@@ -234,7 +245,8 @@ napi_value receiver_statistics(napi_env env, Host& host, Arguments& arguments) {
   return Object(env).set("linked", linked).count("batches", now.batches).count("operations", now.operations)
       .count("writtenBytes", now.written_bytes).count("applied", now.applied).count("durable", now.durable)
       .count("queuedBytes", now.queued_bytes).count("failed", now.failed).count("checkpoints", now.checkpoints)
-      .set("pausing", now.pausing).set("retrying", now.retrying).set("lastPath", now.last_path).value();
+      .set("pausing", now.pausing).set("retrying", now.retrying)
+      .set("task", now.task).set("lastPath", now.last_path).value();
 }
 
 napi_value source_open(napi_env env, Host& host, Arguments& arguments) {
@@ -362,6 +374,7 @@ napi_value connection_statistics(napi_env env, Host& host, Arguments& arguments)
       .count("applied", target.applied).count("durable", target.durable).count("targetQueuedBytes", target.queued_bytes)
       .set("targetPaused", (target.flags & wire::kAckPaused) != 0)
       .set("targetPausing", (target.flags & wire::kAckPausePending) != 0).set("targetRetrying", (target.flags & wire::kAckRetrying) != 0)
+      .set("targetTask", (target.flags & wire::kAckTask) != 0)
       .count("failed", channel->counters.failed).set("repairing", channel->counters.repairing.load()).number("latencyMs", latency)
       .set("lastPath", channel->last_path()).number("quietMs", quiet).count("queueHeldBytes", counters.held)
       .count("queueRoomBytes", counters.room).count("sessionBytes", channel->throttle().spent())
@@ -470,6 +483,48 @@ napi_value barrier(napi_env env, Host& host, Arguments& arguments) {
   return nullptr;
 }
 
+napi_value task(napi_env env, Host& host, Arguments& arguments) {
+  const i64 token = static_cast<i64>(arguments.number(1));
+  auto payload = std::make_shared<Bytes>(arguments.bytes(2));
+  const bool durable = arguments.flag(3);
+  std::shared_ptr<Freeze> freeze;
+  if (!is_null(env, arguments.at(4))) {
+    const auto at = host.freezes.find(arguments.handle(4));
+    if (at == host.freezes.end()) return throw_text(env, "the freeze has ended"), nullptr;
+    freeze = at->second;
+  }
+  on_worker(env, host, arguments.handle(0), [token, payload, durable, freeze](Source& source, Channel& channel) {
+    source.task(channel, token, payload, durable, freeze);
+  });
+  return nullptr;
+}
+
+napi_value task_cancel(napi_env env, Host& host, Arguments& arguments) {
+  const i64 token = static_cast<i64>(arguments.number(1));
+  on_worker(env, host, arguments.handle(0), [token](Source& source, Channel& channel) { source.task_cancel(channel, token); });
+  return nullptr;
+}
+
+napi_value freeze(napi_env env, Host& host, Arguments& arguments) {
+  std::vector<std::string> paths;
+  u32 length = 0;
+  napi_get_array_length(env, arguments.at(0), &length);
+  for (u32 i = 0; i < length; ++i) {
+    napi_value item;
+    napi_get_element(env, arguments.at(0), i, &item);
+    paths.push_back(as_text(env, item));
+  }
+  const i32 id = host.next_id();
+  host.freezes.emplace(id, std::make_shared<Freeze>(id, std::move(paths), static_cast<u32>(arguments.number(1)), host.teller()));
+  return to_js(env, static_cast<double>(id));
+}
+
+napi_value freeze_release(napi_env, Host& host, Arguments& arguments) {
+  const auto at = host.freezes.find(arguments.handle(0));
+  if (at != host.freezes.end()) at->second->release();
+  return nullptr;
+}
+
 napi_value verify(napi_env env, Host& host, Arguments& arguments) {
   MirrorOptions options;
   options.compare = MirrorOptions::Compare::content;
@@ -533,7 +588,9 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
       {"transmitPause", method<transmit_pause>}, {"transmitLimit", method<transmit_limit>},
       {"transmitBudget", method<transmit_budget>}, {"transmitCompression", method<transmit_compression>},
       {"transmitLink", method<transmit_link>}, {"barrier", method<barrier>},
-      {"verify", method<verify>}, {"close", close_engine},
+      {"verify", method<verify>}, {"task", method<task>}, {"taskCancel", method<task_cancel>},
+      {"receiverTaskDone", method<receiver_task_done>}, {"freeze", method<freeze>},
+      {"freezeRelease", method<freeze_release>}, {"close", close_engine},
   };
   for (const auto& each : methods) {
     napi_value function;

@@ -105,6 +105,12 @@ struct Quarantined {
   bool deep = false;           // SetPath::deep
 };
 
+// A task that is in the stream, and that the target has not passed (REP-20).
+struct PlacedTask {
+  i64 token = 0;
+  u64 sequence = 0;
+};
+
 class Channel final : public LinkHandler {
  public:
   Channel(Source& source, ChannelOptions options, std::shared_ptr<TlsIdentity> identity, Tell tell);
@@ -157,6 +163,7 @@ class Channel final : public LinkHandler {
   u64 repair_until = 0;              // the batch behind the last that repairs; 0 while not everything of it is told
   u64 writer_data = 0;
   std::vector<SetPath> touched;
+  std::deque<PlacedTask> tasks;
   MirrorRun mirror;
   std::unordered_map<u64, HashRequest> hash_requests;
   u64 hash_requests_expected = 0;

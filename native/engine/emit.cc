@@ -146,6 +146,7 @@ void Source::channel_broken(Channel& channel, const char* why) {
   for (SetPath& path : channel.stream.take_touched()) channel.lost.push_back(std::move(path));
   channel.writer.begin();
   channel.writer_data = 0;
+  tasks_lost(channel, why);
   if (channel.mirror.active) mirror_stop(channel, why);
   tell_(Fact("stream_broken").with("connection", i64{channel.options().id}).with("why", std::string(why)));
 }

@@ -144,9 +144,7 @@ bool TargetReceiver::perform(const OpView& op, u64 sequence, u64 id, bool doubtf
       sync_asked_ = true;
       return true;
     }
-    case OpKind::task:
-      report_("task", std::string(op.data), {});
-      return true;
+    case OpKind::task: return run_task(op, sequence);
     case OpKind::orphan: {
       OrphanOptions wanted;
       {
@@ -189,6 +187,37 @@ bool TargetReceiver::perform(const OpView& op, u64 sequence, u64 id, bool doubtf
     if (!wait_for(milliseconds(options_.retry_ms))) return false;
     doubtful = true;   // parts of it may have happened in the failed try
   }
+}
+
+// Whether the task has run before is not known here: the control plane keeps a record of it (REP-20). False when we must
+// stop; the mark then says that this operation had begun, and it comes again.
+bool TargetReceiver::run_task(const OpView& op, u64 sequence) {
+  applier_.settle();
+  if (!options_.on_task) {
+    report_("task", std::string(op.data), {});
+    return true;
+  }
+  const bool ready = op.header.arg0 != wire::kTaskDurable || make_durable(sequence - 1);
+  Bytes payload(op.data.size());
+  payload.append(op.data.data(), op.data.size());
+  u64 ticket;
+  {
+    std::lock_guard lock(mutex_);
+    if (closing_ || abandon_) return false;
+    task_runs_ = true;
+    ticket = ++task_ticket_;
+  }
+  options_.on_task(ticket, std::move(payload), ready);
+  send_ack();   // says that a task runs
+  bool done;
+  {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [&] { return !task_runs_ || closing_ || abandon_; });
+    done = !task_runs_;
+    task_runs_ = false;
+  }
+  applier_.forget_directories();   // the task may have moved anything
+  return done;
 }
 
 Status TargetReceiver::answer(const OpView& op) {

@@ -43,6 +43,17 @@ void TargetReceiver::await_durable(u64 sequence, u64 epoch) {
   send_ack();
 }
 
+// Everything up to `sequence`, all of it applied. False when that cannot be said.
+bool TargetReceiver::make_durable(u64 sequence) {
+  std::unique_lock lock(mutex_);
+  if (durable_ >= sequence) return true;
+  mark_failed_ = false;
+  checkpoint_asked_ = true;
+  sync_wake_.notify_one();
+  wake_.wait(lock, [&] { return durable_ >= sequence || closing_ || abandon_ || mark_failed_; });
+  return durable_ >= sequence;
+}
+
 void TargetReceiver::checkpoint() {
   u64 sequence, epoch, written;
   {
@@ -98,7 +109,7 @@ void TargetReceiver::send_ack() {
     ack.queued_bytes = queued_bytes_;
     ack.written_bytes = written_ - written_base_;
     ack.flags = (!paused_ ? 0 : pausing() ? wire::kAckPausePending : wire::kAckPaused) |
-                (retrying_ ? wire::kAckRetrying : 0);
+                (retrying_ ? wire::kAckRetrying : 0) | (task_runs_ ? wire::kAckTask : 0);
     ack.failed = quarantined_;
     ack.applied_ns = applied_ns_;
   }

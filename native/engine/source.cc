@@ -167,7 +167,7 @@ void Source::detach(Channel& channel, bool forget) {
       ++at;
       continue;
     }
-    tell_(Fact("barrier_failed").with("connection", i64{channel.options().id}).with("token", at->token).with("why", std::string("disconnected")));
+    barrier_failed(*at, "disconnected");
     at = barriers_.erase(at);
   }
   force_ = !barriers_.empty();
@@ -260,6 +260,7 @@ void Source::restart_stream(Channel& channel) {
     entry.sequence = 0;
     if (entry.retry_ns == 0) entry.retry_ns = 1;   // What it was told may have been dropped.
   }
+  tasks_lost(channel, "the stream began anew");
   for (Barrier& barrier : barriers_)
     if (barrier.channel == &channel) barrier.sequence = 0;
   force_ = !barriers_.empty();
@@ -358,79 +359,6 @@ bool Source::start_capture() {
     tell_(Fact("source_degraded").with("source", i64{options_.id}).with("why", std::string("capture")).with("detail", degraded));
   }
   return true;
-}
-
-void Source::barrier(Channel& channel, i64 token) {
-  barriers_.push_back({&channel, token, 0, 0});
-  force_ = true;
-  if (capture_) capture_->barrier();   // The next delivery holds everything that happened before this call.
-}
-
-// After a delivery: barriers that asked for it begin to count from here.
-void Source::begin_barriers() {
-  bool fresh = false;
-  for (Barrier& barrier : barriers_) {
-    if (barrier.asked_ns != 0) continue;
-    barrier.asked_ns = monotonic_ns();
-    fresh = true;
-  }
-  if (!fresh) return;
-  if (scanning_) sweep_again_ = true;
-  else begin_rescan();   // Stores through mappings raise no event; the sweep finds them.
-}
-
-bool Source::barrier_met(const Barrier& barrier) const {
-  const Channel& channel = *barrier.channel;
-  if (scanning_ || sweep_again_ || !scan_.empty() || !missing_.empty() || !times_.empty()) return false;
-  if (mirror_running(channel) || channel.repair_pending) return false;
-  for (const Dirty& dirty : dirty_)
-    if (dirty.since_ns <= barrier.asked_ns || dirty.attempts > 0) return false;
-  for (const auto& job : jobs_)
-    if ((job->mask & channel.bit) && job->since_ns <= barrier.asked_ns) return false;
-  for (const auto& [id, request] : channel.hash_requests)
-    if (!request.verify && request.since_ns <= barrier.asked_ns) return false;
-  for (const auto& [path, entry] : channel.quarantine)
-    if (entry.attempts < 4) return false;   // A path that keeps failing is named in the status, it does not block.
-  return true;
-}
-
-void Source::finish_barriers() {
-  for (auto at = barriers_.begin(); at != barriers_.end();) {
-    Channel& channel = *at->channel;
-    const char* failed = nullptr;
-    if (channel.broken) failed = "a mirror is required";
-    else if (stopped_) failed = "the set is stopped: a root is not what it was";
-    else if (held_) failed = "the set is stopped by its mass-delete guard";
-    else if (!channel.replicating && !channel.mirror.active) failed = "replication is stopped";
-    else if (channel.mirror.paused) failed = "the mirror is paused";
-    if (failed == nullptr && at->sequence == 0 && at->asked_ns != 0 && barrier_met(*at)) {
-      wire::OpHeader header{};
-      header.kind = static_cast<u8>(wire::OpKind::checkpoint);
-      emit_to(channel, false, header, {}, {}, {});
-      flush(channel);
-      at->sequence = channel.stream.last_sequence();
-    }
-    if (failed != nullptr) {
-      tell_(Fact("barrier_failed").with("connection", i64{channel.options().id}).with("token", at->token).with("why", std::string(failed)));
-    } else if (at->sequence != 0 && channel.stream.target().durable >= at->sequence) {
-      // What the target refused since is told again first.
-      if (channel.replies_pending != 0) {
-        ++at;
-        continue;
-      }
-      if (!channel.quarantine.empty() && !barrier_met(*at)) {
-        at->sequence = 0;
-        ++at;
-        continue;
-      }
-      tell_(Fact("barrier_done").with("connection", i64{channel.options().id}).with("token", at->token));
-    } else {
-      ++at;
-      continue;
-    }
-    at = barriers_.erase(at);
-  }
-  force_ = std::any_of(barriers_.begin(), barriers_.end(), [](const Barrier& each) { return each.sequence == 0; });
 }
 
 // Everything but directories; counted anew when the number of objects has changed, at most once a second unless `exact`.
@@ -540,6 +468,7 @@ bool Source::work_once() {
   flush_all();
   for (const auto& channel : channels_) settle_repair(*channel);
   finish_barriers();
+  tasks_passed();
   return more;
 }
 

@@ -54,6 +54,8 @@ struct SourceStatistics {
 // Opens a regular file for reading without moving its time of access, where that is allowed.
 Fd open_for_read(int directory, const char* name);
 
+class Freeze;
+
 class Source final : CaptureSink {
  public:
   Source(SourceOptions options, Tell tell);
@@ -80,6 +82,10 @@ class Source final : CaptureSink {
   void mirror_start(Channel& channel, const MirrorOptions& options, bool verify);
   void mirror_stop(Channel& channel, const char* why);
   void barrier(Channel& channel, i64 token);
+  // Puts `payload` into the stream behind everything that changed before this call, once: `task_placed`, or
+  // `task_failed` with what became of it. `freeze`: only while that lasts.
+  void task(Channel& channel, i64 token, std::shared_ptr<Bytes> payload, bool durable, std::shared_ptr<Freeze> freeze);
+  void task_cancel(Channel& channel, i64 token);
   void set_replicating(Channel& channel, bool on);
   void on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition& position, Bytes payload);
   void keep_reply(Channel& channel, u64 stream, std::shared_ptr<Bytes> frame);
@@ -132,6 +138,9 @@ class Source final : CaptureSink {
     i64 token;
     i64 asked_ns;                   // changes up to here must be told ...
     u64 sequence;                   // ... 0 until they are; then the batch that must be durable
+    std::shared_ptr<Bytes> task{};  // this goes into the stream there; a task ends with that
+    bool durable = false;
+    std::shared_ptr<Freeze> freeze{};
   };
 
   // source.cc: life and loop
@@ -151,6 +160,10 @@ class Source final : CaptureSink {
   void begin_barriers();
   void finish_barriers();
   bool barrier_met(const Barrier& barrier) const;
+  const char* barrier_blocked(const Barrier& barrier) const;
+  void barrier_failed(const Barrier& barrier, const char* why);
+  void tasks_lost(Channel& channel, const char* why);
+  void tasks_passed();
   bool work_once();
 
   // reconcile.cc: hints into operations
