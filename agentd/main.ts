@@ -14,6 +14,7 @@ import { ErrorStream, LogFile } from './adapters/log-file.js';
 import { sendMail } from './adapters/mail.js';
 import { serveMetrics } from './adapters/metrics-server.js';
 import { sendTrap } from './adapters/snmp.js';
+import { TaskProcesses } from './adapters/task-runner.js';
 import { lockState } from './adapters/state-lock.js';
 import { StatisticsFile } from './adapters/statistics-file.js';
 import { isJournal, JournalSink, SyslogSink } from './adapters/system-log.js';
@@ -102,7 +103,15 @@ async function main(): Promise<void> {
     verifyLogs: new VerifyLogFiles(settings['log.folder']),
     sinks: [stderr, syslog, file],
     configured,
-    outside: { vault, reread, sendMail, sendTrap, statistics, serveMetrics },
+    outside: {
+      vault,
+      reread,
+      sendMail,
+      sendTrap,
+      statistics,
+      serveMetrics,
+      tasks: new TaskProcesses(uid, (name) => addon.account(name)),
+    },
     ownKey,
     facts: {
       hostName: hostname(),

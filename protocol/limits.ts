@@ -35,6 +35,20 @@ export const BARRIER_COUNT_MAX = 1_000;
 /** Paths listed by one verification; the rest is counted as omitted. */
 export const VERIFY_PATHS_MAX = 1_000;
 
+/** Words of a task command, and the length of one. */
+export const TASK_ARGUMENTS_MAX = 256;
+export const TASK_ARGUMENT_LENGTH_MAX = 4_096;
+export const TASK_MS_MAX = 86_400_000;
+/** Of what a task writes, half from its begin and half from its end. */
+export const TASK_OUTPUT_BYTES_MAX = 16_384;
+/** Tasks that wait for their place in the stream of one connection. */
+export const TASK_WAITING_MAX = 64;
+/** Direct tasks that run at once (REP-22). */
+export const TASK_DIRECT_MAX = 8;
+/** Ended tasks that are remembered. */
+export const TASK_KEPT_MAX = 100;
+export const TASK_LIST_MAX = 12_000;
+
 /** RCN-31: lines kept in memory for message windows. */
 export const LOG_LINES_MAX = 1_000;
 /** Repeats of one message within this time are counted instead of written again. */

@@ -23,6 +23,8 @@ import { Peers } from './peers.js';
 import { Sets } from './sets.js';
 import { SettingsStore } from './settings.js';
 import { Sources } from './sources.js';
+import { TargetTasks } from './target-tasks.js';
+import { TaskJournal } from './task-journal.js';
 import { causeOf, type World } from './world.js';
 
 export interface AgentFacts {
@@ -61,6 +63,8 @@ export class Agent implements Served {
   readonly facts: AgentFacts;
   readonly peers: Peers;
   readonly grants: Grants;
+  readonly taskJournal: TaskJournal;
+  readonly tasks: TargetTasks;
   readonly sources: Sources;
   readonly sets: Sets;
   readonly connections: Connections;
@@ -99,8 +103,16 @@ export class Agent implements Served {
     this.grants = new Grants(this.world, this.peers, () => this.connections.tellOrigins());
     this.sources = new Sources(this.world);
     this.sets = new Sets(this.world, this.sources);
-    this.connections = new Connections(this.world, this.sources, this.sets, this.peers, (roots) =>
-      this.grants.origins(roots),
+    this.taskJournal = new TaskJournal(this.world);
+    this.tasks = new TargetTasks(this.world, this.taskJournal, outside.tasks, this.grants);
+    this.grants.attach(this.tasks);
+    this.connections = new Connections(
+      this.world,
+      this.sources,
+      this.sets,
+      this.peers,
+      (roots) => this.grants.origins(roots),
+      this.taskJournal,
     );
     this.sets.attach(this.connections);
     this.services.attach();
@@ -123,6 +135,7 @@ export class Agent implements Served {
       }
     }
     this.settings.tellIgnored(this.world);
+    this.tasks.start();
     this.connections.restore();
     const at = wanted ? `${this.listen.host}:${this.listen.port}` : 'no address';
     log.say('AGENT_STARTED', {
@@ -138,7 +151,7 @@ export class Agent implements Served {
   async stop(reason: string): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.services.stop();
+    await Promise.all([this.services.stop(), this.tasks.stop()]);
     this.sources.suspend();
     this.connections.close();
     this.connections.save();
@@ -258,6 +271,7 @@ export class Agent implements Served {
       case 'link_closed':
       case 'link_message':
       case 'receiver_report':
+      case 'receiver_task':
         this.grants.event(event);
         return;
       case 'source_ready':
@@ -267,6 +281,10 @@ export class Agent implements Served {
       case 'source_continues':
       case 'source_path':
         if (!this.sets.event(event)) this.sources.event(event);
+        return;
+      case 'freeze_held':
+      case 'freeze_failed':
+      case 'freeze_ended':
         return;
       default:
         this.connections.event(event);

@@ -15,8 +15,10 @@ import { MirrorRun, type MirrorOwner } from './mirror-run.js';
 import { ReplicaClaim } from './replica-claim.js';
 import type { Lines } from './transmit.js';
 import { type TransmitOwner, TransmitRun } from './transmit-run.js';
+import { SourceTasks, type TaskOwner } from './source-tasks.js';
 import type { SourceRun, Sources, SourceUser } from './sources.js';
 import type { StoredConnection } from './stored.js';
+import type { TaskJournal } from './task-journal.js';
 import { VerifyRun, type VerifyOwner } from './verify-run.js';
 import { type BarrierRoad, Barriers } from './waits.js';
 import { asNotice, type World } from './world.js';
@@ -31,6 +33,7 @@ export interface RunHost {
   readonly world: World;
   readonly sources: Sources;
   readonly lines: Lines;
+  readonly taskJournal: TaskJournal;
   /** Something that must survive a restart changed. */
   save(): void;
   opened(handle: number, run: ConnectionRun): void;
@@ -38,7 +41,7 @@ export interface RunHost {
   origins(roots: readonly string[]): readonly Origin[];
 }
 
-export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, TransmitOwner {
+export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, TransmitOwner, TaskOwner {
   link: LinkState;
   readonly claim: ReplicaClaim;
   readonly mirror: MirrorRun;
@@ -51,6 +54,8 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   targetName: string;
   readonly barriers: Barriers;
   readonly verifying: VerifyRun;
+  readonly tasks: SourceTasks;
+  targetCan: readonly string[] | null = null;
   #cancelRetry: (() => void) | null = null;
 
   constructor(
@@ -69,9 +74,10 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     this.barriers = new Barriers(
       host.world.clock,
       () => id,
-      () => this.#barrierRoad(),
+      () => this.barrierRoad(),
     );
     this.verifying = new VerifyRun(this, stored.verify);
+    this.tasks = new SourceTasks(this, host.taskJournal);
   }
 
   get wildcards(): boolean {
@@ -154,7 +160,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
 
   sourceChanged(): void {
     this.mirror.begin();
-    this.barriers.pump();
+    this.#pump();
   }
 
   #source: number | null = null;
@@ -225,6 +231,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   remove(): void {
     this.linkFact('removed');
     this.#end('the connection was removed');
+    this.tasks.removed();
     if (this.#capture) this.host.sources.leave(this.#capture, this);
     this.host.world.places.removeTree(this.stateDir);
     this.host.world.log.say('CONNECTION_REMOVED', this.at, this.scope);
@@ -263,7 +270,9 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     const { log } = this.host.world;
     switch (event.kind) {
       case 'link_up': {
-        this.targetName = decodeWelcome(event.welcome)?.server ?? this.targetName;
+        const welcome = decodeWelcome(event.welcome);
+        this.targetName = welcome?.server ?? this.targetName;
+        this.targetCan = welcome?.can ?? [];
         this.connectedSince = this.host.world.clock.wall();
         // The very first stream begins with nothing; a later one that does not go on where it was has a gap.
         const gap = !event.resumed && this.everLinked;
@@ -274,6 +283,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         if (gap && this.mirror.state.phase !== 'wanted') this.mirror.broken();
         this.mirror.begin();
         this.barriers.pump();
+        this.tasks.linkUp();
         // The hello is as old as the stream; origins may have changed since.
         this.#toldOrigins = this.#helloOrigins;
         this.tellOrigins();
@@ -331,7 +341,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
           this.scope,
         );
         this.mirror.done();
-        this.barriers.pump();
+        this.#pump();
         return;
       case 'mirror_stopped':
         this.mirror.gaveUp(event.why);
@@ -349,13 +359,18 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
       case 'barrier_failed':
         this.barriers.failed(event.token);
         return;
+      case 'task_placed':
+      case 'task_failed':
+        this.tasks.event(event);
+        return;
       case 'verify_done':
       case 'verify_stopped':
       case 'orphans_done':
         this.verifying.event(event);
         return;
       case 'message':
-        // Nothing is said this way yet; a newer target may.
+        // A newer target may say more.
+        this.tasks.message(event.payload);
         return;
     }
   }
@@ -489,6 +504,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     this.host.closed(handle);
     this.host.world.engine.connectionClose(handle, forget);
     this.barriers.failed('all');
+    this.tasks.streamClosed();
     this.verifying.failed('the stream was closed');
   }
 
@@ -511,7 +527,16 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     return counters ? counters.sentMirrorBytes + counters.skippedMirrorBytes : 0;
   }
 
-  #barrierRoad(): BarrierRoad {
+  get linked(): boolean {
+    return this.link.phase === 'linked';
+  }
+
+  #pump(): void {
+    this.barriers.pump();
+    this.tasks.pump();
+  }
+
+  barrierRoad(): BarrierRoad {
     const { engine } = this.host.world;
     const { handle } = this;
     if (!this.replication) return { kind: 'never', why: 'replication is stopped' };

@@ -12,6 +12,7 @@ import { type ConnectionEvent, ConnectionRun, type RunHost } from './connection-
 import type { Peers } from './peers.js';
 import type { Sets } from './sets.js';
 import type { Sources } from './sources.js';
+import type { TaskJournal } from './task-journal.js';
 import { Lines } from './transmit.js';
 import { CONNECTIONS_FILE, loadDocument, type StoredConnection, StoredConnections as Stored } from './stored.js';
 import { saveDocument, saveSoon, type World } from './world.js';
@@ -44,6 +45,7 @@ export class Connections implements RunHost {
     readonly peers: Peers,
     /** What flows into these directories, for the loop guard of the next server. */
     readonly origins: (roots: readonly string[]) => readonly Origin[],
+    readonly taskJournal: TaskJournal,
   ) {
     this.lines = new Lines(world);
     world.hub.register('connections', () => this.items(), { ticks: true });

@@ -15,6 +15,7 @@ type Handlers = Map<string, Handler>;
 /** Of a verification log, when nobody says how much. */
 const VERIFY_LOG_BYTES = 1_048_576;
 const BARRIER_MS = 60_000;
+const TASK_PLACE_MS = 60_000;
 const FILES_LIMIT = 2_500;
 
 /** Every handler by method name; a test compares the names with the protocol. */
@@ -173,6 +174,24 @@ export function handlers(agent: Agent): Handlers {
   });
   on(m.OrphansStop, ({ id }) => ({ stopped: connections.run(id).verifying.orphans.stop() }));
   on(m.VerifyLogRead, ({ id, limit }) => connections.run(id).verifying.log(limit ?? VERIFY_LOG_BYTES));
+
+  on(m.TaskRun, ({ id, command, durable, timeoutMs, placeMs, wait }, { user, signal }) =>
+    connections.run(id).tasks.ask(
+      {
+        purpose: 'task',
+        command,
+        durable: durable ?? false,
+        timeoutMs,
+        placeMs: placeMs ?? TASK_PLACE_MS,
+        placedOnly: wait === false,
+        by: user,
+      },
+      signal,
+    ),
+  );
+  on(m.TaskSubmit, ({ command, timeoutMs }, { user, signal }) => agent.tasks.submit(command, timeoutMs, user, signal));
+  on(m.TaskList, () => ({ tasks: agent.taskJournal.list() }));
+  on(m.TaskShow, ({ key }) => agent.taskJournal.show(key));
 
   on(m.SettingsList, () => ({ settings: settings.list(), secrets: settings.secrets() }));
   on(m.SettingsSet, ({ changes }, { user }) => {

@@ -3,6 +3,7 @@ import type { Configured } from '../core/settings/settings.js';
 import type { SendMail } from './mail.js';
 import type { ServeMetrics } from './metrics-server.js';
 import type { StatisticsStore } from './statistics-store.js';
+import type { TaskRunner } from './task-runner.js';
 import type { SendTrap } from './traps.js';
 import type { Vault } from './vault.js';
 
@@ -16,6 +17,7 @@ export interface Outside {
   readonly statistics: StatisticsStore | null;
   /** Null: nobody can fetch them. */
   readonly serveMetrics: ServeMetrics | null;
+  readonly tasks: TaskRunner;
 }
 
 /** An agent that knows nobody. */
@@ -30,5 +32,6 @@ export function alone(configured: Configured): Outside {
     sendTrap: nobody,
     statistics: null,
     serveMetrics: null,
+    tasks: { run: nobody, endLeftovers: async () => 0 },
   };
 }

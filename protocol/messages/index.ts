@@ -11,6 +11,7 @@ import * as server from './server.js';
 import * as set from './set.js';
 import * as settings from './settings.js';
 import * as statistics from './statistics.js';
+import * as task from './task.js';
 import * as transmit from './transmit.js';
 
 export * from './connection.js';
@@ -24,6 +25,7 @@ export * from './server.js';
 export * from './set.js';
 export * from './settings.js';
 export * from './statistics.js';
+export * from './task.js';
 export * from './transmit.js';
 
 const isMethod = (value: unknown): value is Method =>
@@ -43,6 +45,7 @@ export const FAMILIES: readonly {
   connection,
   mirror,
   orphans,
+  task,
   transmit,
   log,
   settings,

@@ -16,6 +16,7 @@ import { addServerCommands } from './commands/server.js';
 import { addSetCommands } from './commands/set.js';
 import { addStatsCommand } from './commands/stats.js';
 import { addStatusCommand } from './commands/status.js';
+import { addTaskCommands } from './commands/task.js';
 import { addVerifyCommands } from './commands/verify.js';
 import { COCKPIT_USAGE } from '../options.js';
 import { addTransmitCommands } from './commands/transmit.js';
@@ -46,6 +47,7 @@ export function buildProgram(): Command {
   addCheckCommands(program);
   addVerifyCommands(program);
   addOrphanCommands(program);
+  addTaskCommands(program);
   addLogsCommand(program);
   addStatsCommand(program);
   addHealthCommands(program);
