@@ -86,6 +86,7 @@ export class Connections implements RunHost {
       this.world.log.say('CONNECTION_RESTORED', { id: run.id, set: one.set, target: one.target.name }, run.scope);
       run.begin();
     }
+    this.taskJournal.abandon((key) => [...this.#runs.values()].some((run) => run.key === key));
     this.sources.start();
   }
 

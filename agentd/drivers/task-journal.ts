@@ -2,7 +2,7 @@
 import { failure } from '../../protocol/errors.js';
 import { TASK_KEPT_MAX, TASK_LIST_MAX } from '../../protocol/limits.js';
 import type { TaskItem, TaskOutcome } from '../../protocol/messages/task.js';
-import { keptTasks, outcomeText } from '../core/task/step.js';
+import { keptTasks, outcomeText, unknown } from '../core/task/step.js';
 import type { LogScope } from './log.js';
 import { loadDocument, StoredTasks, TASKS_FILE } from './stored.js';
 import { saveDocument, saveSoon, type World } from './world.js';
@@ -53,6 +53,13 @@ export class TaskJournal {
 
   forget(item: TaskItem): void {
     this.#items = this.#items.filter((known) => known.key !== item.key || known.role !== item.role);
+  }
+
+  /** Sent tasks of connections that are gone: nobody is left to ask what became of them. */
+  abandon(isKnown: (connection: string) => boolean): void {
+    for (const item of this.items('source'))
+      if (item.phase !== 'ended' && !isKnown(item.connection))
+        this.put({ ...item, phase: 'ended', outcome: unknown('its connection was removed') });
   }
 
   /** @throws Failure when it is not on disk */

@@ -15,6 +15,7 @@ import {
   ServerPauseTarget,
   ServerResumeTarget,
   SetContinue,
+  TaskRun,
   TransmitPause,
   TransmitResume,
   TransmitStart,
@@ -23,6 +24,7 @@ import {
 } from '../../protocol/messages/index.js';
 import { formatBytes, formatMillis } from '../../protocol/units.js';
 import { introduce } from '../cli/introduce.js';
+import { resultText } from '../cli/commands/task.js';
 import type { Action } from '../model/app.js';
 import { LinkError } from './transport.js';
 
@@ -116,6 +118,23 @@ export async function carryOut(
           : `Verified: ${found.different} different, ${found.missing} missing, ${found.orphans} orphans.`,
         lines,
       );
+    }
+    case 'task_run': {
+      const { id, command, durable } = action;
+      const ended = await client.request(
+        TaskRun,
+        { id, command: [...command], durable },
+        { signal, timeoutMs: VERIFY_MS },
+      );
+      const result = resultText(ended.outcome);
+      const output = (ended.outcome?.output ?? '').replace(/\n$/, '');
+      return said(`Task on ${ended.server} ${result}.`, [
+        `Connection ${serverName}:${id}`,
+        command.join(' '),
+        '',
+        result,
+        ...(output === '' ? [] : ['', ...output.split('\n')]),
+      ]);
     }
     case 'disconnect': {
       const removed = await client.request(ConnectionRemove, { id: action.id }, options);

@@ -89,7 +89,14 @@ export function openDialog(app: App, dialog: DialogKind): Dialog | null {
             base(
               row.server.name,
               row.item.key,
-              { mirror: 0, checksum: dialog === 'verify', newer: false, remirror: false },
+              {
+                mirror: 0,
+                checksum: dialog === 'verify',
+                newer: false,
+                remirror: false,
+                command: lineEdit(),
+                durable: true,
+              },
               0,
             ),
           )
@@ -344,6 +351,32 @@ function aboutConnection(app: App, dialog: Dialog, item: ConnectionItem, plain: 
         confirm: 'Verify',
         argv: cli.verify(server, id, checksum, remirror),
         action: { kind: 'verify', id, checksum, remirror },
+      });
+    }
+    case 'task_run': {
+      const command = cli.words(txt(values, 'command'));
+      const durable = flag(values, 'durable');
+      return plain({
+        title: 'Run task',
+        lines: [
+          who,
+          'The command runs on the target with everything that changed until now, if its settings allow it (task.enabled).',
+          'Until it has ended nothing more is applied there.',
+        ],
+        fields: [
+          { kind: 'text', name: 'command', label: 'Command', hint: 'program and arguments; no shell reads them' },
+          { kind: 'check', name: 'durable', label: 'Make everything before it durable first' },
+        ],
+        confirm: 'Run',
+        danger: true,
+        argv: cli.taskRun(server, id, command ?? [], durable),
+        action: { kind: 'task_run', id, command: command ?? [], durable },
+        missing:
+          command === null
+            ? 'still needed: the end of a quotation'
+            : command.length === 0
+              ? 'still needed: a command'
+              : null,
       });
     }
     case 'disconnect':

@@ -395,6 +395,16 @@ export const KEYS: readonly Key[] = [
     ),
   },
   {
+    keys: ['X'],
+    label: 'Run task',
+    help: 'Run a command on the target behind everything that changed until now',
+    group: 'Connection',
+    changes: true,
+    danger: true,
+    intent: { do: 'dialog', dialog: 'task_run' },
+    blocked: needsConnection(),
+  },
+  {
     keys: ['c'],
     label: 'Connect',
     help: 'Connect a replication set to a target',
