@@ -1,6 +1,7 @@
 /** What the log tells. Numbers 2000 and above; a problem shown beside a set or connection is one of these, too. */
 import { define } from './define.js';
 import { SERVICE_EVENTS } from './services.js';
+import { TASK_EVENTS } from './tasks.js';
 import { TRANSMIT_EVENTS } from './transmit.js';
 
 type At = { id: number; set: string; target: string };
@@ -475,36 +476,7 @@ export const EVENTS = {
     message: (p) => `Set "${p.set}" of ${p.server}: ${p.what}: ${p.detail}.`,
     remedy: () => 'The cause names the call and the error; it is tried again by itself.',
   }),
-  TASK_PLACED: define<At & { command: string }>({
-    id: 2510,
-    severity: 'information',
-    message: (p) => `Connection ${p.id}: the task \`${p.command}\` is in the stream to ${p.target}.`,
-  }),
-  TASK_BEGAN: define<{ where: string; command: string; user: string }>({
-    id: 2511,
-    severity: 'information',
-    message: (p) => `Task \`${p.command}\` (${p.where}) begins as ${p.user}.`,
-  }),
-  TASK_DONE: define<{ where: string; command: string; ms: number }>({
-    id: 2512,
-    severity: 'information',
-    message: (p) => `Task \`${p.command}\` (${p.where}) ended with exit code 0 after ${p.ms} ms.`,
-  }),
-  TASK_NOT_DONE: define<{ where: string; command: string; text: string }>({
-    id: 2513,
-    severity: 'warning',
-    retry: 'after_fix',
-    message: (p) => `Task \`${p.command}\` (${p.where}) ${p.text}.`,
-    remedy: () => 'Its output is shown by `understudy task show`; replication goes on.',
-  }),
-  TASK_DOUBTFUL: define<{ where: string; command: string; text: string }>({
-    id: 2514,
-    severity: 'error',
-    retry: 'after_fix',
-    message: (p) => `Task \`${p.command}\` (${p.where}) ${p.text}.`,
-    remedy: () =>
-      'Look at what it should have done, then ask for it again if it is missing; it is never repeated by itself.',
-  }),
+  ...TASK_EVENTS,
   ...SERVICE_EVENTS,
   ...TRANSMIT_EVENTS,
 } as const;

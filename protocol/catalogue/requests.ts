@@ -1,5 +1,6 @@
 /** What a request may be answered with when it is not done. Numbers 1000 to 1999. */
 import { define } from './define.js';
+import { TASK_REQUESTS } from './tasks.js';
 import { SERVICE_REQUESTS } from './services.js';
 import { TRANSMIT_REQUESTS } from './transmit.js';
 
@@ -272,38 +273,6 @@ export const REQUESTS = {
     message: (p) => `${p.action} is not possible on connection ${p.id} while it is ${p.state}.`,
   }),
 
-  TASK_DISABLED: define<{ server: string }>({
-    id: 1710,
-    severity: 'error',
-    retry: 'after_fix',
-    exit: 4,
-    message: (p) => `Task command processing is off on ${p.server} (REP-21).`,
-    remedy: (p) =>
-      `Whoever may let commands run there turns it on: \`understudy config set ${p.server} task.enabled=true\`.`,
-  }),
-  TASK_OUTDATED: define<{ target: string }>({
-    id: 1711,
-    severity: 'error',
-    retry: 'after_fix',
-    exit: 4,
-    message: (p) => `The agent of ${p.target} is too old to hold its stream at a task.`,
-    remedy: () => 'Bring it to the release of this agent.',
-  }),
-  TASK_NOT_PLACED: define<{ id: number; why: string }>({
-    id: 1712,
-    severity: 'error',
-    retry: 'after_fix',
-    exit: 1,
-    message: (p) => `The task was not put into the stream of connection ${p.id} and did not run: ${p.why}.`,
-    remedy: () => 'Start what is stopped, mirror if `Mirror Required` is shown, then repeat.',
-  }),
-  TASK_UNKNOWN: define<{ key: string }>({
-    id: 1713,
-    severity: 'error',
-    message: (p) => `No task ${p.key} is remembered here.`,
-    remedy: () => '`understudy task list` shows those that are.',
-  }),
-
   PEER_UNKNOWN: define<{ key: string }>({
     id: 1300,
     severity: 'error',
@@ -421,4 +390,5 @@ export const REQUESTS = {
   }),
   ...SERVICE_REQUESTS,
   ...TRANSMIT_REQUESTS,
+  ...TASK_REQUESTS,
 } as const;
