@@ -110,6 +110,18 @@ async function main(): Promise<void> {
       sendTrap,
       statistics,
       serveMetrics,
+      fileSystems: {
+        of: (directory) => addon.fileSystemOf(directory),
+        thaw: (directory) => {
+          try {
+            addon.thaw(directory);
+            return true;
+          } catch (error) {
+            if ((error as NodeJS.ErrnoException).code === 'EINVAL') return false;
+            throw error;
+          }
+        },
+      },
       tasks: new TaskProcesses(uid, (name) => addon.account(name)),
     },
     ownKey,

@@ -49,6 +49,11 @@ export const TASK_DIRECT_MAX = 8;
 export const TASK_KEPT_MAX = 100;
 export const TASK_LIST_MAX = 12_000;
 
+export const BOOKMARK_NAME_LENGTH_MAX = 128;
+/** A file system that stands still for longer is an outage. */
+export const BOOKMARK_FREEZE_MS_MAX = 60_000;
+export const BOOKMARK_LIST_MAX = 20_000;
+
 /** RCN-31: lines kept in memory for message windows. */
 export const LOG_LINES_MAX = 1_000;
 /** Repeats of one message within this time are counted instead of written again. */

@@ -12,6 +12,7 @@ import type { LogSink } from '../ports/log-sink.js';
 import { alone, type Outside } from '../ports/outside.js';
 import type { Places } from '../ports/places.js';
 import type { VerifyLogs } from '../ports/verify-logs.js';
+import { Bookmarks } from './bookmarks.js';
 import { Connections } from './connections.js';
 import type { CallContext, Served } from './control-session.js';
 import { Grants } from './grants.js';
@@ -65,6 +66,7 @@ export class Agent implements Served {
   readonly grants: Grants;
   readonly taskJournal: TaskJournal;
   readonly tasks: TargetTasks;
+  readonly bookmarks: Bookmarks;
   readonly sources: Sources;
   readonly sets: Sets;
   readonly connections: Connections;
@@ -104,7 +106,13 @@ export class Agent implements Served {
     this.sources = new Sources(this.world);
     this.sets = new Sets(this.world, this.sources);
     this.taskJournal = new TaskJournal(this.world);
-    this.tasks = new TargetTasks(this.world, this.taskJournal, outside.tasks, this.grants);
+    this.bookmarks = new Bookmarks(
+      this.world,
+      outside,
+      (id) => this.connections.run(id),
+      (key) => this.connections.byKey(key),
+    );
+    this.tasks = new TargetTasks(this.world, this.taskJournal, outside.tasks, this.grants, this.bookmarks);
     this.grants.attach(this.tasks);
     this.connections = new Connections(
       this.world,
@@ -137,6 +145,7 @@ export class Agent implements Served {
     this.settings.tellIgnored(this.world);
     this.tasks.start();
     this.connections.restore();
+    this.bookmarks.start();
     const at = wanted ? `${this.listen.host}:${this.listen.port}` : 'no address';
     log.say('AGENT_STARTED', {
       version: SOFTWARE_VERSION,
@@ -151,6 +160,7 @@ export class Agent implements Served {
   async stop(reason: string): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.bookmarks.stop();
     await Promise.all([this.services.stop(), this.tasks.stop()]);
     this.sources.suspend();
     this.connections.close();
@@ -285,6 +295,7 @@ export class Agent implements Served {
       case 'freeze_held':
       case 'freeze_failed':
       case 'freeze_ended':
+        this.bookmarks.event(event);
         return;
       default:
         this.connections.event(event);

@@ -74,6 +74,10 @@ export class Connections implements RunHost {
     return run;
   }
 
+  byKey(key: string): ConnectionRun | null {
+    return [...this.#runs.values()].find((run) => run.key === key) ?? null;
+  }
+
   /** Takes up what was connected before (MIR-31); IDs begin at 1 again. */
   restore(): void {
     const stored = loadDocument(this.world.documents, CONNECTIONS_FILE, Stored)?.connections ?? [];
@@ -86,7 +90,7 @@ export class Connections implements RunHost {
       this.world.log.say('CONNECTION_RESTORED', { id: run.id, set: one.set, target: one.target.name }, run.scope);
       run.begin();
     }
-    this.taskJournal.abandon((key) => [...this.#runs.values()].some((run) => run.key === key));
+    this.taskJournal.abandon((key) => this.byKey(key) !== null);
     this.sources.start();
   }
 

@@ -3,8 +3,15 @@ import type { z } from 'zod';
 import { decode, encode } from '../../protocol/codec.js';
 import { WireError } from '../../protocol/envelope.js';
 import { type Failure, Failure as FailureError, failure } from '../../protocol/errors.js';
-import { MAPPING_COUNT_MAX, ORIGIN_COUNT_MAX, TASK_LIST_MAX, TASK_MS_MAX } from '../../protocol/limits.js';
+import {
+  BOOKMARK_NAME_LENGTH_MAX,
+  MAPPING_COUNT_MAX,
+  ORIGIN_COUNT_MAX,
+  TASK_LIST_MAX,
+  TASK_MS_MAX,
+} from '../../protocol/limits.js';
 import { Mapping, Origin } from '../../protocol/messages/peer.js';
+import { BOOKMARK_HOW } from '../../protocol/messages/bookmark.js';
 import { TaskCommand, TaskOutcome } from '../../protocol/messages/task.js';
 import {
   count,
@@ -54,6 +61,13 @@ export const LinkTask = struct({
   timeoutMs: optional(whole(1, TASK_MS_MAX, 'end it after this')),
   by: text(255, 'who asked'),
   asked: wallTime('when'),
+  bookmark: optional(
+    struct({
+      name: text(BOOKMARK_NAME_LENGTH_MAX, 'name'),
+      how: oneOf(BOOKMARK_HOW, 'how good it is'),
+      at: wallTime('the point, on the clock of the source'),
+    }),
+  ),
 });
 export type LinkTask = Infer<typeof LinkTask>;
 

@@ -134,6 +134,7 @@ export function handlers(agent: Agent): Handlers {
   );
   on(m.ConnectionRemove, async ({ id }) => {
     const run = await connections.remove(id);
+    agent.bookmarks.removed(run.key);
     return { key: run.stored.key, targetKey: run.stored.target.key, target: run.targetName };
   });
   on(m.ConnectionReconnect, ({ id }) => done(connections.reconnect(id)));
@@ -189,6 +190,12 @@ export function handlers(agent: Agent): Handlers {
       signal,
     ),
   );
+  on(m.BookmarkMake, ({ id, name, options, placeMs }, { user, signal }) =>
+    agent.bookmarks.make(id, { name, options, placeMs, by: user }, signal),
+  );
+  on(m.BookmarkList, () => ({ bookmarks: agent.bookmarks.list() }));
+  on(m.BookmarkScheduleSet, ({ id, schedule }) => agent.bookmarks.setSchedule(id, schedule));
+  on(m.BookmarkShow, ({ id }) => agent.bookmarks.plan(id));
   on(m.TaskSubmit, ({ command, timeoutMs }, { user, signal }) => agent.tasks.submit(command, timeoutMs, user, signal));
   on(m.TaskList, () => ({ tasks: agent.taskJournal.list() }));
   on(m.TaskShow, ({ key }) => agent.taskJournal.show(key));

@@ -5,7 +5,7 @@ import { TASK_WAITING_MAX } from '../../protocol/limits.js';
 import type { TaskItem, TaskOutcome } from '../../protocol/messages/task.js';
 import { notRun, taskStep, unknown } from '../core/task/step.js';
 import type { TaskAct, TaskFact } from '../core/task/table.js';
-import { decodeTaskAnswer, encodeTask, encodeTaskQuestion } from './hello.js';
+import { decodeTaskAnswer, encodeTask, encodeTaskQuestion, type LinkTask } from './hello.js';
 import { commandText, type TaskJournal } from './task-journal.js';
 import type { BarrierRoad } from './waits.js';
 import type { World } from './world.js';
@@ -38,12 +38,19 @@ export interface TaskWish {
   /** Answer when it is in the stream. */
   readonly placedOnly: boolean;
   readonly by: string;
+  readonly bookmark?: NonNullable<LinkTask['bookmark']>;
+  /** Only while this freeze lasts; it is not tried again. */
+  readonly freeze?: number;
+  /** It is in the stream: everything before it was read. */
+  readonly onPlaced?: () => void;
 }
 
 interface Pending {
   item: TaskItem;
   readonly payload: Uint8Array;
   readonly placedOnly: boolean;
+  readonly freeze: number | null;
+  readonly onPlaced: () => void;
   token: number | null;
   /** It was in a stream once. */
   wasPlaced: boolean;
@@ -69,6 +76,8 @@ export class SourceTasks {
         item,
         payload: new Uint8Array(),
         placedOnly: false,
+        freeze: null,
+        onPlaced: nobody,
         token: null,
         wasPlaced: true,
         why: '',
@@ -110,6 +119,7 @@ export class SourceTasks {
       timeoutMs: wish.timeoutMs,
       by: item.by,
       asked: item.asked,
+      ...(wish.bookmark ? { bookmark: wish.bookmark } : {}),
     });
     journal.put(item);
     try {
@@ -124,6 +134,8 @@ export class SourceTasks {
         item,
         payload,
         placedOnly: wish.placedOnly,
+        freeze: wish.freeze ?? null,
+        onPlaced: wish.onPlaced ?? (() => undefined),
         token: null,
         wasPlaced: false,
         why: 'it was not reached in time',
@@ -177,7 +189,7 @@ export class SourceTasks {
           continue;
         }
         pending.token = this.#nextToken++;
-        owner.world.engine.task(owner.handle, pending.token, pending.payload, pending.item.durable, null);
+        owner.world.engine.task(owner.handle, pending.token, pending.payload, pending.item.durable, pending.freeze);
       }
     }
   }
@@ -190,7 +202,10 @@ export class SourceTasks {
       return;
     }
     if (event.placed) this.#fact(pending, 'stream_ended');
-    else if (this.#givenUp.get(pending)?.()) this.#fact(pending, 'given_up');
+    else if (pending.freeze !== null) {
+      pending.why = event.why;
+      this.#fact(pending, 'given_up');
+    } else if (this.#givenUp.get(pending)?.()) this.#fact(pending, 'given_up');
     else this.#fact(pending, 'given_back');
   }
 
@@ -232,6 +247,7 @@ export class SourceTasks {
     journal.put(pending.item);
     if (fact === 'placed') {
       pending.wasPlaced = true;
+      pending.onPlaced();
       owner.world.log.say('TASK_PLACED', { ...owner.at, command: commandText(pending.item.command) }, owner.scope);
       pending.stopWaiting();
       if (pending.placedOnly) pending.resolve(pending.item);

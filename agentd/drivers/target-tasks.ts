@@ -17,6 +17,13 @@ export interface TaskRoad {
   holdChanged(connection: string): void;
 }
 
+export interface TargetBookmarks {
+  /** Everything before it is here, durable. Rejects when that cannot be written down. */
+  record(item: TaskItem, bookmark: NonNullable<LinkTask['bookmark']>): Promise<void>;
+  /** Its command has ended. */
+  ended(item: TaskItem): void;
+}
+
 export class TargetTasks {
   /** Connections whose stream stands still, and what lets it go on. */
   readonly #running = new Map<string, (() => void)[]>();
@@ -29,6 +36,7 @@ export class TargetTasks {
     readonly journal: TaskJournal,
     readonly runner: TaskRunner,
     readonly road: TaskRoad,
+    readonly bookmarks: TargetBookmarks,
   ) {}
 
   /** Nothing of this connection is applied now, over whatever link it comes. */
@@ -98,12 +106,21 @@ export class TargetTasks {
     };
     this.#running.set(grant.connection, [done]);
     const outcome = await this.#perform(item, task, grant, ready);
-    this.#settle(item, outcome);
+    const ended = this.#settle(item, outcome);
+    if (task.bookmark) this.bookmarks.ended(ended);
     this.#release(grant.connection);
   }
 
   async #perform(item: TaskItem, task: LinkTask, grant: StoredGrant, ready: boolean): Promise<TaskOutcome> {
     if (!ready) return refused('what was before it could not be made durable');
+    if (task.bookmark) {
+      try {
+        await this.bookmarks.record(item, task.bookmark);
+      } catch (error) {
+        return refused(`it cannot be written down: ${asFailure(error, 'writing the bookmark').message}`);
+      }
+      if (task.command.length === 0) return BARE;
+    }
     return await this.#run(item, task.timeoutMs, {
       UNDERSTUDY_EVENT: task.purpose,
       UNDERSTUDY_SOURCE: grant.server,
@@ -260,6 +277,18 @@ export class TargetTasks {
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 }
+
+/** Of a bookmark without a command. */
+const BARE: TaskOutcome = {
+  result: 'done',
+  exit: null,
+  signal: null,
+  why: '',
+  output: '',
+  omitted: 0,
+  started: null,
+  ms: 0,
+};
 
 const whereOf = ({ set, server }: { set: string; server: string }): string =>
   set === '' ? 'submitted here' : `set "${set}" of ${server}`;

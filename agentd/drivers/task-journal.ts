@@ -73,6 +73,8 @@ export class TaskJournal {
 
   /** Says how it ended, in the log. */
   tell(item: TaskItem, outcome: TaskOutcome, where: string, scope: LogScope): void {
+    // A bookmark without a command: told by who keeps bookmarks.
+    if (item.purpose === 'bookmark' && item.command.length === 0) return;
     const { log } = this.world;
     const about = { where, command: commandText(item.command) };
     const text = outcomeText(outcome);

@@ -1,5 +1,6 @@
 /** What an agent needs besides replication: all of it may be missing in a test, and nothing of it may hold it up. */
 import type { Configured } from '../core/settings/settings.js';
+import type { FileSystems } from './file-systems.js';
 import type { SendMail } from './mail.js';
 import type { ServeMetrics } from './metrics-server.js';
 import type { StatisticsStore } from './statistics-store.js';
@@ -18,6 +19,7 @@ export interface Outside {
   /** Null: nobody can fetch them. */
   readonly serveMetrics: ServeMetrics | null;
   readonly tasks: TaskRunner;
+  readonly fileSystems: FileSystems;
 }
 
 /** An agent that knows nobody. */
@@ -33,5 +35,6 @@ export function alone(configured: Configured): Outside {
     statistics: null,
     serveMetrics: null,
     tasks: { run: nobody, endLeftovers: async () => 0 },
+    fileSystems: { of: () => 'unknown', thaw: () => false },
   };
 }

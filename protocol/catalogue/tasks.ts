@@ -35,6 +35,22 @@ export const TASK_REQUESTS = {
     message: (p) => `No task ${p.key} is remembered here.`,
     remedy: () => '`understudy task list` shows those that are.',
   }),
+  BOOKMARK_REFUSED: define<{ id: number; why: string }>({
+    id: 1720,
+    severity: 'error',
+    retry: 'after_fix',
+    exit: 4,
+    message: (p) => `No bookmark can be made this way on connection ${p.id}: ${p.why}.`,
+    remedy: () => 'Make a plain one, or use commands around it (`--before`, `--after`).',
+  }),
+  BOOKMARK_NOT_MADE: define<{ id: number; name: string; why: string }>({
+    id: 1721,
+    severity: 'error',
+    retry: 'backoff',
+    exit: 1,
+    message: (p) => `Bookmark "${p.name}" of connection ${p.id} was not made: ${p.why}.`,
+    remedy: () => 'Replication goes on; repeat it when the cause is gone.',
+  }),
 } as const;
 
 export const TASK_EVENTS = {
@@ -67,5 +83,42 @@ export const TASK_EVENTS = {
     message: (p) => `Task \`${p.command}\` (${p.where}) ${p.text}.`,
     remedy: () =>
       'Look at what it should have done, then ask for it again if it is missing; it is never repeated by itself.',
+  }),
+  BOOKMARK_MADE: define<At & { name: string; how: string }>({
+    id: 2520,
+    severity: 'information',
+    message: (p) => `Connection ${p.id}: ${p.target} has bookmark "${p.name}" (${p.how}), durable.`,
+  }),
+  BOOKMARK_RECORDED: define<{ server: string; set: string; name: string; how: string }>({
+    id: 2521,
+    severity: 'information',
+    message: (p) =>
+      `Set "${p.set}" of ${p.server}: everything up to bookmark "${p.name}" (${p.how}) is on stable storage here.`,
+  }),
+  BOOKMARK_FAILED: define<At & { name: string; why: string }>({
+    id: 2522,
+    severity: 'warning',
+    retry: 'backoff',
+    message: (p) => `Connection ${p.id}: bookmark "${p.name}" was not made: ${p.why}.`,
+    remedy: () => 'Replication goes on; the next scheduled one is made at its time.',
+  }),
+  BOOKMARK_COMMAND_FAILED: define<{ set: string; command: string; text: string }>({
+    id: 2523,
+    severity: 'error',
+    retry: 'after_fix',
+    message: (p) => `Set "${p.set}": the command behind a bookmark, \`${p.command}\`, ${p.text}.`,
+    remedy: () => 'What it should have released may still stand still: look at the application.',
+  }),
+  FREEZE_UNDONE: define<{ path: string }>({
+    id: 2524,
+    severity: 'warning',
+    message: (p) => `The file system of ${p.path} was still frozen by an agent that was killed; it is thawed now.`,
+  }),
+  FREEZE_NOT_UNDONE: define<{ path: string }>({
+    id: 2525,
+    severity: 'error',
+    retry: 'after_fix',
+    message: (p) => `It is not known whether the file system of ${p.path} is frozen: thawing it failed.`,
+    remedy: (p) => `Run \`fsfreeze -u ${p.path}\` by hand, then look whether it can be written to.`,
   }),
 } as const;

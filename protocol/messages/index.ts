@@ -1,5 +1,6 @@
 /** Every method and topic of the control protocol; the agent serves this list and the reference page prints it. */
 import type { Method, Topic } from '../schema.js';
+import * as bookmark from './bookmark.js';
 import * as connection from './connection.js';
 import * as hello from './hello.js';
 import * as log from './log.js';
@@ -14,6 +15,7 @@ import * as statistics from './statistics.js';
 import * as task from './task.js';
 import * as transmit from './transmit.js';
 
+export * from './bookmark.js';
 export * from './connection.js';
 export * from './hello.js';
 export * from './log.js';
@@ -46,6 +48,7 @@ export const FAMILIES: readonly {
   mirror,
   orphans,
   task,
+  bookmark,
   transmit,
   log,
   settings,

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { PROTOCOL_VERSION, SOFTWARE_VERSION } from '../../protocol/version.js';
 import { addDemo } from '../demo/index.js';
+import { addBookmarkCommands } from './commands/bookmark.js';
 import { addCheckCommands } from './commands/check.js';
 import { addConfigCommands } from './commands/config.js';
 import { addConnectCommands } from './commands/connect.js';
@@ -48,6 +49,7 @@ export function buildProgram(): Command {
   addVerifyCommands(program);
   addOrphanCommands(program);
   addTaskCommands(program);
+  addBookmarkCommands(program);
   addLogsCommand(program);
   addStatsCommand(program);
   addHealthCommands(program);

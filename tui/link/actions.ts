@@ -2,6 +2,7 @@
 import type { Client } from '../../protocol/client.js';
 import { failure } from '../../protocol/errors.js';
 import {
+  BookmarkMake,
   ConnectionRemove,
   GrantRemove,
   type MappingWish,
@@ -24,6 +25,7 @@ import {
 } from '../../protocol/messages/index.js';
 import { formatBytes, formatMillis } from '../../protocol/units.js';
 import { introduce } from '../cli/introduce.js';
+import { FREEZE_MS } from '../cli/commands/bookmark.js';
 import { resultText } from '../cli/commands/task.js';
 import type { Action } from '../model/app.js';
 import { LinkError } from './transport.js';
@@ -118,6 +120,17 @@ export async function carryOut(
           : `Verified: ${found.different} different, ${found.missing} missing, ${found.orphans} orphans.`,
         lines,
       );
+    }
+    case 'bookmark_make': {
+      const { id, name, freeze } = action;
+      const options = { freezeMs: freeze ? FREEZE_MS : null, before: null, after: null, command: null };
+      const made = await client.request(
+        BookmarkMake,
+        { id, options, ...(name === '' ? {} : { name }) },
+        { signal, timeoutMs: VERIFY_MS },
+      );
+      const stood = made.stoodMs < 0 ? '' : ` The source stood still for ${formatMillis(made.stoodMs)}.`;
+      return said(`Bookmark ${made.name} is on ${made.server}, durable.${stood}`);
     }
     case 'task_run': {
       const { id, command, durable } = action;

@@ -35,6 +35,7 @@ export type Action =
       readonly command: readonly string[];
       readonly durable: boolean;
     }
+  | { readonly kind: 'bookmark_make'; readonly id: number; readonly name: string; readonly freeze: boolean }
   | { readonly kind: 'disconnect'; readonly id: number }
   | { readonly kind: 'set_continue'; readonly set: string; readonly acceptDeletes: boolean }
   | { readonly kind: 'target_pause' | 'target_resume' }
@@ -63,6 +64,7 @@ export type DialogKind =
   | 'transmit_stop'
   | 'verify'
   | 'task_run'
+  | 'bookmark_make'
   | 'disconnect'
   | 'connect'
   | 'set_continue'

@@ -4,6 +4,7 @@ import { type Field, parseListen, valueProblem } from './field.js';
 import { nearest } from './nearest.js';
 import { NOTIFY_FIELDS, notifyProblem } from './notify-fields.js';
 import { ORPHAN_FIELDS, orphanProblem } from './orphan-fields.js';
+import { BOOKMARK_FIELDS } from './bookmark-fields.js';
 import { TASK_FIELDS } from './task-fields.js';
 import { VERIFY_FIELDS } from './verify-fields.js';
 
@@ -146,6 +147,7 @@ export const SETTINGS = [
   ...ORPHAN_FIELDS,
   ...VERIFY_FIELDS,
   ...TASK_FIELDS,
+  ...BOOKMARK_FIELDS,
   ...NOTIFY_FIELDS,
 ] as const satisfies readonly Field[];
 

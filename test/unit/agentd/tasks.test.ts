@@ -6,7 +6,7 @@ import { TASK_TABLE } from '../../../agentd/core/task/table.js';
 import type { TaskEnd, TaskSpec } from '../../../agentd/ports/task-runner.js';
 import { Failure } from '../../../protocol/errors.js';
 import * as m from '../../../protocol/messages/index.js';
-import { words } from '../../../tui/screens/replication/equivalents.js';
+import { words } from '../../../tui/model/words.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
 import { FakeNetwork } from '../../support/fake-engine.js';
 import { connect } from '../../support/introduce.js';

@@ -5,6 +5,7 @@ import { lineEdit, lineText, type LineEdit } from '../../model/line-edit.js';
 import type { ConnectionItem } from '../../../protocol/messages/index.js';
 import { actingServer, selectedConnection } from './tables.js';
 import { selectedNode } from './tree.js';
+import { words } from '../../model/words.js';
 import * as cli from './equivalents.js';
 
 export type Field =
@@ -96,6 +97,8 @@ export function openDialog(app: App, dialog: DialogKind): Dialog | null {
                 remirror: false,
                 command: lineEdit(),
                 durable: true,
+                name: lineEdit(),
+                freeze: false,
               },
               0,
             ),
@@ -353,8 +356,29 @@ function aboutConnection(app: App, dialog: Dialog, item: ConnectionItem, plain: 
         action: { kind: 'verify', id, checksum, remirror },
       });
     }
+    case 'bookmark_make': {
+      const name = txt(values, 'name');
+      const freeze = flag(values, 'freeze');
+      return plain({
+        title: 'Make bookmark',
+        lines: [
+          who,
+          freeze
+            ? 'The file systems of the set stand still until all that changed is read, ten seconds at most; the replica is then as after a loss of power.'
+            : 'Everything that changed until now reaches the target; what changes meanwhile may be there in part.',
+        ],
+        fields: [
+          { kind: 'text', name: 'name', label: 'Name', hint: 'the time when left out' },
+          { kind: 'check', name: 'freeze', label: 'Freeze the file systems meanwhile' },
+        ],
+        confirm: 'Make',
+        danger: freeze,
+        argv: cli.bookmark(server, id, name, freeze),
+        action: { kind: 'bookmark_make', id, name, freeze },
+      });
+    }
     case 'task_run': {
-      const command = cli.words(txt(values, 'command'));
+      const command = words(txt(values, 'command'));
       const durable = flag(values, 'durable');
       return plain({
         title: 'Run task',

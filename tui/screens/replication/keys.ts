@@ -395,6 +395,17 @@ export const KEYS: readonly Key[] = [
     ),
   },
   {
+    keys: ['B'],
+    label: 'Bookmark',
+    help: 'Mark a point that the target reaches and makes durable',
+    group: 'Connection',
+    changes: true,
+    intent: { do: 'dialog', dialog: 'bookmark_make' },
+    blocked: needsConnection((row) =>
+      row.item.statistics.mirrorStatus !== 'Idle' ? 'wait until the mirror is done' : null,
+    ),
+  },
+  {
     keys: ['X'],
     label: 'Run task',
     help: 'Run a command on the target behind everything that changed until now',
