@@ -77,6 +77,8 @@ export interface ConnectionOptions {
   readonly queueBytesMax: number;
   /** Emit replication operations from the start (CON-29). */
   readonly replication: boolean;
+  /** CON-40: everything is read, encoded, compressed, counted, and dropped; host, port and key mean nothing. */
+  readonly simulated?: boolean;
 }
 
 export interface MirrorOptions {

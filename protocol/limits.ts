@@ -54,6 +54,10 @@ export const BOOKMARK_NAME_LENGTH_MAX = 128;
 export const BOOKMARK_FREEZE_MS_MAX = 60_000;
 export const BOOKMARK_LIST_MAX = 20_000;
 
+/** A week of minutes of a simulated connection (CON-41). */
+export const RATE_MINUTES_MAX = 10_080;
+export const BANDWIDTH_COUNT_MAX = 32;
+
 /** RCN-31: lines kept in memory for message windows. */
 export const LOG_LINES_MAX = 1_000;
 /** Repeats of one message within this time are counted instead of written again. */

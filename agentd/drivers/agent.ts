@@ -161,7 +161,7 @@ export class Agent implements Served {
     if (this.#closed) return;
     this.#closed = true;
     this.bookmarks.stop();
-    await Promise.all([this.services.stop(), this.tasks.stop()]);
+    await Promise.all([this.services.stop(), this.tasks.stop(), this.connections.rates.stop()]);
     this.sources.suspend();
     this.connections.close();
     this.connections.save();

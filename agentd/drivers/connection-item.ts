@@ -46,11 +46,19 @@ export function composeItem(
     connectedSince: run.connectedSince,
     manual: run.transmit.phase,
     session: run.transmit.line.gate.phase,
+    simulated: run.simulated,
     notLoaded: run.problem?.cause?.errno === 'ECONNREFUSED',
     counters,
   });
   const incomplete = statistics.targetDataState === 'Mirror Required' && run.mirror.state.phase === 'idle';
-  const problem = sourceProblem ?? run.problem ?? (incomplete ? notice('MIRROR_REQUIRED', run.at) : null);
+  const problem =
+    sourceProblem ??
+    run.problem ??
+    (incomplete
+      ? notice('MIRROR_REQUIRED', run.at)
+      : run.simulated
+        ? notice('SIMULATED', { id: run.id, set: stored.set })
+        : null);
   return {
     id: run.id,
     key: stored.key,

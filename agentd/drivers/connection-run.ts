@@ -39,6 +39,7 @@ export interface RunHost {
   opened(handle: number, run: ConnectionRun): void;
   closed(handle: number): void;
   origins(roots: readonly string[]): readonly Origin[];
+  mirrored(run: ConnectionRun, event: Extract<EngineEvent, { kind: 'mirror_done' }>): void;
 }
 
 export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, TransmitOwner, TaskOwner {
@@ -101,7 +102,12 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     return { id: this.id, set: this.stored.set, target: this.targetName };
   }
 
+  get simulated(): boolean {
+    return this.stored.simulated ?? false;
+  }
+
   get route(): string {
+    if (this.simulated) return this.stored.target.host;
     const { host, port } = this.stored.target;
     return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
   }
@@ -220,6 +226,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
 
   /** VER-02. */
   verifyBlocked(): Error | null {
+    if (this.simulated) return failure('SIMULATED_ONLY', { id: this.id, action: 'a verification' });
     if (this.handle === null || this.link.phase !== 'linked')
       return failure('NOT_LINKED', { id: this.id, target: this.targetName });
     if (this.mirror.state.phase !== 'idle')
@@ -341,6 +348,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
           this.scope,
         );
         this.mirror.done();
+        this.host.mirrored(this, event);
         this.#pump();
         return;
       case 'mirror_stopped':
@@ -481,6 +489,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         linking: this.transmit.allowed.link,
         queueBytesMax: world.settings['queue.memory_mb'] * 1_048_576,
         replication: this.replication,
+        ...(this.simulated ? { simulated: true } : {}),
       });
       this.#helloOrigins = this.#toldOrigins;
       this.host.opened(this.handle, this);
@@ -506,6 +515,12 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     this.barriers.failed('all');
     this.tasks.streamClosed();
     this.verifying.failed('the stream was closed');
+  }
+
+  /** What the set holds now, as far as it was looked at. */
+  setSize(): { readonly files: number; readonly bytes: number } {
+    const handle = this.#capture?.handle ?? null;
+    return handle === null ? { files: 0, bytes: 0 } : this.world.engine.sourceStatistics(handle);
   }
 
   get sourceState(): SetState {

@@ -176,6 +176,12 @@ export function handlers(agent: Agent): Handlers {
   on(m.OrphansStop, ({ id }) => ({ stopped: connections.run(id).verifying.orphans.stop() }));
   on(m.VerifyLogRead, ({ id, limit }) => connections.run(id).verifying.log(limit ?? VERIFY_LOG_BYTES));
 
+  on(m.ConnectionSimulate, async ({ set, compression, calculateSize }) => ({
+    id: (await connections.simulate(set, compression ?? 1, calculateSize ?? true)).id,
+  }));
+  on(m.ConnectionEstimate, ({ id, recoveryMs, bandwidths, minutes }) =>
+    connections.rates.estimate(connections.run(id), recoveryMs, bandwidths, minutes),
+  );
   on(m.TaskRun, ({ id, command, durable, timeoutMs, placeMs, wait }, { user, signal }) =>
     connections.run(id).tasks.ask(
       {

@@ -26,6 +26,7 @@ export interface TaskOwner {
   /** What its target said it can do; null while no target was heard yet. */
   readonly targetCan: readonly string[] | null;
   readonly linked: boolean;
+  readonly simulated: boolean;
   barrierRoad(): BarrierRoad;
 }
 
@@ -94,6 +95,7 @@ export class SourceTasks {
   async ask(wish: TaskWish, signal: AbortSignal): Promise<TaskItem> {
     const { owner, journal } = this;
     const { world } = owner;
+    if (owner.simulated) throw failure('SIMULATED_ONLY', { id: owner.id, action: `a ${wish.purpose}` });
     if (this.#pending.size >= TASK_WAITING_MAX)
       throw failure('TOO_MANY', { what: 'tasks that wait for an outcome', limit: TASK_WAITING_MAX });
     if (wish.purpose === 'task' && !world.settings['task.enabled'])

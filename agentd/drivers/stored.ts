@@ -51,6 +51,8 @@ export const StoredConnection = z.object({
   }),
   /** A stream was up once, so a new one means that something is missing. */
   everLinked: z.boolean(),
+  /** CON-40: to a target that is not there. */
+  simulated: z.boolean().optional(),
   /** VER-07..10; null or left out: none. */
   verify: StoredSchedule.nullish(),
   created: z.number(),

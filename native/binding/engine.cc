@@ -327,9 +327,10 @@ napi_value connection_open(napi_env env, Host& host, Arguments& arguments) {
   options.queue_bytes_max = static_cast<u64>(number_field(env, from, "queueBytesMax"));
   options.replication = flag_field(env, from, "replication");
   options.linking = flag_field(env, from, "linking");
+  options.simulated = flag_field(env, from, "simulated");
   options.throttle = host.throttle(options.host);
   // An empty pin would accept anybody.
-  if (options.peer_key.size() != 64) return throw_text(env, "peerKey must be the hex SHA-256 of the target's public key"), nullptr;
+  if (!options.simulated && options.peer_key.size() != 64) return throw_text(env, "peerKey must be the hex SHA-256 of the target's public key"), nullptr;
   const i32 id = options.id;
   auto channel = std::make_shared<Channel>(*source, std::move(options), host.identity, host.teller());
   host.channels.emplace(id, channel);

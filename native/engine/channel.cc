@@ -1,5 +1,6 @@
 #include "channel.h"
 
+#include "null_link.h"
 #include "source.h"
 
 namespace understudy {
@@ -32,11 +33,12 @@ void Channel::connect() {
     dead_ = false;
   }
   std::lock_guard lock(link_mutex_);
-  link_ = Link::connect(identity_, options_.host, options_.port, *this, link);
+  if (options_.simulated) link_ = std::make_unique<NullLink>(*this, compression_);
+  else link_ = Link::connect(identity_, options_.host, options_.port, *this, link);
 }
 
 void Channel::disconnect(bool now) {
-  std::unique_ptr<Link> old;
+  std::unique_ptr<Road> old;
   {
     std::lock_guard lock(link_mutex_);
     old = std::move(link_);

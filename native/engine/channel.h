@@ -41,6 +41,7 @@ struct ChannelOptions {
   u64 queue_bytes_max = 128u << 20;
   bool replication = true;
   bool linking = true;              // false: batches wait, no link is made before set_linking
+  bool simulated = false;           // CON-40: the target is one that is not there
   std::shared_ptr<Throttle> throttle;
 };
 
@@ -193,7 +194,7 @@ class Channel final : public LinkHandler {
   std::shared_ptr<TlsIdentity> identity_;
   Tell tell_;
   mutable std::mutex link_mutex_;
-  std::unique_ptr<Link> link_;
+  std::unique_ptr<Road> link_;
   u64 wire_before_ = 0;              // bytes of earlier links
   std::mutex life_mutex_;            // of the link at hand: what is reported of it is in order
   u64 epoch_ = 0;                    // counts links

@@ -1,4 +1,4 @@
-/** Task commands and bookmarks. */
+/** Task commands, bookmarks and simulated connections. */
 import { define } from './define.js';
 
 type At = { id: number; set: string; target: string };
@@ -50,6 +50,21 @@ export const TASK_REQUESTS = {
     exit: 1,
     message: (p) => `Bookmark "${p.name}" of connection ${p.id} was not made: ${p.why}.`,
     remedy: () => 'Replication goes on; repeat it when the cause is gone.',
+  }),
+  NOT_SIMULATED: define<{ id: number; set: string }>({
+    id: 1730,
+    severity: 'error',
+    exit: 1,
+    message: (p) =>
+      `Connection ${p.id} is a real one; only a simulated one counts what a bandwidth has to carry (CON-40).`,
+    remedy: (p) => `\`understudy connect SERVER:${p.set} diagnostics\` makes one beside it.`,
+  }),
+  SIMULATED_ONLY: define<{ id: number; action: string }>({
+    id: 1731,
+    severity: 'error',
+    exit: 4,
+    message: (p) => `Connection ${p.id} is simulated: ${p.action} needs a target.`,
+    remedy: () => 'Use a connection to a server.',
   }),
 } as const;
 
@@ -120,5 +135,12 @@ export const TASK_EVENTS = {
     retry: 'after_fix',
     message: (p) => `It is not known whether the file system of ${p.path} is frozen: thawing it failed.`,
     remedy: (p) => `Run \`fsfreeze -u ${p.path}\` by hand, then look whether it can be written to.`,
+  }),
+  SIMULATED: define<{ id: number; set: string }>({
+    id: 2530,
+    severity: 'information',
+    message: (p) =>
+      `Connection ${p.id} is simulated: what the set "${p.set}" would send is counted, nothing is protected (CON-41).`,
+    remedy: (p) => `\`understudy estimate ${p.id}\` says what it would take.`,
   }),
 } as const;

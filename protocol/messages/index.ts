@@ -2,6 +2,7 @@
 import type { Method, Topic } from '../schema.js';
 import * as bookmark from './bookmark.js';
 import * as connection from './connection.js';
+import * as estimate from './estimate.js';
 import * as hello from './hello.js';
 import * as log from './log.js';
 import * as mirror from './mirror.js';
@@ -17,6 +18,7 @@ import * as transmit from './transmit.js';
 
 export * from './bookmark.js';
 export * from './connection.js';
+export * from './estimate.js';
 export * from './hello.js';
 export * from './log.js';
 export * from './mirror.js';
@@ -49,6 +51,7 @@ export const FAMILIES: readonly {
   orphans,
   task,
   bookmark,
+  estimate,
   transmit,
   log,
   settings,

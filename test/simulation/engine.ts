@@ -335,6 +335,7 @@ export class SimEngine implements Engine, SourceHost {
 
   connectionOpen(sourceId: number, options: ConnectionOptions): number {
     const source = this.#source(sourceId);
+    if (options.simulated) throw new Error('the model has no targets that are not there');
     const id = this.#next++;
     const channel = new Channel(this.universe, id, options);
     this.channels.set(id, { channel, source });

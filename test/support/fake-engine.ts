@@ -61,6 +61,8 @@ export class FakeEngine implements Engine {
   sessionBytes = 0;
   /** How often somebody looked at a connection. */
   looks = 0;
+  /** What replication has sent, twice as large as on the wire. */
+  changedBytes = 0;
   /** Tasks are not placed. */
   holdTasks = false;
   /** What every queue holds. */
@@ -244,7 +246,7 @@ export class FakeEngine implements Engine {
     if (!found) throw new Error('no such connection');
     this.looks += 1;
     return {
-      linked: found.remote !== null,
+      linked: found.remote !== null || found.options.simulated === true,
       transmitPaused: found.paused,
       mirror: found.mirror,
       replicating: found.replicating,
@@ -252,8 +254,8 @@ export class FakeEngine implements Engine {
       queuedBytes: this.queueHeldBytes,
       queuedMirrorOps: 0,
       queuedMirrorBytes: 0,
-      sentBytes: 10,
-      sentCompressedBytes: 10,
+      sentBytes: 10 + this.changedBytes,
+      sentCompressedBytes: 10 + this.changedBytes / 2,
       sentMirrorBytes: 10,
       sentMirrorCompressedBytes: 10,
       skippedMirrorBytes: 0,
@@ -271,9 +273,9 @@ export class FakeEngine implements Engine {
       targetTask: false,
       failed: 0,
       repairing: false,
-      latencyMs: found.remote ? 0 : -1,
+      latencyMs: found.remote || found.options.simulated ? 0 : -1,
       lastPath: '/f',
-      quietMs: found.remote ? 1 : -1,
+      quietMs: found.remote || found.options.simulated ? 1 : -1,
       queueHeldBytes: this.queueHeldBytes,
       queueRoomBytes: 1_000_000,
       sessionBytes: this.sessionBytes,
@@ -511,6 +513,10 @@ export class FakeEngine implements Engine {
     this.later(() => {
       const found = this.connections.get(connection);
       if (!found) return;
+      if (found.options.simulated) {
+        this.tell({ kind: 'link_up', connection, welcome: Buffer.alloc(0), resumed: true });
+        return;
+      }
       const engine = this.network.cut ? undefined : this.network.listening.get(found.options.port);
       // A cut line stays silent; a machine without an agent refuses.
       const code = this.network.cut ? 'ETIMEDOUT' : 'ECONNREFUSED';

@@ -6,6 +6,7 @@ import { addBookmarkCommands } from './commands/bookmark.js';
 import { addCheckCommands } from './commands/check.js';
 import { addConfigCommands } from './commands/config.js';
 import { addConnectCommands } from './commands/connect.js';
+import { addEstimateCommand } from './commands/estimate.js';
 import { addGrantCommands } from './commands/grant.js';
 import { addHealthCommands } from './commands/health.js';
 import { addLogsCommand } from './commands/logs.js';
@@ -42,6 +43,7 @@ export function buildProgram(): Command {
   addConfigCommands(program);
   addSetCommands(program);
   addConnectCommands(program);
+  addEstimateCommand(program);
   addStatusCommand(program);
   addMirrorCommands(program);
   addTransmitCommands(program);

@@ -3,7 +3,9 @@ import type { Client } from '../../protocol/client.js';
 import { failure } from '../../protocol/errors.js';
 import {
   BookmarkMake,
+  ConnectionEstimate,
   ConnectionRemove,
+  ConnectionSimulate,
   GrantRemove,
   type MappingWish,
   MirrorPause,
@@ -26,6 +28,7 @@ import {
 import { formatBytes, formatMillis } from '../../protocol/units.js';
 import { introduce } from '../cli/introduce.js';
 import { FREEZE_MS } from '../cli/commands/bookmark.js';
+import { estimateLines, formatBandwidth } from '../cli/commands/estimate.js';
 import { resultText } from '../cli/commands/task.js';
 import type { Action } from '../model/app.js';
 import { LinkError } from './transport.js';
@@ -151,7 +154,8 @@ export async function carryOut(
     }
     case 'disconnect': {
       const removed = await client.request(ConnectionRemove, { id: action.id }, options);
-      const revoked = await takeBack(removed.key, removed.targetKey, servers, signal);
+      const revoked =
+        /^0+$/.test(removed.targetKey) || (await takeBack(removed.key, removed.targetKey, servers, signal));
       const rest = revoked ? '' : ` ${removed.target} still allows it: it could not be reached.`;
       return said(`Connection ${serverName}:${action.id} ended.${rest}`);
     }
@@ -168,6 +172,17 @@ export async function carryOut(
     case 'target_resume': {
       const { connections } = await client.request(ServerResumeTarget, {}, options);
       return said(`Target ${serverName} resumed: ${connections} incoming connections go on.`);
+    }
+    case 'estimate': {
+      const told = await client.request(ConnectionEstimate, { id: action.id }, options);
+      return said(
+        `${formatBandwidth(told.bandwidth)} for a recovery point of ${formatMillis(told.recoveryMs)}.`,
+        estimateLines(told).trimEnd().split('\n'),
+      );
+    }
+    case 'simulate': {
+      const { id } = await client.request(ConnectionSimulate, { set: action.set }, options);
+      return said(`${serverName}:${action.set} is simulated as connection ${id}; nothing is sent.`);
     }
     case 'connect': {
       const source = servers.find((server) => server.name === serverName);

@@ -36,7 +36,8 @@ export type Action =
       readonly durable: boolean;
     }
   | { readonly kind: 'bookmark_make'; readonly id: number; readonly name: string; readonly freeze: boolean }
-  | { readonly kind: 'disconnect'; readonly id: number }
+  | { readonly kind: 'estimate' | 'disconnect'; readonly id: number }
+  | { readonly kind: 'simulate'; readonly set: string }
   | { readonly kind: 'set_continue'; readonly set: string; readonly acceptDeletes: boolean }
   | { readonly kind: 'target_pause' | 'target_resume' }
   | {
@@ -65,6 +66,7 @@ export type DialogKind =
   | 'verify'
   | 'task_run'
   | 'bookmark_make'
+  | 'estimate'
   | 'disconnect'
   | 'connect'
   | 'set_continue'

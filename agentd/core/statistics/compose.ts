@@ -64,6 +64,8 @@ export interface ConnectionFacts {
   readonly session: SessionPhase;
   /** The last try reached the server, and nothing listens there: its target part is off (LIC-05). */
   readonly notLoaded: boolean;
+  /** CON-40: there is no target. */
+  readonly simulated: boolean;
   /** Null while no stream is open. */
   readonly counters: Counters | null;
 }
@@ -80,6 +82,8 @@ export function targetDataState(facts: ConnectionFacts): TargetDataState {
   if (facts.source !== 'watching') return 'Unknown';
   if (!facts.replication) return 'Unknown';
   if (facts.phase !== 'linked' || !counters || !isFresh(counters)) return 'Unknown';
+  // Nothing holds anything (I3).
+  if (facts.simulated) return 'Not Loaded';
   if (counters.repairing || counters.latencyMs < 0) return 'Unknown';
   if (counters.latencyMs > CAUGHT_UP_MS) return 'Busy';
   return 'OK';
@@ -91,7 +95,7 @@ const isFresh = (counters: Counters): boolean =>
 /** STA-06. */
 export function targetStatus(facts: ConnectionFacts): TargetStatus {
   const { counters } = facts;
-  if (facts.phase !== 'linked' && facts.notLoaded) return 'Not Loaded';
+  if (facts.simulated || (facts.phase !== 'linked' && facts.notLoaded)) return 'Not Loaded';
   if (facts.phase !== 'linked' || !counters || !isFresh(counters)) return 'Unknown';
   if (counters.targetPausing) return 'Pause Pending';
   if (counters.targetPaused) return 'Paused';

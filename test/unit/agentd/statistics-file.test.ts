@@ -32,6 +32,7 @@ const statistics = composeStatistics({
   connectedSince: 42,
   counters: null,
   notLoaded: false,
+  simulated: false,
 });
 const draft = (at: number, change: Partial<StatisticRecord> = {}): Omit<StatisticRecord, 'sequence'> => ({
   at,

@@ -55,6 +55,7 @@ const good: ConnectionFacts = {
   manual: 'flowing',
   session: 'realtime',
   notLoaded: false,
+  simulated: false,
   counters,
 };
 const of = (facts: Partial<ConnectionFacts>, count: Partial<Counters> = {}): ReturnType<typeof composeStatistics> =>

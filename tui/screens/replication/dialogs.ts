@@ -356,6 +356,14 @@ function aboutConnection(app: App, dialog: Dialog, item: ConnectionItem, plain: 
         action: { kind: 'verify', id, checksum, remirror },
       });
     }
+    case 'estimate':
+      return plain({
+        title: 'Estimate',
+        lines: [who, 'Bandwidth, recovery point and time of a first mirror, from what was counted until now.'],
+        confirm: 'Show',
+        argv: cli.estimate(server, id),
+        action: { kind: 'estimate', id },
+      });
     case 'bookmark_make': {
       const name = txt(values, 'name');
       const freeze = flag(values, 'freeze');
@@ -434,9 +442,25 @@ function connectForm(app: App, dialog: Dialog, plain: Plain): Description | null
   const server = findServer(app.fleet, source);
   if (!server) return null;
   const sets = [...server.sets.keys()].sort();
-  const targets = targetNames(app, source);
+  const named = targetNames(app, source);
+  const targets = named.includes(cli.SIMULATED) ? named : [...named, cli.SIMULATED];
   const set = sets[num(values, 'set')] ?? sets[0] ?? '';
   const target = targets[num(values, 'target')] ?? targets[0] ?? '';
+  if (target === cli.SIMULATED && !named.includes(cli.SIMULATED))
+    return plain({
+      title: 'Connect',
+      lines: [
+        `${set} on ${source} is simulated: everything is read, compressed and counted,`,
+        'nothing is sent and nothing is protected. Estimate shows what was counted.',
+      ],
+      fields: [
+        { kind: 'choice', name: 'set', label: 'Replication set', options: sets },
+        { kind: 'choice', name: 'target', label: 'Target', options: targets },
+      ],
+      confirm: 'Simulate',
+      argv: cli.simulate(source, set),
+      action: { kind: 'simulate', set },
+    });
   const mapping = num(values, 'mapping');
   const path = txt(values, 'path');
   const rule = server.sets.get(set)?.rules.find((one) => one.include);

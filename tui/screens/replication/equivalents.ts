@@ -1,6 +1,12 @@
 /** The command line that does the same as a dialog, without the program's name (T16). */
 import type { Action } from '../../model/app.js';
 
+/** CON-40: the target that is not there. */
+export const SIMULATED = 'Diagnostics';
+
+export const estimate = (server: string, id: number): string[] => ['estimate', at(server, id)];
+export const simulate = (server: string, set: string): string[] => ['connect', `${server}:${set}`, 'diagnostics'];
+
 const at = (server: string, id: number): string => `${server}:${id}`;
 
 export const mirrorStart = (

@@ -2,6 +2,7 @@
 import type { App, DialogKind } from '../../model/app.js';
 import { isStale, type Server } from '../../model/fleet.js';
 import type { Pane } from '../../layout/panes.js';
+import { SIMULATED } from './equivalents.js';
 import { actingServer, type ConnectionRow, selectedConnection } from './tables.js';
 
 export type Move =
@@ -392,6 +393,16 @@ export const KEYS: readonly Key[] = [
     intent: { do: 'dialog', dialog: 'verify' },
     blocked: needsConnection((row) =>
       row.item.statistics.mirrorStatus !== 'Idle' ? 'wait until the mirror is done' : null,
+    ),
+  },
+  {
+    keys: ['b'],
+    label: 'Estimate',
+    help: 'What a simulated connection says about bandwidth, recovery point and time of a first mirror',
+    group: 'Connection',
+    intent: { do: 'dialog', dialog: 'estimate' },
+    blocked: needsConnection((row) =>
+      row.item.target === SIMULATED ? null : `only for a simulated connection; connect the set to ${SIMULATED}`,
     ),
   },
   {
