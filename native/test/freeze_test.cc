@@ -38,9 +38,11 @@ class Disk {
       (void)!::write(fd, "x", 1);
       ::_exit(0);
     }
-    for (int i = 0; i < 100; ++i) {
+    // The kernel says which of the two it is, however slow this machine: it has ended, or waits and cannot be talked to.
+    for (int waits = 0; waits < 20;) {
       if (::waitpid(child, nullptr, WNOHANG) == child) return false;
-      ::usleep(1'000);
+      waits = state_of(child) == 'D' ? waits + 1 : 0;
+      ::usleep(2'000);
     }
     waiting_.push_back(child);
     return true;
@@ -53,6 +55,11 @@ class Disk {
   }
 
  private:
+  static char state_of(pid_t pid) {
+    const std::string stat = read_file("/proc/" + std::to_string(pid) + "/stat");
+    const std::size_t name = stat.rfind(')');
+    return name == std::string::npos || name + 2 >= stat.size() ? '?' : stat[name + 2];
+  }
   Scratch scratch_;
   std::string mount_;
   bool ok_ = false;
