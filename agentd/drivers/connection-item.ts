@@ -13,6 +13,7 @@ export interface AllCounters extends Counters {
   readonly durable: number;
   readonly wireBytes: number;
   readonly targetQueuedBytes: number;
+  readonly targetTask: boolean;
 }
 
 /** States that are what they should be, or on their way there. */
@@ -58,7 +59,9 @@ export function composeItem(
       ? notice('MIRROR_REQUIRED', run.at)
       : run.simulated
         ? notice('SIMULATED', { id: run.id, set: stored.set })
-        : null);
+        : counters?.targetTask && run.link.phase === 'linked'
+          ? notice('TASK_RUNS', run.at)
+          : null);
   return {
     id: run.id,
     key: stored.key,

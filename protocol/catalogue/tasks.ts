@@ -91,6 +91,12 @@ export const TASK_EVENTS = {
     message: (p) => `Task \`${p.command}\` (${p.where}) ${p.text}.`,
     remedy: () => 'Its output is shown by `understudy task show`; replication goes on.',
   }),
+  TASK_RUNS: define<At>({
+    id: 2515,
+    severity: 'information',
+    message: (p) => `Connection ${p.id}: ${p.target} stands at a task; what changed behind it waits in the queue.`,
+    remedy: () => 'It goes on when the task has ended, at the latest when the time-out of the target is over.',
+  }),
   TASK_DOUBTFUL: define<{ where: string; command: string; text: string }>({
     id: 2514,
     severity: 'error',

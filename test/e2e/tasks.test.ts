@@ -187,6 +187,8 @@ test.serial(
     const asked = run(pair, [endless]);
     const pid = await until('its begin', () => readdirSync(marks)[0]);
     writeFileSync(join(link.source, 'behind'), 'x');
+    const stands = await pair.until(link, 'at a task', (item) => item.problem?.code === 'TASK_RUNS');
+    t.is(stands.severity, 'information', 'I10: why it is behind is said, and nobody has to do anything');
     await pair.target.stop('SIGKILL');
     await pair.target.start();
     const told = await asked;
