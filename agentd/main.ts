@@ -131,7 +131,13 @@ async function main(): Promise<void> {
       privileged: uid === 0,
       probe: (path) => addon.probe(path),
     },
-    createEngine: (onEvent) => addon.createEngine({ key: identity.key, certificate: identity.certificate, onEvent }),
+    createEngine: (onEvent) =>
+      addon.createEngine({
+        key: identity.key,
+        certificate: identity.certificate,
+        queueMemoryBytes: settings['queue.memory_mb'] * 1_048_576,
+        onEvent,
+      }),
   });
   const running = agent;
   if (identity.created) running.world.log.say('IDENTITY_CREATED', { key: ownKey });

@@ -23,6 +23,8 @@ export interface Identity {
 }
 
 export interface EngineOptions extends Identity {
+  /** QUE-04: for the queues of all connections of this engine together. */
+  readonly queueMemoryBytes: number;
   /** Called on the JavaScript thread for every event, in order. */
   readonly onEvent: (event: EngineEvent) => void;
 }
@@ -73,8 +75,14 @@ export interface ConnectionOptions {
   readonly compression: 0 | 1 | 2 | 3;
   /** Makes a link; false: batches wait until `transmitLink` (CON-03, CON-05). */
   readonly linking: boolean;
-  /** Bytes of encoded batches kept in memory; beyond it the stream is dropped and a mirror is required. */
-  readonly queueBytesMax: number;
+  /** QUE-02: a folder of this connection alone, made when it is needed; its parent exists. */
+  readonly queueFolder: string;
+  /** QUE-06: bytes it may hold; -1: any number, 0: there is no disk queue. */
+  readonly queueDiskBytesMax: number;
+  /** QUE-07: bytes left free on its volume. */
+  readonly queueFreeBytesMin: number;
+  /** QUE-09: a full queue gives the stream up; false: changes wait as names. */
+  readonly disconnectWhenFull: boolean;
   /** Emit replication operations from the start (CON-29). */
   readonly replication: boolean;
   /** CON-40: everything is read, encoded, compressed, counted, and dropped; host, port and key mean nothing. */
@@ -171,9 +179,14 @@ export interface ConnectionStatistics {
   readonly lastPath: string;
   /** ms since the last frame from the target; -1 without a link. */
   readonly quietMs: number;
-  /** Encoded batches in the source queue, and what it takes before reading waits. */
+  /** Encoded batches in the source queue, memory and disk together, and what both stages could hold. */
   readonly queueHeldBytes: number;
   readonly queueRoomBytes: number;
+  /** STA-14, STA-15: memory taken by batches and their paths; bytes of files. */
+  readonly queueMemoryBytes: number;
+  readonly queueDiskBytes: number;
+  /** The queue is full: changes wait as names. */
+  readonly behind: boolean;
   /** Bytes all links to this address handed to the network since the last `transmitBudget`. */
   readonly sessionBytes: number;
   /** A batch waits because the budget has no room for it. */
@@ -257,6 +270,15 @@ export type EngineEvent =
   | { kind: 'message'; connection: number; payload: Buffer }
   /** The stream cannot continue where it was (queue limit, target lost its mark): a mirror is required. */
   | { kind: 'stream_broken'; connection: number; why: string }
+  /** Changes wait as names (`queue_full`); there is room again; the stream is given up, `stream_broken` follows. */
+  | { kind: 'queue_full'; connection: number; why: string }
+  | { kind: 'queue_room'; connection: number }
+  /** It holds more than a moment's worth; told again after it was empty. */
+  | { kind: 'queue_used'; connection: number }
+  | { kind: 'queue_exhausted'; connection: number; why: string }
+  /** At the opening: the queue of the last run goes on, or it could not be used. */
+  | { kind: 'queue_resumed'; connection: number; bytes: number }
+  | { kind: 'queue_dropped'; connection: number; bytes: number }
   /** Answers each `mirrorStart`, before anything else is said about that walk. */
   | { kind: 'mirror_started'; connection: number }
   /** Everything is sent and applied on the target. */

@@ -5,7 +5,7 @@ import { METHODS } from '../../protocol/messages/index.js';
 import type { Notice, Severity } from '../../protocol/messages/log.js';
 import type { Check, ServerStatus } from '../../protocol/messages/server.js';
 import { SOFTWARE_VERSION } from '../../protocol/version.js';
-import { type Configured, parseListen } from '../core/settings/settings.js';
+import { type Configured, parseListen, type Settings } from '../core/settings/settings.js';
 import type { Clock } from '../ports/clock.js';
 import type { Documents } from '../ports/documents.js';
 import type { LogSink } from '../ports/log-sink.js';
@@ -57,6 +57,10 @@ export interface AgentOptions {
 const RANK: Readonly<Record<Severity, number>> = { information: 0, warning: 1, error: 2 };
 const PROBLEMS_MAX = 100;
 
+/** The queue folder, unless it lies in the state folder. */
+const queueFolder = (settings: Settings): string[] =>
+  settings['queue.folder'].startsWith(`${settings['agent.state']}/`) ? [] : [settings['queue.folder']];
+
 export class Agent implements Served {
   readonly world: World;
   readonly hub: Hub;
@@ -98,7 +102,7 @@ export class Agent implements Served {
       log,
       settings,
       ownKey: options.ownKey,
-      ownFolders: [...new Set([settings['agent.state'], settings['log.folder']])],
+      ownFolders: [...new Set([settings['agent.state'], settings['log.folder'], ...queueFolder(settings)])],
       engine: options.createEngine((event) => this.#event(event)),
     };
     this.peers = new Peers(this.world);
@@ -265,6 +269,10 @@ export class Agent implements Served {
         );
       }
     }
+    const queue = this.connections.queues.problems();
+    const folder = this.world.settings['queue.folder'];
+    if (queue.limits) add('queue', 'warning', queue.limits, 'Lower queue.free_mb or queue.disk_mb (QUE-07).');
+    if (queue.place) add('queue', 'warning', `${folder}: ${queue.place}`, 'Best a volume of its own (QUE-03).');
     for (const problem of this.status().problems)
       add(
         `message ${problem.id}`,

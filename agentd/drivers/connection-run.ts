@@ -12,6 +12,7 @@ import type { LinkFact } from '../core/connection/table.js';
 import { composeItem } from './connection-item.js';
 import { decodeRefusal, decodeWelcome, encodeHello, encodeOrigins, LINK_HELLO_VERSION } from './hello.js';
 import { MirrorRun, type MirrorOwner } from './mirror-run.js';
+import { QueueRun } from './queue-run.js';
 import { ReplicaClaim } from './replica-claim.js';
 import type { Lines } from './transmit.js';
 import { type TransmitOwner, TransmitRun } from './transmit-run.js';
@@ -33,6 +34,7 @@ export interface RunHost {
   readonly world: World;
   readonly sources: Sources;
   readonly lines: Lines;
+  readonly queues: { used(): void };
   readonly taskJournal: TaskJournal;
   /** Something that must survive a restart changed. */
   save(): void;
@@ -57,6 +59,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   readonly verifying: VerifyRun;
   readonly tasks: SourceTasks;
   targetCan: readonly string[] | null = null;
+  readonly queue: QueueRun;
   #cancelRetry: (() => void) | null = null;
 
   constructor(
@@ -79,6 +82,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     );
     this.verifying = new VerifyRun(this, stored.verify);
     this.tasks = new SourceTasks(this, host.taskJournal);
+    this.queue = new QueueRun(this);
   }
 
   get wildcards(): boolean {
@@ -241,6 +245,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     this.tasks.removed();
     if (this.#capture) this.host.sources.leave(this.#capture, this);
     this.host.world.places.removeTree(this.stateDir);
+    this.queue.remove();
     this.host.world.log.say('CONNECTION_REMOVED', this.at, this.scope);
   }
 
@@ -287,6 +292,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         this.everLinked = true;
         this.#resumed = event.resumed && !first && this.mirror.state.complete;
         this.linkFact('link_up');
+        this.queue.linked();
         if (gap && this.mirror.state.phase !== 'wanted') this.mirror.broken();
         this.mirror.begin();
         this.barriers.pump();
@@ -330,6 +336,14 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         this.verifying.failed('the stream broke');
         if (this.mirror.state.phase !== 'wanted') this.mirror.broken();
         this.mirror.begin();
+        return;
+      case 'queue_used':
+      case 'queue_full':
+      case 'queue_room':
+      case 'queue_exhausted':
+      case 'queue_resumed':
+      case 'queue_dropped':
+        this.queue.event(event);
         return;
       case 'mirror_started':
         this.mirror.started();
@@ -388,10 +402,10 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   /** The connection as its table row; reads the engine's counters. */
   item(): ConnectionItem {
     const source = this.#capture;
-    return composeItem(this, this.#counters(), this.mirror.base, source?.state ?? 'idle', source?.problem ?? null);
+    return composeItem(this, this.counters(), this.mirror.base, source?.state ?? 'idle', source?.problem ?? null);
   }
 
-  #counters(): ConnectionStatistics | null {
+  counters(): ConnectionStatistics | null {
     if (this.handle === null) return null;
     return this.host.world.engine.connectionStatistics(this.handle);
   }
@@ -487,7 +501,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         stateDir: this.stateDir,
         compression: this.transmit.line.settings.compression as 0 | 1 | 2 | 3,
         linking: this.transmit.allowed.link,
-        queueBytesMax: world.settings['queue.memory_mb'] * 1_048_576,
+        ...this.queue.options(),
         replication: this.replication,
         ...(this.simulated ? { simulated: true } : {}),
       });
@@ -538,7 +552,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   }
 
   mirrorBytes(): number {
-    const counters = this.#counters();
+    const counters = this.counters();
     return counters ? counters.sentMirrorBytes + counters.skippedMirrorBytes : 0;
   }
 

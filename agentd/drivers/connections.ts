@@ -12,6 +12,7 @@ import { type ConnectionEvent, ConnectionRun, type RunHost } from './connection-
 import { DIAGNOSTICS, TDU } from '../../protocol/messages/estimate.js';
 import type { Peers } from './peers.js';
 import { Rates } from './rates.js';
+import { Queues } from './queues.js';
 import type { Sets } from './sets.js';
 import type { Sources } from './sources.js';
 import type { TaskJournal } from './task-journal.js';
@@ -37,6 +38,7 @@ const NOBODY = '0'.repeat(64);
 export class Connections implements RunHost {
   readonly lines: Lines;
   readonly rates: Rates;
+  readonly queues: Queues;
   readonly #runs = new Map<number, ConnectionRun>();
   readonly #byHandle = new Map<number, ConnectionRun>();
   /** Being removed: no state file holds them any more. */
@@ -55,6 +57,7 @@ export class Connections implements RunHost {
   ) {
     this.lines = new Lines(world);
     this.rates = new Rates(world, () => [...this.#runs.values()].filter((run) => run.simulated));
+    this.queues = new Queues(world, () => this.#runs.values());
     world.hub.register('connections', () => this.items(), { ticks: true });
   }
 
@@ -271,6 +274,7 @@ export class Connections implements RunHost {
   /** Clean stop. */
   close(): void {
     this.lines.close();
+    this.queues.stop();
     for (const run of this.#runs.values()) run.close();
     this.lines.save();
   }
@@ -290,6 +294,7 @@ export class Connections implements RunHost {
 
   opened(handle: number, run: ConnectionRun): void {
     this.#byHandle.set(handle, run);
+    this.queues.opened();
   }
 
   closed(handle: number): void {

@@ -94,6 +94,7 @@ class Host {
   }
 
   std::shared_ptr<TlsIdentity> identity;
+  std::shared_ptr<QueueBudget> budget;           // QUE-04, of the whole agent
   napi_threadsafe_function events = nullptr;
   std::unique_ptr<Listener> listener;
   std::map<i32, std::unique_ptr<Source>> sources;
@@ -324,7 +325,12 @@ napi_value connection_open(napi_env env, Host& host, Arguments& arguments) {
   options.hello = bytes_field(env, from, "hello");
   options.state_dir = text_field(env, from, "stateDir");
   options.compression = static_cast<int>(number_field(env, from, "compression"));
-  options.queue_bytes_max = static_cast<u64>(number_field(env, from, "queueBytesMax"));
+  options.budget = host.budget;
+  options.queue.folder = text_field(env, from, "queueFolder");
+  const double disk_max = number_field(env, from, "queueDiskBytesMax");
+  options.queue.bytes_max = disk_max < 0 ? DiskQueueOptions::kUnlimited : static_cast<u64>(disk_max);
+  options.queue.free_min = static_cast<u64>(number_field(env, from, "queueFreeBytesMin"));
+  options.disconnect_when_full = flag_field(env, from, "disconnectWhenFull");
   options.replication = flag_field(env, from, "replication");
   options.linking = flag_field(env, from, "linking");
   options.simulated = flag_field(env, from, "simulated");
@@ -378,7 +384,8 @@ napi_value connection_statistics(napi_env env, Host& host, Arguments& arguments)
       .set("targetTask", (target.flags & wire::kAckTask) != 0)
       .count("failed", channel->counters.failed).set("repairing", channel->counters.repairing.load()).number("latencyMs", latency)
       .set("lastPath", channel->last_path()).number("quietMs", quiet).count("queueHeldBytes", counters.held)
-      .count("queueRoomBytes", counters.room).count("sessionBytes", channel->throttle().spent())
+      .count("queueRoomBytes", counters.capacity).count("queueMemoryBytes", counters.memory).count("queueDiskBytes", counters.disk)
+      .set("behind", channel->counters.behind.load()).count("sessionBytes", channel->throttle().spent())
       .set("budgetSpent", channel->throttle().exhausted()).value();
 }
 
@@ -562,6 +569,7 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
   if (!identity) return throw_error(env, identity.error()), nullptr;
   auto* host = new Host();
   host->identity = *identity;
+  host->budget = std::make_shared<QueueBudget>(static_cast<u64>(number_field(env, options, "queueMemoryBytes")));
   napi_value name, object;
   napi_create_string_utf8(env, "understudy engine", NAPI_AUTO_LENGTH, &name);
   if (napi_create_threadsafe_function(env, field(env, options, "onEvent"), nullptr, name, 0, 1, nullptr, nullptr, host, deliver, &host->events) != napi_ok) {

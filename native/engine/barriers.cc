@@ -65,7 +65,7 @@ void Source::begin_barriers() {
 bool Source::barrier_met(const Barrier& barrier) const {
   const Channel& channel = *barrier.channel;
   if (scanning_ || sweep_again_ || !scan_.empty() || !missing_.empty() || !times_.empty()) return false;
-  if (mirror_running(channel) || channel.repair_pending) return false;
+  if (mirror_running(channel) || channel.repair_pending || channel.behind) return false;
   for (const Dirty& dirty : dirty_)
     if (dirty.since_ns <= barrier.asked_ns || dirty.attempts > 0) return false;
   for (const auto& job : jobs_)
@@ -105,6 +105,10 @@ void Source::finish_barriers() {
         emit_to(channel, false, header, {}, {}, {});
       }
       flush(channel);
+      if (channel.behind) {   // There was no room for it, or for what it stands behind.
+        ++at;
+        continue;
+      }
       at->sequence = channel.stream.last_sequence();
       failed = barrier_blocked(*at);   // the queue may have been full
       if (failed == nullptr && at->task) {

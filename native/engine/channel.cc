@@ -10,7 +10,7 @@ constexpr u64 kWindow = 48u << 20;   // bytes sent and not yet applied by the ta
 }
 
 Channel::Channel(Source& source, ChannelOptions options, std::shared_ptr<TlsIdentity> identity, Tell tell)
-    : stream(options.queue_bytes_max), source_(source), options_(std::move(options)), identity_(std::move(identity)),
+    : stream(options.budget ? options.budget : std::make_shared<QueueBudget>(u64{128} << 20), options.queue), source_(source), options_(std::move(options)), identity_(std::move(identity)),
       tell_(std::move(tell)), linking_(options_.linking), compression_(options_.compression) {
   if (!options_.throttle) options_.throttle = std::make_shared<Throttle>();
   replicating = options_.replication;
@@ -58,6 +58,7 @@ bool Channel::send_message(Bytes payload) {
 void Channel::set_paused(bool paused) {
   paused_ = paused;
   wake_link();
+  source_.wake();   // What was kept back for fuller batches goes now.
 }
 
 void Channel::set_linking(bool on) {
@@ -162,7 +163,10 @@ void Channel::on_frame(wire::FrameType type, Bytes payload) {
 bool Channel::next_frame(OutFrame& frame) {
   if (!ready_ || paused_ || !linking_) return false;
   StreamBatch batch = stream.take(kWindow);
-  if (!batch.bytes) return false;
+  if (!batch.bytes) {
+    if (stream.damaged()) source_.wake();   // It sees to it.
+    return false;
+  }
   frame.type = wire::FrameType::batch;
   frame.bytes = batch.bytes;
   frame.tag = batch.sequence;

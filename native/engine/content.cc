@@ -53,15 +53,8 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
   int count = 0;
   for (const auto& channel : channels_)
     if (channel->bit & mask) only = channel.get(), ++count;
-  if (count == 1 && !only->broken) {
+  if (count == 1 && open_batch(*only, mirror, path.size(), 0, stat.stx_size)) {
     // The common case: bytes go from the page cache straight into the batch.
-    if (!only->writer.empty() && (only->writer_mirror != mirror || only->writer.size() >= (512u << 10) ||
-                                  !only->writer.fits(path.size(), 0, stat.stx_size)))
-      flush(*only);
-    if (only->writer.empty()) {
-      only->writer_mirror = mirror;
-      only->writer_captured_ns = realtime_ns();
-    }
     u8* room = only->writer.add_with_room(header, path, {}, stat.stx_size);
     if (room == nullptr) {
       unreadable(path, {ENAMETOOLONG, "batch"});
@@ -72,6 +65,8 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
     only->writer.commit_room(have);
     only->writer_data += have;
     touch(*only, header.mapping, path, fresh || replaces);
+  } else if (count == 1) {
+    note_untold(*only, header, path, {});
   } else if (count > 0) {
     read_buffer_.resize(std::max<std::size_t>(kChunk, stat.stx_size));
     const std::size_t have = fill(read_buffer_.data());
@@ -141,6 +136,9 @@ void Source::content_changed_for(NodeId node, Mask mask, int file, const struct 
   }
   const u64 object = shadow_.object(node);
   BlockIndex* index = indexes_.find(object);
+  // It was small when it was told: to send that little again costs less than to ask, and needs no link.
+  BlockIndex small{block_size_for(before.stx_size), static_cast<u64>(std::max<i64>(0, shadow_.at(node).size)), {}};
+  if (index == nullptr && small.size <= kSmallMax) index = &small;
   if (index == nullptr || busy(node)) {
     set_ctime(node, stx_ns(stat.stx_ctime));
     for (const auto& channel : channels_)
@@ -180,7 +178,7 @@ Source::FileJob* Source::start_job(NodeId node, Mask mask, Channel* mirror, File
   job->mode = mode;
   job->fresh = fresh;
   job->started_ns = monotonic_ns();
-  job->since_ns = current_since_ns_ != 0 ? current_since_ns_ : job->started_ns;
+  job->since_ns = retelling_ ? 0 : current_since_ns_ != 0 ? current_since_ns_ : job->started_ns;
   job->object = shadow_.object(node);
   job->device = shadow_.device(shadow_.at(node).device);
   ++busy_[job->object];
@@ -192,7 +190,7 @@ void Source::request_hashes(Channel& channel, NodeId node, bool mirror, const wi
   HashRequest request;
   request.node = node;
   request.inode = shadow_.at(node).inode;
-  request.since_ns = current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns();
+  request.since_ns = retelling_ ? 0 : current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns();
   request.mirror = mirror;
   // Counted only where the walk compares; what it sends again was counted before.
   request.counted = mirror && channel.mirror.verify && entry != nullptr;
@@ -465,17 +463,9 @@ bool Source::step_jobs() {
     FileJob& job = *jobs_[i];
     bool room = true;
     if (job.mirror != nullptr) {
-      room = job.mirror->stream.has_room() && !job.mirror->mirror.paused && (job.mirror->ready() || !job.created);
+      room = job.mirror->stream.walk_room(true) && !job.mirror->mirror.paused && (job.mirror->ready() || !job.created);
     } else {
-      // Who is down waits for nobody and nobody waits for him: his queue has its own limit.
-      bool any_ready = false, ready_room = false, any_room = false;
-      for (const auto& channel : channels_) {
-        if (!(channel->bit & job.mask)) continue;
-        any_ready |= channel->ready();
-        ready_room |= channel->ready() && channel->stream.has_room();
-        any_room |= channel->stream.has_room();
-      }
-      room = job.mask == 0 || (any_ready ? ready_room : any_room);   // Nobody left to tell: it only ends.
+      room = job.mask == 0 || room_for(job.mask);   // Nobody left to tell: it only ends.
     }
     if (!room) {
       ++i;

@@ -210,14 +210,19 @@ void Source::mirror_close(Channel& channel) {
 // One turn of the walk. True when something was done.
 bool Source::mirror_step(Channel& channel) {
   MirrorRun& mirror = channel.mirror;
-  if (channel.broken || !channel.ready() || scanning_first()) return false;
+  if (channel.broken || channel.behind || !channel.ready() || scanning_first()) return false;
+  struct Retelling {
+    bool& on;
+    ~Retelling() { on = false; }
+  } retelling{retelling_};
+  retelling_ = true;
   retry_quarantine(channel);
   if (!mirror_running(channel) || mirror.paused) return false;
   if (mirror.waiting) {
     if (channel.stream.target().applied >= mirror.last_sequence) mirror_finish(channel);
     return false;
   }
-  if (!channel.stream.has_room() || channel.hash_requests.size() >= kHashRequestsMax ||
+  if (!channel.stream.walk_room(mirror.active) || channel.hash_requests.size() >= kHashRequestsMax ||
       channel.hash_requests_expected > kHashesMax || mirror_jobs(channel) >= kJobsMax)
     return false;
   if (mirror.active && !mirror.counted) {   // Not before the first scan: nothing is known of the set until then.
@@ -239,6 +244,7 @@ bool Source::mirror_step(Channel& channel) {
       if (!mirror.active) return false;
       tell_orphans_end(channel);
       flush(channel);
+      if (channel.behind) return false;
       mirror.waiting = true;
       mirror.last_sequence = channel.stream.last_sequence();
       return true;
@@ -267,7 +273,7 @@ bool Source::mirror_step(Channel& channel) {
     if (!shadow_.live(node) || shadow_.at(node).parent != directory) continue;
     if (!mirror.verify && (shadow_.at(node).told & channel.bit)) continue;
     if (!mirror_node(channel, node, fd) && shadow_.live(node) && !mirror.verify) mirror.extra.push_back(node);
-    if (!channel.stream.has_room() || mirror_jobs(channel) >= kJobsMax || channel.hash_requests.size() >= kHashRequestsMax) break;
+    if (!channel.stream.walk_room(mirror.active) || mirror_jobs(channel) >= kJobsMax || channel.hash_requests.size() >= kHashRequestsMax) break;
   }
   return true;
 }
@@ -331,6 +337,8 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   const bool linked = shadow_.linked(node);
   // On the target this name shares its bytes with another one, here it does not: writing through it would be wrong.
   const bool split = entry != nullptr && (entry->flags & wire::kManifestLinks) && !linked;
+  // An object that has none is told without: it must not be written into one that has some.
+  const bool leftover = entry != nullptr && entry->xattr_digest != 0 && shadow_.attributes(node).xattr_digest == 0;
   if (!whole && mirror.active && mirror.options.newer && stx_ns(stat.stx_mtime) <= entry->mtime_ns) {
     record.told |= channel.bit;
     channel.counters.skipped += size;
@@ -346,7 +354,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
       same = entry->detail == shadow_.attributes(node).rdev;
     }
     const bool alias = entry != nullptr && (entry->flags & wire::kManifestLinks);
-    if (!same && !tell_object(channel.bit, mirror.active, node, fd, fresh, alias || (full && !fresh))) return false;
+    if (!same && !tell_object(channel.bit, mirror.active, node, fd, fresh, alias || leftover || (full && !fresh))) return false;
     record.told |= channel.bit;
     return true;
   }
@@ -359,7 +367,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   }
   if (whole || differs) {
     // Sent whole over whatever is there: nothing is known of its links, so the place is taken anew.
-    if (!tell_object(channel.bit, mirror.active, node, fd, fresh, full && !fresh)) return false;
+    if (!tell_object(channel.bit, mirror.active, node, fd, fresh, leftover || (full && !fresh))) return false;
   } else {
     channel.counters.skipped += size;
     if (entry_differs(*entry, node, true)) {
@@ -385,7 +393,7 @@ void Source::mirror_extra(Channel& channel) {
     }
     const NodeId parent = shadow_.at(node).parent;
     if (!(shadow_.at(parent).told & channel.bit)) continue;   // The walk comes to the parent, or the parent is here too.
-    if (busy(node) || !channel.stream.has_room()) {
+    if (busy(node) || !channel.stream.walk_room(mirror.active)) {
       mirror.extra.push_back(node);
       continue;
     }

@@ -105,9 +105,16 @@ bool Source::process_dirty() {
   for (Dirty& dirty : batch) {
     if (!retired_.empty()) retired_.clear();
     if (!shadow_.live(dirty.directory)) continue;
-    if (dirty.due_ns > now && !force_) {
-      const u32 index = static_cast<u32>(dirty_.size());
-      if (dirty_index_.try_emplace(dirty_key(dirty.directory, dirty.name), index).second) dirty_.push_back(std::move(dirty));
+    if ((dirty.due_ns > now && !force_) || (worked && !room_for(replicating_, true))) {
+      const auto [at, fresh] = dirty_index_.try_emplace(dirty_key(dirty.directory, dirty.name), static_cast<u32>(dirty_.size()));
+      if (fresh) {
+        dirty_.push_back(std::move(dirty));
+        continue;
+      }
+      Dirty& known = dirty_[at->second];   // Found anew meanwhile, perhaps for less.
+      known.what |= dirty.what;
+      known.since_ns = std::min(known.since_ns, dirty.since_ns);
+      known.due_ns = std::min(known.due_ns, dirty.due_ns);
       continue;
     }
     worked = true;

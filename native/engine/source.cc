@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -85,8 +86,10 @@ void Source::run_commands() {
 // Ahead of a clean stop: what was told is made durable, so that nothing of it need be compared at the next start. A target
 // that is slow or away is not waited for; its paths stay in the log.
 void Source::settle_streams() {
-  auto waits = [](const Channel& channel) { return channel.ready() && !channel.broken && channel.stream.undurable(); };
-  flush_all();
+  auto waits = [](const Channel& channel) { return channel.flowing() && !channel.broken && channel.stream.undurable(); };
+  while (stop_snapshot_ == 0)
+    if (::getrandom(&stop_snapshot_, sizeof stop_snapshot_, 0) < 0) stop_snapshot_ = static_cast<u64>(realtime_ns());
+  for (const auto& channel : channels_) flush(*channel);
   for (const auto& channel : channels_) {
     if (!waits(*channel)) continue;
     wire::OpHeader header{};
@@ -146,7 +149,15 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
     for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told &= ~channel->bit;
   Fd(::open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   channel->expects_replica = known && gap == nullptr;
-  channel->repair_pending = known && !ready_told_;   // After the first look: only then is it known what is there now.
+  // The queue of an orderly stop goes on where it was; in any other case its files go.
+  const bool sound = known && gap == nullptr && !ready_told_ && !unclean_ && loaded_snapshot_ != 0;
+  const Stream::Taken queue = channel->stream.resume(channel->queue_path(), sound ? loaded_snapshot_ : 0, channel->doubts);
+  channel->resumed = queue == Stream::Taken::taken;
+  if (known && queue != Stream::Taken::nothing)
+    tell_(Fact(channel->resumed ? "queue_resumed" : "queue_dropped").with("connection", i64{channel->options().id})
+              .with("bytes", static_cast<i64>(channel->stream.counters().held)));
+  // After the first look: only then is it known what is there now.
+  channel->repair_pending = known && !ready_told_ && (!channel->resumed || !channel->doubts.empty());
   if (channel->repair_pending && gap == nullptr) begin_repair(*channel);
   if (gap != nullptr) tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string(gap)));
   channel->connect();
@@ -157,6 +168,7 @@ void Source::detach(Channel& channel, bool forget) {
   std::erase_if(replies_, [&](const auto& each) { return each.first == &channel; });
   channel.attached = false;
   if (!forget) left_behind_ |= unsettled(channel) || !jobs_.empty();   // The log is kept for its next start.
+  if (!forget && suspended_) (void)queue_kept(channel);
   cancel_work(channel);
   replicating_ &= ~channel.bit;
   all_ &= ~channel.bit;
@@ -185,7 +197,8 @@ void Source::repair_after_restart() {
   for (const auto& channel : channels_) {
     if (!channel->repair_pending) continue;
     channel->repair_pending = false;
-    retell_all(*channel, startup_repair_);
+    retell_all(*channel, channel->resumed ? channel->doubts : startup_repair_);
+    channel->doubts.clear();
   }
 }
 
@@ -196,7 +209,7 @@ void Source::begin_repair(Channel& channel) {
 }
 
 void Source::settle_repair(Channel& channel) {
-  if (!channel.counters.repairing || !ready_told_ || channel.repair_pending) return;
+  if (!channel.counters.repairing || !ready_told_ || channel.repair_pending || channel.behind) return;
   if (channel.repair_until == 0) {
     if (!channel.mirror.extra.empty() || !channel.mirror.stack.empty() || !channel.hash_requests.empty()) return;
     for (const auto& job : jobs_)
@@ -228,6 +241,7 @@ void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition&
   }
   if (resume == Resume::repair) {
     flush(channel);
+    if (channel.stream.spilled()) read_logged(repair);
     std::move(channel.touched.begin(), channel.touched.end(), std::back_inserter(repair));
     channel.touched.clear();
     restart_stream(channel);
@@ -424,16 +438,8 @@ bool Source::work_once() {
   for (const auto& channel : channels_) channel->confirm_refusals();
   bool more = false;
   // While no channel can take more, changes wait as dirty names: bounded by the number of files, not of writes.
-  // Nothing is queued for a broken one, so it holds nobody up: its full queue must not keep the first look from its end.
-  bool any_sound = false, any_ready = false, room = false;
-  for (const auto& channel : channels_) {
-    if (!channel->replicating || channel->broken) continue;
-    any_sound = true;
-    any_ready |= channel->ready();
-  }
-  for (const auto& channel : channels_)
-    if (channel->replicating && !channel->broken) room |= channel->stream.has_room() && (channel->ready() || !any_ready);
-  room |= !any_sound;
+  const bool room = room_for(replicating_);
+  watch_queues(room);
   if (room) {
     more |= process_dirty();
     for (int i = 0; i < 64 && !scan_.empty(); ++i) more |= scan_step();

@@ -131,7 +131,7 @@ class Source final : CaptureSink {
     wire::ManifestEntry their_entry{};
     u64 blocks_differ = 0;
     i64 started_ns = 0, spent_ns = 0;
-    i64 since_ns = 0;               // age of the oldest hint behind it (barriers wait for that)
+    i64 since_ns = 0;               // age of the oldest hint behind it (barriers wait for that); 0: older than any
   };
   struct Barrier {
     Channel* channel;
@@ -165,6 +165,17 @@ class Source final : CaptureSink {
   void tasks_lost(Channel& channel, const char* why);
   void tasks_passed();
   bool work_once();
+
+  // queueing.cc: what becomes of changes that the queues cannot take
+  bool room_for(Mask mask, bool begun = false) const;
+  void watch_queues(bool room);
+  void fall_behind(Channel& channel, const std::vector<SetPath>& touched);
+  void leave_work(Channel& channel);
+  void give_up(Channel& channel, const std::string& why);
+  void note_later(Channel& channel, u32 mapping, std::string_view path, bool deep);
+  void catch_up(Channel& channel);
+  bool queue_kept(Channel& channel);
+  bool holds_back(const Channel& channel) const;
 
   // reconcile.cc: hints into operations
   NodeId find_directory(u64 device, u64 inode) override;
@@ -231,6 +242,8 @@ class Source final : CaptureSink {
             std::string_view data = {});
   void emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
                std::string_view path2, std::string_view data);
+  bool open_batch(Channel& channel, bool mirror, std::size_t path, std::size_t path2, std::size_t data);
+  void note_untold(Channel& channel, const wire::OpHeader& header, std::string_view path, std::string_view path2);
   void touch(Channel& channel, u32 mapping, std::string_view path, bool deep = false);
   void log_doubt(u32 mapping, std::string_view path, bool deep);
   void found_equal(Channel& channel, NodeId node);
@@ -309,6 +322,7 @@ class Source final : CaptureSink {
   void note_running();
   void sync_directory();
   void log_touched();
+  void read_logged(std::vector<SetPath>& out);
   std::string state_path(const char* name) const { return options_.state_dir + "/" + name; }
 
   friend class Channel;
@@ -363,6 +377,7 @@ class Source final : CaptureSink {
   bool sweep_again_ = false;                           // asked for while one was running
   i64 scan_since_ns_ = 0;
   i64 current_since_ns_ = 0;                           // of the hint being worked off; 0: none
+  bool retelling_ = false;                             // what is begun now repairs: every barrier waits for it
   bool force_ = false;                                 // a barrier waits: nothing may be delayed
   std::vector<Barrier> barriers_;
 
@@ -376,6 +391,8 @@ class Source final : CaptureSink {
 
   std::vector<SetPath> startup_repair_;                // touched in the last run: compared on every channel
   bool power_lost_ = false;                            // the last run ended with the power of this machine
+  bool unclean_ = false;                               // it did not end in order
+  u64 loaded_snapshot_ = 0, stop_snapshot_ = 0;        // names of the snapshot taken over, and of the one at a clean stop
   bool left_behind_ = false;                           // a stream was closed before its target had everything
   bool doubting_ = false;                              // until they are: what is told meanwhile is in doubt as well
   bool shadow_loaded_ = false;

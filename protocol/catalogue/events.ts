@@ -1,5 +1,6 @@
 /** What the log tells. Numbers 2000 and above; a problem shown beside a set or connection is one of these, too. */
 import { define } from './define.js';
+import { QUEUE_EVENTS } from './queue.js';
 import { SERVICE_EVENTS } from './services.js';
 import { TASK_EVENTS } from './tasks.js';
 import { TRANSMIT_EVENTS } from './transmit.js';
@@ -477,6 +478,7 @@ export const EVENTS = {
     remedy: () => 'The cause names the call and the error; it is tried again by itself.',
   }),
   ...TASK_EVENTS,
+  ...QUEUE_EVENTS,
   ...SERVICE_EVENTS,
   ...TRANSMIT_EVENTS,
 } as const;

@@ -399,7 +399,10 @@ export class SimEngine implements Engine, SourceHost {
       lastPath: '',
       quietMs: link ? link.quietMs(time.now) : -1,
       queueHeldBytes: stream.queuedBytes,
-      queueRoomBytes: stream.roomBytes,
+      queueRoomBytes: stream.bytesMax,
+      queueMemoryBytes: stream.queuedBytes,
+      queueDiskBytes: 0,
+      behind: false,
       sessionBytes: 0,
       budgetSpent: false,
     };

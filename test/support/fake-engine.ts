@@ -67,6 +67,7 @@ export class FakeEngine implements Engine {
   holdTasks = false;
   /** What every queue holds. */
   queueHeldBytes = 0;
+  queueRoomBytes = 1_000_000;
   #next = 1;
 
   constructor(
@@ -277,7 +278,10 @@ export class FakeEngine implements Engine {
       lastPath: '/f',
       quietMs: found.remote || found.options.simulated ? 1 : -1,
       queueHeldBytes: this.queueHeldBytes,
-      queueRoomBytes: 1_000_000,
+      queueRoomBytes: this.queueRoomBytes,
+      queueMemoryBytes: this.queueHeldBytes,
+      queueDiskBytes: 0,
+      behind: false,
       sessionBytes: this.sessionBytes,
       budgetSpent: this.budgetSpent,
     };

@@ -6,6 +6,7 @@ import { NOTIFY_FIELDS, notifyProblem } from './notify-fields.js';
 import { ORPHAN_FIELDS, orphanProblem } from './orphan-fields.js';
 import { BOOKMARK_FIELDS } from './bookmark-fields.js';
 import { TASK_FIELDS } from './task-fields.js';
+import { QUEUE_FIELDS } from './queue-fields.js';
 import { VERIFY_FIELDS } from './verify-fields.js';
 
 export { type Listen, parseListen } from './field.js';
@@ -42,15 +43,7 @@ export const SETTINGS = [
     why: 'bytes of one log file',
   },
   { key: 'log.files', row: 'SRV-72', kind: 'whole', preset: 5, min: 1, max: 999, why: 'log files kept' },
-  {
-    key: 'queue.memory_mb',
-    row: 'QUE-04',
-    kind: 'whole',
-    preset: 128,
-    min: 32,
-    max: 1_048_576,
-    why: 'memory for changes of one connection that wait for the network, in MB',
-  },
+  ...QUEUE_FIELDS,
   {
     key: 'source.reconnect',
     row: 'SRV-23',
@@ -236,6 +229,7 @@ export function readSettings(
     '{socket}': places.socket,
     '{state}': places.state,
     '{log}': state === null ? places.log : `${state}/log`,
+    '{queue}': `${state ?? places.state}/queue`,
   };
   const values: Record<string, unknown> = {};
   const origins = new Map<SettingKey, Origin>();

@@ -23,6 +23,8 @@ export interface Counters {
   readonly queuedBytes: number;
   readonly queuedMirrorOps: number;
   readonly queuedMirrorBytes: number;
+  readonly queueMemoryBytes: number;
+  readonly queueDiskBytes: number;
   readonly sentBytes: number;
   readonly sentCompressedBytes: number;
   readonly sentMirrorBytes: number;
@@ -186,8 +188,8 @@ export function composeStatistics(facts: ConnectionFacts): Statistics {
     sentBytes: c?.sentBytes ?? 0,
     // TRN-44: what travelled without compression counts the same in both; the engine sees to it.
     sentCompressedBytes: c?.sentCompressedBytes ?? 0,
-    intermediateQueueBytes: c?.queuedBytes ?? 0,
-    diskQueueBytes: 0,
+    intermediateQueueBytes: c?.queueMemoryBytes ?? 0,
+    diskQueueBytes: c?.queueDiskBytes ?? 0,
     queuedReplicationBytes: less(c?.queuedBytes, c?.queuedMirrorBytes),
     sentReplicationBytes: less(c?.sentBytes, c?.sentMirrorBytes),
     sentCompressedReplicationBytes: less(c?.sentCompressedBytes, c?.sentMirrorCompressedBytes),
