@@ -76,6 +76,10 @@ export const SOURCE_RETRY_MS_MAX = 30_000;
 
 /** I3: a target that said nothing for this long is not known to be good. */
 export const HEARTBEAT_FRESH_MS = 10_000;
+/** A linked connection is looked at this often for a stall. */
+export const STALL_LOOK_MS = 5_000;
+/** Bytes on the wire between two looks that count as movement: more than heartbeats, less than the slowest rate (TRN-32). */
+export const STALL_WIRE_BYTES_MIN = 4_096;
 /** I3: recovery-point latency up to which a live connection counts as caught up. */
 export const CAUGHT_UP_MS = 10_000;
 /** Period of statistics while somebody looks or a connection is busy. */

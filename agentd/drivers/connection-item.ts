@@ -49,12 +49,14 @@ export function composeItem(
     session: run.transmit.line.gate.phase,
     simulated: run.simulated,
     notLoaded: run.problem?.cause?.errno === 'ECONNREFUSED',
+    stalled: run.stalling.stall !== null,
     counters,
   });
   const incomplete = statistics.targetDataState === 'Mirror Required' && run.mirror.state.phase === 'idle';
   const problem =
     sourceProblem ??
     run.problem ??
+    run.stalling.problem ??
     (incomplete
       ? notice('MIRROR_REQUIRED', run.at)
       : run.simulated
@@ -77,6 +79,7 @@ export function composeItem(
     phaseSince: run.link.since,
     severity: problem?.severity ?? (isExpected(statistics) ? 'information' : 'warning'),
     problem,
+    stall: run.stalling.stall,
     latencyMs: counters && run.link.phase === 'linked' ? Math.max(-1, counters.latencyMs) : -1,
     // In whole seconds, so that an idle connection is not told anew each time.
     quietMs:

@@ -16,6 +16,7 @@ import { QueueRun } from './queue-run.js';
 import { ReplicaClaim } from './replica-claim.js';
 import type { Lines } from './transmit.js';
 import { type TransmitOwner, TransmitRun } from './transmit-run.js';
+import { StallRun, type StallOwner } from './stall-run.js';
 import { SourceTasks, type TaskOwner } from './source-tasks.js';
 import type { SourceRun, Sources, SourceUser } from './sources.js';
 import type { StoredConnection } from './stored.js';
@@ -44,7 +45,7 @@ export interface RunHost {
   mirrored(run: ConnectionRun, event: Extract<EngineEvent, { kind: 'mirror_done' }>): void;
 }
 
-export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, TransmitOwner, TaskOwner {
+export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, TransmitOwner, TaskOwner, StallOwner {
   link: LinkState;
   readonly claim: ReplicaClaim;
   readonly mirror: MirrorRun;
@@ -58,6 +59,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   readonly barriers: Barriers;
   readonly verifying: VerifyRun;
   readonly tasks: SourceTasks;
+  readonly stalling: StallRun;
   targetCan: readonly string[] | null = null;
   readonly queue: QueueRun;
   #cancelRetry: (() => void) | null = null;
@@ -83,6 +85,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     this.verifying = new VerifyRun(this, stored.verify);
     this.tasks = new SourceTasks(this, host.taskJournal);
     this.queue = new QueueRun(this);
+    this.stalling = new StallRun(this);
   }
 
   get wildcards(): boolean {
@@ -392,7 +395,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         return;
       case 'message':
         // A newer target may say more.
-        this.tasks.message(event.payload);
+        if (!this.stalling.message(event.payload)) this.tasks.message(event.payload);
         return;
     }
   }
@@ -413,7 +416,10 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   linkFact(fact: LinkFact): void {
     const { clock } = this.host.world;
     const [next, effects] = linkStep(this.link, fact, clock.wall(), clock.random());
+    const was = this.link.phase;
     this.link = next;
+    if (next.phase === 'linked' && was !== 'linked') this.stalling.linked();
+    if (next.phase !== 'linked' && was === 'linked') this.stalling.down();
     for (const effect of effects) this.#performLink(effect);
     this.changed(false);
   }

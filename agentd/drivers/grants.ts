@@ -13,6 +13,7 @@ import {
   decodeOrigins,
   decodeTaskQuestion,
   encodeRefusal,
+  encodeTrouble,
   encodeWelcome,
   LINK_HELLO_VERSION,
   type LinkHello,
@@ -237,6 +238,7 @@ export class Grants {
         const grant = this.#grants.get(this.#links.get(event.link)?.grant ?? '');
         if (!grant) return;
         if (this.#orphanReport(grant, event)) return;
+        this.#tellTrouble(event);
         this.world.log.say(
           'RECEIVER_REPORT',
           { server: grant.server, set: grant.set, what: event.what, detail: event.detail },
@@ -343,6 +345,14 @@ export class Grants {
       reason: noticeText(refusal.notice),
       advice: noticeRemedy(refusal.notice),
     });
+  }
+
+  /** The source shows why its stream stands still (REP-10). */
+  #tellTrouble({ link, what, detail, code, call }: EventOf<'receiver_report'>): void {
+    if (what === 'retrying' || what === 'root_gone')
+      this.world.engine.linkSend(link, encodeTrouble({ trouble: { path: detail, call, errno: code } }));
+    else if (what === 'retry_succeeded' || what === 'retry_ended' || what === 'root_returned')
+      this.world.engine.linkSend(link, encodeTrouble({ trouble: null }));
   }
 
   /** MIR-52, MIR-57, MIR-60: what became of orphans, in the log of the target. */

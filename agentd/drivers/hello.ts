@@ -17,6 +17,7 @@ import {
   count,
   type Infer,
   list,
+  nullable,
   oneOf,
   optional,
   problemOf,
@@ -82,6 +83,19 @@ export type LinkTaskQuestion = Infer<typeof LinkTaskQuestion>;
 export const LinkTaskAnswer = struct({ key: text(64, 'key'), outcome: TaskOutcome });
 export type LinkTaskAnswer = Infer<typeof LinkTaskAnswer>;
 
+/** Target to source, while linked: what it tries again holds up the stream; null: not any more. */
+export const LinkTrouble = struct({
+  trouble: nullable(
+    struct({
+      path: text(8_192, 'path, or the directory that is missing'),
+      call: text(255, 'the refused call'),
+      errno: text(64, 'its error'),
+    }),
+  ),
+});
+export type LinkTrouble = Infer<typeof LinkTrouble>;
+export const encodeTrouble = (trouble: LinkTrouble): Buffer => encode(trouble);
+
 export const encodeTask = (task: LinkTask): Buffer => encode(task);
 export const encodeTaskQuestion = (tasks: LinkTaskQuestion): Buffer => encode({ tasks });
 export const encodeTaskAnswer = (task: LinkTaskAnswer): Buffer => encode({ task });
@@ -97,6 +111,7 @@ function reader<S extends z.ZodType>(schema: S): (bytes: Uint8Array) => z.infer<
     }
   };
 }
+export const decodeTrouble = reader(LinkTrouble);
 export const decodeTask = reader(LinkTask);
 export const decodeTaskQuestion = reader(struct({ tasks: LinkTaskQuestion }));
 export const decodeTaskAnswer = reader(struct({ task: LinkTaskAnswer }));

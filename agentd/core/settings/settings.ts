@@ -112,6 +112,16 @@ export const SETTINGS = [
     why: 'and above this number of files',
   },
   {
+    key: 'connection.stall_s',
+    row: 'I3',
+    kind: 'whole',
+    preset: 20,
+    min: 0,
+    max: 86_400,
+    live: true,
+    why: 'seconds without movement, while the link is up and something waits, until a connection is called stalled; 0: never',
+  },
+  {
     key: 'transmit.compression',
     row: 'TRN-40',
     kind: 'choice',

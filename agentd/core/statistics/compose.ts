@@ -68,6 +68,8 @@ export interface ConnectionFacts {
   readonly notLoaded: boolean;
   /** CON-40: there is no target. */
   readonly simulated: boolean;
+  /** The link is up, something waits, and nothing moves; see core/stall. */
+  readonly stalled: boolean;
   /** Null while no stream is open. */
   readonly counters: Counters | null;
 }
@@ -87,7 +89,7 @@ export function targetDataState(facts: ConnectionFacts): TargetDataState {
   // Nothing holds anything (I3).
   if (facts.simulated) return 'Not Loaded';
   if (counters.repairing || counters.latencyMs < 0) return 'Unknown';
-  if (counters.latencyMs > CAUGHT_UP_MS) return 'Busy';
+  if (facts.stalled || counters.latencyMs > CAUGHT_UP_MS) return 'Busy';
   return 'OK';
 }
 

@@ -33,6 +33,7 @@ const statistics = composeStatistics({
   counters: null,
   notLoaded: false,
   simulated: false,
+  stalled: false,
 });
 const draft = (at: number, change: Partial<StatisticRecord> = {}): Omit<StatisticRecord, 'sequence'> => ({
   at,

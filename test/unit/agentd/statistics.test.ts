@@ -58,6 +58,7 @@ const good: ConnectionFacts = {
   session: 'realtime',
   notLoaded: false,
   simulated: false,
+  stalled: false,
   counters,
 };
 const of = (facts: Partial<ConnectionFacts>, count: Partial<Counters> = {}): ReturnType<typeof composeStatistics> =>
