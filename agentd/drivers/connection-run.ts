@@ -589,6 +589,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     this.#cancelRetry?.();
     this.#cancelRetry = null;
     this.mirror.end();
+    this.stalling.down();
     this.barriers.end(why);
     this.verifying.end(why);
   }
