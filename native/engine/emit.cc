@@ -238,7 +238,8 @@ void Source::tell_xattrs_all(NodeId node, int directory, const char* name) {
 
 // Tells everything about one object whose parent the channels know. Directories: without what they hold. Large files
 // begin a job which tells them in steps. False when the object is not there any more (its own hint will come).
-bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, bool fresh, bool replaces) {
+bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, bool fresh, bool replaces,
+                         Opened* opened) {
   if (mask == 0) return true;
   const u32 mode = shadow_.mode(node);
   const std::string path = shadow_.path(node);
@@ -262,14 +263,15 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
     if (mask == 0) return true;
   }
   if (S_ISREG(mode)) {
-    Fd file = open_for_read(directory, name.c_str());
+    Fd file = opened != nullptr && opened->file ? std::move(opened->file) : open_for_read(directory, name.c_str());
     if (!file) {
       if (errno == ENOENT || errno == ELOOP) return false;
       unreadable(absolute_path(node), sys_error("open"));
       return true;   // Named in the status; waiting for it would stop everything else.
     }
     struct statx stat;
-    if (::statx(file.get(), "", AT_EMPTY_PATH, kStatx, &stat) != 0) return false;
+    if (opened != nullptr) stat = opened->stat;
+    else if (::statx(file.get(), "", AT_EMPTY_PATH, kStatx, &stat) != 0) return false;
     if (!S_ISREG(stat.stx_mode) || stat.stx_ino != shadow_.at(node).inode) return false;
     if (tell_small(mask, mirror, node, file.get(), stat, fresh, replaces)) {
       if (has_xattrs) tell_xattrs(mask, mirror, node, file.get(), nullptr);

@@ -294,16 +294,21 @@ bool Source::entry_differs(const wire::ManifestEntry& entry, NodeId node, bool m
 bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   MirrorRun& mirror = channel.mirror;
   const std::string name(shadow_.name(node));
-  struct statx stat;
-  if (::statx(fd, name.c_str(), AT_SYMLINK_NOFOLLOW, kStatx, &stat) != 0 ||
+  const auto found = mirror.entries.find(name);
+  const wire::ManifestEntry* entry = found == mirror.entries.end() ? nullptr : &found->second;
+  const bool full = mirror.active && !mirror.verify && mirror.options.compare == MirrorOptions::Compare::none;
+  // What will be read whole is opened at once: one look at it serves the comparison and the telling.
+  Opened opened;
+  struct statx& stat = opened.stat;
+  if (!mirror.verify && shadow_.is_regular(node) && !shadow_.linked(node) && (full || entry == nullptr)) opened.file = open_for_read(fd, name.c_str());
+  if ((opened.file ? ::statx(opened.file.get(), "", AT_EMPTY_PATH, kStatx, &stat)
+                   : ::statx(fd, name.c_str(), AT_SYMLINK_NOFOLLOW, kStatx, &stat)) != 0 ||
       stat.stx_ino != shadow_.at(node).inode || (stat.stx_mode & S_IFMT) != (shadow_.mode(node) & S_IFMT)) {
     add_dirty(shadow_.at(node).parent, name, kHintName | kHintContent | kHintAttributes, 0);
     return false;
   }
   update(node, fd, stat, kHintContent | kHintAttributes);   // What others were told must not be older than what we tell.
   if (!mirror.verify) found_equal(channel, node);   // Or told, which counts as much.
-  const auto found = mirror.entries.find(name);
-  const wire::ManifestEntry* entry = found == mirror.entries.end() ? nullptr : &found->second;
   if (!S_ISDIR(stat.stx_mode)) {
     ++channel.counters.files_done;
     ++mirror.files;
@@ -316,7 +321,6 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
     if (S_ISDIR(stat.stx_mode) && entry != nullptr && S_ISDIR(entry->mode)) mirror.stack.emplace_back(node, false);
     return true;
   }
-  const bool full = mirror.active && mirror.options.compare == MirrorOptions::Compare::none;
   const bool fresh = mirror.current_fresh || (!full && entry == nullptr && mirror.current.request != 0);
   Node& record = shadow_.at(node);
   if (S_ISDIR(stat.stx_mode)) {
@@ -367,7 +371,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   }
   if (whole || differs) {
     // Sent whole over whatever is there: nothing is known of its links, so the place is taken anew.
-    if (!tell_object(channel.bit, mirror.active, node, fd, fresh, leftover || (full && !fresh))) return false;
+    if (!tell_object(channel.bit, mirror.active, node, fd, fresh, leftover || (full && !fresh), opened.file ? &opened : nullptr)) return false;
   } else {
     channel.counters.skipped += size;
     if (entry_differs(*entry, node, true)) {

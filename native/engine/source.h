@@ -185,6 +185,7 @@ class Source final : CaptureSink {
   void hint_object(u64 device, u64 inode, u32 what) override;
   void lost(std::string_view why) override;
   Fd open_object(int directory, std::string_view name, const struct statx& stat) const;
+  Result<u64> digest_of(int directory, std::string_view name, const struct statx& stat) const;
   bool same_object(NodeId node, const struct statx& stat) const;
   void other_names(NodeId node);
   void add_dirty(NodeId directory, std::string_view name, u32 what, i64 delay_ns, u32 attempts = 0, i64 since_ns = 0);
@@ -257,7 +258,13 @@ class Source final : CaptureSink {
   void xattrs_untold(NodeId node);
   void tell_attributes_all(NodeId node, bool times);
   void tell_xattrs_all(NodeId node, int directory_fd, const char* name);
-  bool tell_object(Mask mask, bool mirror, NodeId node, int directory_fd, bool fresh, bool replaces);
+  // A regular file that the caller has opened already, and its facts as read through it.
+  struct Opened {
+    Fd file;
+    struct statx stat {};
+  };
+  bool tell_object(Mask mask, bool mirror, NodeId node, int directory_fd, bool fresh, bool replaces,
+                   Opened* opened = nullptr);
   void channel_broken(Channel& channel, const char* why);
   void note_lost(Channel& channel, u32 mapping, std::string_view path, bool deep);
   void restart_stream(Channel& channel);
