@@ -49,11 +49,8 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
     }
     return have;
   };
-  Channel* only = nullptr;
-  int count = 0;
-  for (const auto& channel : channels_)
-    if (channel->bit & mask) only = channel.get(), ++count;
-  if (count == 1 && open_batch(*only, mirror, path.size(), 0, stat.stx_size)) {
+  Channel* const only = only_channel(mask);
+  if (only != nullptr && open_batch(*only, mirror, path.size(), 0, stat.stx_size)) {
     // The common case: bytes go from the page cache straight into the batch.
     u8* room = only->writer.add_with_room(header, path, {}, stat.stx_size);
     if (room == nullptr) {
@@ -65,9 +62,9 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
     only->writer.commit_room(have);
     only->writer_data += have;
     touch(*only, header.mapping, path, fresh || replaces);
-  } else if (count == 1) {
+  } else if (only != nullptr) {
     note_untold(*only, header, path, {});
-  } else if (count > 0) {
+  } else if (mask != 0) {
     read_buffer_.resize(std::max<std::size_t>(kChunk, stat.stx_size));
     const std::size_t have = fill(read_buffer_.data());
     header.arg0 = have;
@@ -345,13 +342,24 @@ bool Source::step_job(FileJob& job) {
       }
     }
     const std::size_t want = std::min<u64>(kChunk, job.size - job.offset);
-    read_buffer_.resize(kChunk);
+    // What goes out whole to one channel is read into its batch; all else by way of a buffer.
+    Channel* const only = job.mode == FileJob::Mode::whole && !sparse ? only_channel(job.mask) : nullptr;
+    u8* room = nullptr;
+    if (only != nullptr) {
+      const std::string path = shadow_.path(job.node);
+      wire::OpHeader header = header_for(wire::OpKind::write, job.node);
+      header.arg0 = job.offset;
+      if (open_batch(*only, mirror, path.size(), 0, want)) room = only->writer.add_with_room(header, path, {}, want);
+    }
+    if (room == nullptr) read_buffer_.resize(kChunk);
+    u8* const data = room != nullptr ? room : read_buffer_.data();
     std::size_t have = 0;
     while (have < want) {
-      const ssize_t got = ::pread(job.file.get(), read_buffer_.data() + have, want - have, static_cast<off_t>(job.offset + have));
+      const ssize_t got = ::pread(job.file.get(), data + have, want - have, static_cast<off_t>(job.offset + have));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) {
         unreadable(absolute_path(job.node), sys_error("read"));
+        if (room != nullptr) only->writer.drop_room();
         return false;
       }
       if (got == 0) break;
@@ -362,16 +370,12 @@ bool Source::step_job(FileJob& job) {
       job.size = job.offset + have;
       job.stale = true;
       hashes.resize((job.size + block - 1) / block);
-      if (have == 0) break;
+      if (have == 0) {
+        if (room != nullptr) only->writer.drop_room();
+        break;
+      }
     }
-    const u8* data = read_buffer_.data();
-    std::size_t run = 0;   // start of the differing run, run_end: its end
-    std::size_t run_end = 0;
-    auto send_run = [&] {
-      if (run_end > run && !verify) send_range(job, job.offset + run, {reinterpret_cast<const char*>(data) + run, run_end - run});
-      if (run_end > run) job.changed = true, sent = !verify;
-      run = run_end;
-    };
+    std::vector<std::pair<std::size_t, std::size_t>> runs;   // what differs: begin and end
     for (std::size_t at = 0; at < have; at += block) {
       const std::size_t length = std::min<std::size_t>(block, have - at);
       const std::size_t index = (job.offset + at) / block;
@@ -389,11 +393,26 @@ bool Source::step_job(FileJob& job) {
       }
       ++job.blocks_differ;
       // A gap of less than two blocks costs less as data than as another operation.
-      if (run_end == run) run = run_end = at;
-      else if (at - run_end > block || at - run >= kChunk) send_run(), run = run_end = at;
-      run_end = at + length;
+      if (runs.empty() || at - runs.back().second > block) runs.emplace_back(at, at);
+      runs.back().second = at + length;
     }
-    send_run();
+    if (room != nullptr && runs.size() == 1 && runs[0] == std::pair{std::size_t{0}, have}) {
+      only->writer.commit_room(have);
+      only->writer_data += have;
+      touch(*only, shadow_.mapping(job.node), shadow_.path(job.node), false);
+      runs.clear();
+      job.changed = sent = true;
+    } else if (room != nullptr) {
+      read_buffer_.resize(kChunk);
+      std::memcpy(read_buffer_.data(), room, have);
+      only->writer.drop_room();
+    }
+    for (const auto& [begin_at, end_at] : runs) {
+      job.changed = true;
+      if (verify) continue;
+      send_range(job, job.offset + begin_at, {reinterpret_cast<const char*>(read_buffer_.data()) + begin_at, end_at - begin_at});
+      sent = true;
+    }
     job.offset += have;
     budget -= std::min<u64>(budget, have);
   }

@@ -108,6 +108,16 @@ void Source::note_untold(Channel& channel, const wire::OpHeader& header, std::st
   }
 }
 
+Channel* Source::only_channel(Mask mask) const {
+  Channel* only = nullptr;
+  for (const auto& channel : channels_) {
+    if (!(channel->bit & mask)) continue;
+    if (only != nullptr) return nullptr;
+    only = channel.get();
+  }
+  return only;
+}
+
 void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
                      std::string_view path2, std::string_view data) {
   const auto kind = static_cast<wire::OpKind>(header.kind);

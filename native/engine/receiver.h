@@ -32,8 +32,8 @@ struct ReceiverOptions {
   bool remap_links = true;          // CAP-31..34: absolute link texts inside a source root become target paths
   bool ignore_deletes = false;      // REP-13: `remove` is not executed (renames are)
   OrphanOptions orphans;
-  u64 checkpoint_bytes = 64u << 20; // written bytes after which a checkpoint starts
-  u32 checkpoint_ms = 1'000;
+  u64 checkpoint_bytes = 1u << 30;  // written bytes after which a checkpoint starts at once
+  u32 checkpoint_ms = 1'000;        // at least between two; longer where one takes long
   u32 retry_ms = 3'000;             // REP-10
   u64 queue_bytes_max = 64u << 20;  // the link stops reading when the queue holds more
   u64 boot = 0;                     // tests of power loss: what boot_digest() shall be taken for; 0: as it is

@@ -64,8 +64,10 @@ void TargetReceiver::apply_loop() {
     lock.lock();
     applying_ = false;
     queued_bytes_ -= std::min<u64>(queued_bytes_, batch.bytes.size());
-    const bool first_undurable = whole && applied_ == durable_;
+    const bool first_undurable = whole && applied_ == durable_ && changing_;
     if (whole) {
+      // A heartbeat on top of what is durable leaves nothing to make durable: an idle disk may sleep.
+      if (applied_ == durable_ && !changing_) durable_ = batch.sequence;
       applied_ = batch.sequence;
       applied_ns_ = reader->header().sent_ns;
       ++statistics_.batches;
@@ -84,7 +86,8 @@ void TargetReceiver::apply_loop() {
     if (first_undurable) sync_wake_.notify_one();
     if (idle) applier_.forget_directories();   // nothing of the replica stays busy while nothing happens
     if (room) room();
-    if (due || sync_now) request_checkpoint();
+    if (sync_now) request_checkpoint();
+    else if (due) sync_wake_.notify_one();
     if (sync_now) await_durable(batch.sequence, epoch);
     else if (idle || monotonic_ns() - last_ack_ns_.load() >= kAckIntervalNs) send_ack();
     lock.lock();
@@ -99,6 +102,7 @@ bool TargetReceiver::apply_batch(BatchReader& reader) {
   u64 operations = 0;
   OpView op;
   std::string_view last_path;
+  changing_ = done > 0;
   if (!await_roots()) return false;
   while (reader.next(op)) {
     if (op.index < done) continue;   // before this process was started again
@@ -137,8 +141,9 @@ void TargetReceiver::note_progress(u64 operations, std::string_view last_path) {
 // True when the operation is done with (applied, or handed back to the source); false when we must stop.
 bool TargetReceiver::perform(const OpView& op, u64 sequence, u64 id, bool doubtful) {
   const auto kind = static_cast<OpKind>(op.header.kind);
+  if (kind == OpKind::heartbeat) return true;   // the acknowledgement of its batch is the answer
+  changing_ = true;
   switch (kind) {
-    case OpKind::heartbeat: return true;   // the acknowledgement of its batch is the answer
     case OpKind::checkpoint: {
       std::lock_guard lock(mutex_);
       sync_asked_ = true;

@@ -117,6 +117,7 @@ class TargetReceiver final : public Receiver {
   bool closing_ = false;
   bool abandon_ = false;      // a new stream begins: leave the batch at hand
   bool retrying_ = false;
+  bool changing_ = false;     // applier only: the batch at hand holds more than heartbeats
   bool sync_asked_ = false;   // the batch at hand holds a checkpoint operation
   bool checkpoint_asked_ = false;
   bool mark_failed_ = false;
