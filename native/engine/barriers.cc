@@ -70,6 +70,8 @@ bool Source::barrier_met(const Barrier& barrier) const {
     if (dirty.since_ns <= barrier.asked_ns || dirty.attempts > 0) return false;
   for (const auto& job : jobs_)
     if ((job->mask & channel.bit) && job->since_ns <= barrier.asked_ns) return false;
+  for (const auto& [object, written] : written_)
+    if (written.unproven_ns != 0 && written.unproven_ns <= barrier.asked_ns) return false;
   for (const auto& [id, request] : channel.hash_requests)
     if (!request.verify && request.since_ns <= barrier.asked_ns) return false;
   for (const auto& [path, entry] : channel.quarantine)

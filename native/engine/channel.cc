@@ -142,8 +142,7 @@ void Channel::on_frame(wire::FrameType type, Bytes payload) {
       wire::Ack ack;
       if (payload.size() != sizeof ack) return;
       std::memcpy(&ack, payload.data(), sizeof ack);
-      stream.acknowledge(ack);
-      source_.wake();
+      if (stream.acknowledge(ack) || acks_matter) source_.wake();
       return;
     }
     case wire::FrameType::reply: {

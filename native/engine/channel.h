@@ -185,6 +185,7 @@ class Channel final : public LinkHandler {
   bool full_told = false, use_told = false;
   std::vector<SetPath> doubts;       // after a restart, beside the queue that was taken over
   std::unordered_set<NodeId> suspect;   // files whose contents are compared whatever their attributes say
+  std::atomic<bool> acks_matter{true};  // the worker waits for what the target has done
   std::atomic<u64> replies_pending{0};  // taken from the link, not yet by the worker; counted before a later ack is
   void set_last_path(const std::string& path);
   // Kept in its folder: the set went on without it, so that only a mirror brings the replica up to date.

@@ -106,11 +106,11 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
   }
   const i64 now = monotonic_ns();
   if (auto hot = hot_.find(object); hot != hot_.end()) {
-    if (hot->second > now && !force_) {
+    if (hot->second > now && !force_ && !places_known(object)) {
       add_dirty(shadow_.at(node).parent, name, kHintContent, hot->second - now);
       return;
     }
-    hot_.erase(hot);
+    if (hot->second <= now) hot_.erase(hot);
   }
   Fd file = open_for_read(directory, name.c_str());
   if (!file) {
@@ -142,7 +142,12 @@ void Source::content_changed_for(NodeId node, Mask mask, int file, const struct 
       if (channel->bit & mask) request_hashes(*channel, node, false, nullptr);
     return;
   }
+  drain_ranges();   // What was written before the file is read is known by now.
+  bool nothing = false;
+  std::vector<Span> spans = places_to_look(object, *index, before.stx_size, nothing);
+  if (nothing) return;
   FileJob* job = start_job(node, mask, nullptr, FileJob::Mode::delta, false);
+  job->spans = std::move(spans);
   job->file = Fd(::fcntl(file, F_DUPFD_CLOEXEC, 0));
   job->before = before;
   job->ctime_ns = stx_ns(stat.stx_ctime);
@@ -293,7 +298,7 @@ bool Source::step_job(FileJob& job) {
       job.index = {};
       job.index.block = job.block;
     }
-    if (job.size > (4u << 20)) ::posix_fadvise(job.file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    if (job.size > (4u << 20) && job.spans.empty()) ::posix_fadvise(job.file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   }
   const u32 block = job.block;
   const bool sparse = job.before.stx_blocks * 512 < job.size;
@@ -312,6 +317,16 @@ bool Source::step_job(FileJob& job) {
   u64 budget = kStepBytes;
   bool sent = false;
   while (job.offset < job.size && budget > 0 && !sent) {
+    u64 until = job.size;
+    if (!job.spans.empty()) {
+      while (job.span < job.spans.size() && job.offset >= job.spans[job.span].second) ++job.span;
+      if (job.span == job.spans.size()) {
+        job.offset = job.size;
+        break;
+      }
+      job.offset = std::max(job.offset, job.spans[job.span].first);
+      until = std::min(until, job.spans[job.span].second);
+    }
     if (sparse && block <= zeros.size()) {
       const off_t data = ::lseek(job.file.get(), static_cast<off_t>(job.offset), SEEK_DATA);
       u64 next = data < 0 ? (errno == ENXIO ? job.size : job.offset) : static_cast<u64>(data);
@@ -341,7 +356,7 @@ bool Source::step_job(FileJob& job) {
         continue;
       }
     }
-    const std::size_t want = std::min<u64>(kChunk, job.size - job.offset);
+    const std::size_t want = std::min<u64>(kChunk, until - job.offset);
     // What goes out whole to one channel is read into its batch; all else by way of a buffer.
     Channel* const only = job.mode == FileJob::Mode::whole && !sparse ? only_channel(job.mask) : nullptr;
     u8* room = nullptr;
@@ -433,6 +448,7 @@ void Source::finish_job(FileJob& job) {
   const bool moved = ::statx(job.file.get(), "", AT_EMPTY_PATH, kStatx, &after) != 0 ||
                      stx_ns(after.stx_ctime) != stx_ns(job.before.stx_ctime);
   const bool stale = job.stale || moved || !complete || stale_.count(job.object) != 0;
+  if (job.spans.empty() && complete) proven(job.object);
   if (complete) {
     const u64 their_size = job.mode == FileJob::Mode::whole ? ~u64{0} : job.mode == FileJob::Mode::delta ? job.index.size : job.their_size;
     if (their_size != job.size) {
@@ -460,7 +476,7 @@ void Source::finish_job(FileJob& job) {
     else indexes_.drop(job.object);
     if (mirror) owner->counters.skipped += job.skipped;
   }
-  if (job.spent_ns > 2'000'000) hot_[job.object] = monotonic_ns() + std::min<i64>(job.spent_ns * kHotShare, 5'000'000'000);
+  if (job.spent_ns > 2'000'000 && job.spans.empty()) hot_[job.object] = monotonic_ns() + std::min<i64>(job.spent_ns * kHotShare, 5'000'000'000);
   if (hot_.size() > 4'096) hot_.clear();
   if (stale && busy(job.node)) {
     stale_.insert(job.object);   // Whoever is still at it looks again.
@@ -469,6 +485,9 @@ void Source::finish_job(FileJob& job) {
     for (NodeId each = shadow_.first_name(job.node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = -1;   // No stat equals this: the file is looked at again.
     add_dirty(shadow_.at(job.node).parent, shadow_.name(job.node), kHintContent, force_ ? 0 : std::min<i64>(job.spent_ns * kHotShare, 1'000'000'000), 0, job.started_ns);
   }
+  // Not everything was looked at: no stat equals this either, and the proof comes later (written.cc).
+  if (!job.spans.empty())
+    for (NodeId each = shadow_.first_name(job.node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = -1;
   if (!complete && mirror) {
     untell_one(job.node, job.mask);
     tell_later(*owner, job.node);

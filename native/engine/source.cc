@@ -368,6 +368,7 @@ bool Source::start_capture() {
     return false;
   }
   capture_ = std::move(*capture);
+  open_ranges();
   if (!degraded.empty() && degraded != degraded_) {
     degraded_ = degraded;
     tell_(Fact("source_degraded").with("source", i64{options_.id}).with("why", std::string("capture")).with("detail", degraded));
@@ -420,15 +421,31 @@ void Source::publish() {
   }
 }
 
+// Whether anything here goes on by what a target has applied; other acknowledgements need not wake us. True when that
+// has just become so: one may have been passed over meanwhile.
+bool Source::note_waiting() {
+  bool news = false;
+  for (const auto& channel : channels_) {
+    const bool matter = !barriers_.empty() || !channel->quarantine.empty() || channel->mirror.active ||
+                        channel->counters.repairing || channel->repair_pending || mirror_running(*channel);
+    news |= matter && !channel->acks_matter.exchange(matter);
+    channel->acks_matter = matter;
+  }
+  return news;
+}
+
 // One round of everything. True when more can be done at once.
 bool Source::work_once() {
   run_commands();
+  note_waiting();
   if (!open_roots()) {
     finish_barriers();
     return false;
   }
   capture_->deliver(roots_, *this);
+  drain_ranges();
   begin_barriers();
+  ask_proofs();
   std::vector<std::pair<Channel*, std::shared_ptr<Bytes>>> replies;
   replies.swap(replies_);
   for (const auto& [channel, frame] : replies) {
@@ -475,7 +492,7 @@ bool Source::work_once() {
   for (const auto& channel : channels_) settle_repair(*channel);
   finish_barriers();
   tasks_passed();
-  return more;
+  return note_waiting() || more;
 }
 
 int Source::idle_ms() {
@@ -487,6 +504,7 @@ int Source::idle_ms() {
   }
   if (!missing_.empty() && !held_) next = std::min(next, last_missing_ns_ + 150'000'000);
   if (!jobs_.empty() || !barriers_.empty()) next = std::min(next, now + 5'000'000);
+  for (const auto& [object, written] : written_) next = std::min(next, proof_due_ns(written));
   if (options_.sweep_ms != 0 && ready_told_) next = std::min(next, sweep_due_ns_);
   return static_cast<int>(std::clamp<i64>((next - now + 999'999) / 1'000'000, 0, 1'000));
 }

@@ -24,6 +24,7 @@
 
 #include "block_index.h"
 #include "capture.h"
+#include "capture_ranges_bpf.h"
 #include "channel.h"
 #include "fact.h"
 #include "rules.h"
@@ -103,6 +104,16 @@ class Source final : CaptureSink {
     i64 since_ns;   // first hint, monotonic
     i64 due_ns;     // not before
   };
+  using Span = std::pair<u64, u64>;   // bytes of a file: begin and end
+  // Where a file was written of which it is known what was told (written.cc).
+  struct Written {
+    u64 device = 0, inode = 0;
+    std::vector<Span> spans;   // since it was looked at last
+    bool whole = false;        // places are missing, or it is time for the proof
+    i64 unproven_ns = 0;       // since when not everything was looked at; 0: all was
+    i64 last_ns = 0;           // last time that it was written
+    i64 asked_ns = 0;          // when the proof was asked for
+  };
   // Reading one large file in steps, for one mirror or for all channels that were told about it.
   struct FileJob {
     NodeId node = kNoNode;
@@ -124,6 +135,8 @@ class Source final : CaptureSink {
     bool attributes_differ = true;
     bool created = false;           // the create operation is out
     bool begun = false;
+    std::vector<Span> spans;        // the only places to look at, by blocks; none: everything
+    std::size_t span = 0;           // the one at hand
     bool stale = false;             // changed while we read: look again afterwards
     bool changed = false;           // something had to be sent
     u64 skipped = 0;
@@ -164,6 +177,7 @@ class Source final : CaptureSink {
   void barrier_failed(const Barrier& barrier, const char* why);
   void tasks_lost(Channel& channel, const char* why);
   void tasks_passed();
+  bool note_waiting();
   bool work_once();
 
   // queueing.cc: what becomes of changes that the queues cannot take
@@ -287,6 +301,16 @@ class Source final : CaptureSink {
   bool busy(NodeId node) const { return busy_.count(shadow_.object(node)) != 0; }
   void unbusy(u64 object);
 
+  // written.cc: where to look first
+  void open_ranges();
+  void drain_ranges();
+  void note_range(u64 device, u64 inode, u64 offset, u64 length);
+  bool places_known(u64 object) const;
+  std::vector<Span> places_to_look(u64 object, const BlockIndex& index, u64 size, bool& nothing);
+  void proven(u64 object);
+  void ask_proofs();
+  i64 proof_due_ns(const Written& written) const;
+
   // mirror.cc: the walk
   bool mirror_step(Channel& channel);
   void mirror_request(Channel& channel);
@@ -392,6 +416,8 @@ class Source final : CaptureSink {
   std::deque<std::unique_ptr<FileJob>> jobs_;
   std::unordered_map<u64, u32> busy_;                  // objects with a job or an exchange, counted
   std::unordered_set<u64> stale_;                      // changed while busy
+  std::unique_ptr<RangeHints> ranges_;
+  std::unordered_map<u64, Written> written_;           // by object; bounded
   std::unordered_map<u64, i64> hot_;                   // large files: not to be read again before
   Bytes read_buffer_;
   u64 next_request_ = 1;

@@ -271,8 +271,9 @@ void Stream::sent(const StreamBatch& batch, u64 wire_bytes) {
   }
 }
 
-void Stream::acknowledge(const wire::Ack& ack) {
+bool Stream::acknowledge(const wire::Ack& ack) {
   std::lock_guard lock(mutex_);
+  const bool full = !has_room();
   target_ = {ack.applied, ack.durable, ack.queued_bytes, ack.flags, ack.failed};
   target_flags_ = ack.flags;
   while (!batches_.empty() && batches_.front().sequence <= ack.applied) {
@@ -296,6 +297,7 @@ void Stream::forget_durable(u64 durable) {
     release(touched_.front().cost);
     touched_.pop_front();
   }
+  return full && has_room();
 }
 
 void Stream::link_lost() {

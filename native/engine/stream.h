@@ -91,8 +91,8 @@ class Stream {
   // The next batch to send, or an empty one. `window` bounds what is sent and not yet applied.
   StreamBatch take(u64 window);
   void sent(const StreamBatch& batch, u64 wire_bytes);
-  // Returns true when room or a barrier may have come of it.
-  void acknowledge(const wire::Ack& ack);
+  // True when the queue has room again that had none.
+  bool acknowledge(const wire::Ack& ack);
   void link_lost();
 
   TargetFacts target() const;

@@ -130,6 +130,8 @@ class Link final : public Road {
   friend int link_bio_read(bio_st*, char*, int);
 
   OutFrame frame_;             // being written
+  bool readable_ = true;   // something may wait in the socket
+  u32 sends_ = 0;
   bool writing_ = false;
   bool held_ = false;          // `held_frame_` is ready to go and does not fit into the budget
   OutFrame held_frame_;
