@@ -35,8 +35,12 @@ void Source::open_ranges() {
 
 void Source::drain_ranges() {
   if (!ranges_) return;
-  ranges_->drain([this](u64 device, u64 inode, u64 offset, u64 length) { note_range(device, inode, offset, length); });
-  if (!ranges_->lost()) return;
+  bool any = false;   // Ranges are dropped only where others fill the ring.
+  ranges_->drain([&](u64 device, u64 inode, u64 offset, u64 length) {
+    any = true;
+    note_range(device, inode, offset, length);
+  });
+  if (!any || !ranges_->lost()) return;
   for (auto& [object, written] : written_) written.whole = true;
 }
 
