@@ -102,6 +102,7 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
   if (mask == 0) {
     indexes_.drop(object);
     apply_stat(node, stat);
+    proven(object);   // Nobody was told of it.
     return;
   }
   const i64 now = monotonic_ns();
@@ -114,7 +115,7 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
   }
   Fd file = open_for_read(directory, name.c_str());
   if (!file) {
-    if (errno != ENOENT && errno != ELOOP) unreadable(absolute_path(node), sys_error("open"));
+    if (errno != ENOENT && errno != ELOOP) unreadable(absolute_path(node), sys_error("open")), proven(object);
     return;
   }
   struct statx before;
@@ -126,6 +127,7 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
 void Source::content_changed_for(NodeId node, Mask mask, int file, const struct statx& stat, const struct statx& before) {
   const bool xattrs = shadow_.attributes(node).xattr_digest != 0;
   if (tell_small(mask, false, node, file, before, false, false)) {
+    proven(shadow_.object(node));
     set_ctime(node, stx_ns(stat.stx_ctime));
     // A capability does not survive a write; tell it again (it is compared on the target).
     if (xattrs) tell_xattrs(mask, false, node, file, nullptr);
