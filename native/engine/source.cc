@@ -426,7 +426,7 @@ void Source::publish() {
 bool Source::note_waiting() {
   bool news = false;
   for (const auto& channel : channels_) {
-    const bool matter = !barriers_.empty() || !channel->tasks.empty() || !channel->quarantine.empty() || channel->mirror.active ||
+    const bool matter = !barriers_.empty() || channel->behind || channel->full_told || !channel->tasks.empty() || !channel->quarantine.empty() || channel->mirror.active ||
                         channel->counters.repairing || channel->repair_pending || mirror_running(*channel);
     news |= matter && !channel->acks_matter.exchange(matter);
     channel->acks_matter = matter;

@@ -12,6 +12,7 @@ namespace {
 constexpr u64 kTouchedMax = 2'000'000;
 constexpr u64 kRoomMax = 24u << 20;
 constexpr u64 kTypicalMax = 512u << 10;   // of a batch
+constexpr u64 kLittle = 256u << 10;       // waiting bytes that nobody waits for room because of
 
 u64 random_id() {
   u64 id = 0;
@@ -273,7 +274,7 @@ void Stream::sent(const StreamBatch& batch, u64 wire_bytes) {
 
 bool Stream::acknowledge(const wire::Ack& ack) {
   std::lock_guard lock(mutex_);
-  const bool full = !has_room();
+  const bool much = memory_ > kLittle || queued_bytes_ > kLittle || disk_.bytes() != 0;
   target_ = {ack.applied, ack.durable, ack.queued_bytes, ack.flags, ack.failed};
   target_flags_ = ack.flags;
   while (!batches_.empty() && batches_.front().sequence <= ack.applied) {
@@ -289,6 +290,7 @@ bool Stream::acknowledge(const wire::Ack& ack) {
   }
   forget_durable(ack.durable);
   if (disk_.bytes() != 0) disk_.applied(std::min(ack.applied, lowest() - 1));
+  return much;
 }
 
 void Stream::forget_durable(u64 durable) {
@@ -297,7 +299,6 @@ void Stream::forget_durable(u64 durable) {
     release(touched_.front().cost);
     touched_.pop_front();
   }
-  return full && has_room();
 }
 
 void Stream::link_lost() {

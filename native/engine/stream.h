@@ -91,7 +91,7 @@ class Stream {
   // The next batch to send, or an empty one. `window` bounds what is sent and not yet applied.
   StreamBatch take(u64 window);
   void sent(const StreamBatch& batch, u64 wire_bytes);
-  // True when the queue has room again that had none.
+  // True when so much waited that there may be room again.
   bool acknowledge(const wire::Ack& ack);
   void link_lost();
 
