@@ -11,7 +11,6 @@ import {
   realpathSync,
   renameSync,
   rmSync,
-  statfsSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -19,7 +18,6 @@ import {
 import { open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { failure } from '../../protocol/errors.js';
-import type { VolumeFacts } from '../core/queue/alert.js';
 import type { PathKind } from '../core/set/rules.js';
 import type { Documents } from '../ports/documents.js';
 import type { DirectoryEntry, Places } from '../ports/places.js';
@@ -180,17 +178,6 @@ export const realPlaces: Places = {
 
   removeTree(path: string): void {
     rmSync(path, { recursive: true, force: true });
-  },
-
-  volume(path: string): VolumeFacts | null {
-    for (let at = path; ; at = dirname(at)) {
-      try {
-        const { bsize, blocks } = statfsSync(at);
-        return { device: statSync(at).dev, totalBytes: bsize * blocks };
-      } catch {
-        if (at === dirname(at)) return null;
-      }
-    }
   },
 
   listDirectory(path: string, limit: number): { entries: DirectoryEntry[]; omitted: number } {

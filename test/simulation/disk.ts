@@ -136,7 +136,6 @@ export function simPlaces(
       for (const folder of disk.folders) if (folder.startsWith(`${path}/`)) disk.folders.delete(folder);
       onRemoved(path);
     },
-    volume: () => null,
     listDirectory: () => ({ entries: [], omitted: 0 }),
   };
 }

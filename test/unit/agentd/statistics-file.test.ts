@@ -32,8 +32,6 @@ const statistics = composeStatistics({
   connectedSince: 42,
   counters: null,
   notLoaded: false,
-  simulated: false,
-  stalled: false,
 });
 const draft = (at: number, change: Partial<StatisticRecord> = {}): Omit<StatisticRecord, 'sequence'> => ({
   at,
