@@ -287,7 +287,9 @@ TEST("SET: places outside of the set bring nothing, until they are moved into it
     write_file(scratch / "set/came/deep/later", "x");
     watched.deliver(notes);
     CHECK(notes.has(scratch / "set/came"));
-    CHECK(notes.unknown.size() == 1 && notes.unknown[0] == scratch / "set/came/deep/later");
+    // Once, or more often when others make the reader look in the middle of it.
+    CHECK(!notes.unknown.empty());
+    for (const std::string& path : notes.unknown) CHECK(path == scratch / "set/came/deep/later");
     notes.clear();
     // Away again: the sink never learned of the directory, so the capture must find out itself.
     move(scratch / "set/came", scratch / "gone");
@@ -439,9 +441,14 @@ TEST("GLO: the wake descriptor is signalled within a few milliseconds") {
     Notes notes;
     notes.know(scratch.path());
     write_file(scratch / "file", "x");
-    pollfd poll_fd = {wake.get(), POLLIN, 0};
-    CHECK(::poll(&poll_fd, 1, 5'000) == 1);
-    (*capture)->deliver(OpenRoots({scratch.path()}).roots, notes);
+    // Whatever else happens on this file system wakes as well: what is ours comes with one of the next.
+    for (int round = 0; round < 100 && !notes.has(scratch / "file"); ++round) {
+      pollfd poll_fd = {wake.get(), POLLIN, 0};
+      CHECK(::poll(&poll_fd, 1, 5'000) == 1);
+      eventfd_t drop;
+      CHECK(::eventfd_read(wake.get(), &drop) == 0);
+      (*capture)->deliver(OpenRoots({scratch.path()}).roots, notes);
+    }
     CHECK(notes.has(scratch / "file"));
   }
 }
