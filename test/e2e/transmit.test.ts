@@ -156,6 +156,8 @@ test.serial(
   },
 );
 
+/** Of the small packets that leave at the slowest rate, with their headers. */
+const PACKET_BYTES = 400;
 /** Rates in kbit/s, seconds they are measured for. */
 const RATES: readonly (readonly [number, number])[] = [
   [64, 4],
@@ -230,7 +232,8 @@ const RATES: readonly (readonly [number, number])[] = [
       t.true(whole.most <= limit * seconds, told);
       // At 12 MB/s a machine that is busy with other things cannot always fill the line.
       t.true(whole.least >= limit * seconds * (kbps < 100_000 ? 0.95 : 0.8), told);
-      t.true(second.most <= limit * 1.06, told);
+      // TRN-33: 5 %, and one packet that a sample on a busy machine counts a second too late.
+      t.true(second.most <= limit * 1.05 + PACKET_BYTES, told);
     }
   },
 );
