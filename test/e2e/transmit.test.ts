@@ -229,10 +229,10 @@ const RATES: readonly (readonly [number, number])[] = [
       const share = (bytes: number, span: number): string => `${((bytes / limit / span) * 100).toFixed(1)} %`;
       const told = `${kbps} kbit/s: ${seconds} s ${share(whole.least, seconds)} to ${share(whole.most, seconds)}, any second ${share(second.least, 1)} to ${share(second.most, 1)}`;
       t.log(told);
-      t.true(whole.most <= limit * seconds, told);
+      // One packet stands on the edge of any span that samples can cut out.
+      t.true(whole.most <= limit * seconds + PACKET_BYTES, told);
       // At 12 MB/s a machine that is busy with other things cannot always fill the line.
       t.true(whole.least >= limit * seconds * (kbps < 100_000 ? 0.95 : 0.8), told);
-      // TRN-33: 5 %, and one packet that a sample on a busy machine counts a second too late.
       t.true(second.most <= limit * 1.05 + PACKET_BYTES, told);
     }
   },
