@@ -32,7 +32,7 @@ void Throttle::set_rate(u64 bytes_per_second) {
 Throttle::Grant Throttle::ask(i64 now_ns, u64 wanted, const Segments& segments) {
   std::lock_guard lock(mutex_);
   const u64 rate = rate_.load(std::memory_order_relaxed);
-  if (rate == 0) return {wanted, 0};
+  if (rate == 0) return {wanted};
   const double fill = static_cast<double>(rate) * kAim;
   if (filled_ns_ == 0) filled_ns_ = now_ns;
   if (now_ns > filled_ns_) {
@@ -43,7 +43,12 @@ Throttle::Grant Throttle::ask(i64 now_ns, u64 wanted, const Segments& segments) 
   const double need = static_cast<double>(segments.cost(piece));
   // A late thread catches up with larger pieces, but not with larger packets on a slow line.
   const u64 most = piece < segments.payload ? piece : segments.fits(static_cast<u64>(tokens_));
-  if (tokens_ >= need) return {std::min(wanted, std::max(piece, most)), 0};
+  if (tokens_ >= need) {
+    const u64 bytes = std::min(wanted, std::max(piece, most));
+    const double taken = static_cast<double>(segments.cost(bytes));
+    tokens_ -= taken;
+    return {bytes, 0, taken};
+  }
   const double wait = (need - tokens_) / fill * 1e9;
   return {0, std::min(kWaitMaxNs, static_cast<i64>(wait) + 1)};
 }

@@ -43,8 +43,10 @@ class Throttle {
   struct Grant {
     u64 bytes = 0;      // payload that may be handed to the socket now
     i64 wait_ns = 0;    // when 0 bytes: ask again after this
+    double taken = 0;   // what these bytes cost at the interface
   };
-  // Takes nothing yet: charge() what was really sent.
+  // Takes the cost of what it grants, so that no other link is granted the same: charge() the difference to what was
+  // really sent.
   Grant ask(i64 now_ns, u64 wanted, const Segments& segments);
   // Bytes at the interface; negative when fewer left than were charged.
   void charge(double wire_bytes);

@@ -455,13 +455,19 @@ Status Link::flush(bool& progressed) {
   if (rate_ != 0) reconcile(now);
   while (out_at_ < out_.size()) {
     std::size_t size = out_.size() - out_at_;
+    Throttle::Grant grant;
     if (rate_ != 0) {
-      const Throttle::Grant grant = options_.throttle->ask(now, size, segments_);
+      grant = options_.throttle->ask(now, size, segments_);
       throttled_until_ = grant.bytes == 0 ? now + grant.wait_ns : 0;
       if (grant.bytes == 0) break;
       size = std::min<std::size_t>(size, grant.bytes);
     }
     const ssize_t sent = ::send(socket_.get(), out_.data() + out_at_, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (rate_ != 0) {
+      const double cost = sent > 0 ? static_cast<double>(segments_.cost(static_cast<u64>(sent))) : 0;
+      options_.throttle->charge(cost - grant.taken);
+      charged_ += cost;
+    }
     if (sent < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) break;
@@ -469,11 +475,6 @@ Status Link::flush(bool& progressed) {
     }
     out_at_ += static_cast<std::size_t>(sent);
     wire_bytes_ += static_cast<u64>(sent);
-    if (rate_ != 0) {
-      const double cost = static_cast<double>(segments_.cost(static_cast<u64>(sent)));
-      options_.throttle->charge(cost);
-      charged_ += cost;
-    }
     progressed = true;
   }
   if (out_at_ == out_.size()) {

@@ -156,8 +156,6 @@ test.serial(
   },
 );
 
-/** Of the small packets that leave at the slowest rate, with their headers. */
-const PACKET_BYTES = 400;
 /** Rates in kbit/s, seconds they are measured for. */
 const RATES: readonly (readonly [number, number])[] = [
   [64, 4],
@@ -229,11 +227,10 @@ const RATES: readonly (readonly [number, number])[] = [
       const share = (bytes: number, span: number): string => `${((bytes / limit / span) * 100).toFixed(1)} %`;
       const told = `${kbps} kbit/s: ${seconds} s ${share(whole.least, seconds)} to ${share(whole.most, seconds)}, any second ${share(second.least, 1)} to ${share(second.most, 1)}`;
       t.log(told);
-      // One packet stands on the edge of any span that samples can cut out.
-      t.true(whole.most <= limit * seconds + PACKET_BYTES, told);
+      t.true(whole.most <= limit * seconds, told);
       // At 12 MB/s a machine that is busy with other things cannot always fill the line.
       t.true(whole.least >= limit * seconds * (kbps < 100_000 ? 0.95 : 0.8), told);
-      t.true(second.most <= limit * 1.05 + PACKET_BYTES, told);
+      t.true(second.most <= limit * 1.06, told);
     }
   },
 );
