@@ -14,6 +14,7 @@ import { ErrorStream, LogFile } from './adapters/log-file.js';
 import { sendMail } from './adapters/mail.js';
 import { serveMetrics } from './adapters/metrics-server.js';
 import { sendTrap } from './adapters/snmp.js';
+import { TaskProcesses } from './adapters/task-runner.js';
 import { lockState } from './adapters/state-lock.js';
 import { StatisticsFile } from './adapters/statistics-file.js';
 import { isJournal, JournalSink, SyslogSink } from './adapters/system-log.js';
@@ -102,7 +103,27 @@ async function main(): Promise<void> {
     verifyLogs: new VerifyLogFiles(settings['log.folder']),
     sinks: [stderr, syslog, file],
     configured,
-    outside: { vault, reread, sendMail, sendTrap, statistics, serveMetrics },
+    outside: {
+      vault,
+      reread,
+      sendMail,
+      sendTrap,
+      statistics,
+      serveMetrics,
+      fileSystems: {
+        of: (directory) => addon.fileSystemOf(directory),
+        thaw: (directory) => {
+          try {
+            addon.thaw(directory);
+            return true;
+          } catch (error) {
+            if ((error as NodeJS.ErrnoException).code === 'EINVAL') return false;
+            throw error;
+          }
+        },
+      },
+      tasks: new TaskProcesses(uid, (name) => addon.account(name)),
+    },
     ownKey,
     facts: {
       hostName: hostname(),
@@ -110,7 +131,13 @@ async function main(): Promise<void> {
       privileged: uid === 0,
       probe: (path) => addon.probe(path),
     },
-    createEngine: (onEvent) => addon.createEngine({ key: identity.key, certificate: identity.certificate, onEvent }),
+    createEngine: (onEvent) =>
+      addon.createEngine({
+        key: identity.key,
+        certificate: identity.certificate,
+        queueMemoryBytes: settings['queue.memory_mb'] * 1_048_576,
+        onEvent,
+      }),
   });
   const running = agent;
   if (identity.created) running.world.log.say('IDENTITY_CREATED', { key: ownKey });

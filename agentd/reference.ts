@@ -5,6 +5,8 @@ import { MIRROR_TABLE } from './core/mirror/table.js';
 import type { Field } from './core/settings/field.js';
 import { SETTINGS } from './core/settings/settings.js';
 import { SOURCE_TABLE } from './core/source/table.js';
+import { STALL_TABLE } from './core/stall/table.js';
+import { TASK_TABLE } from './core/task/table.js';
 import { SCHEDULE_TABLE } from './core/verify/table.js';
 import { MANUAL_TABLE, SESSION_TABLE } from './core/transmit/table.js';
 
@@ -30,8 +32,10 @@ export function statesPage(): string {
     'changes nothing: a late event is ignored, a person who asks for it is told that it is not possible now.',
     '',
     ...life('Data link of a connection', 'opening', LINK_TABLE),
+    ...life('Movement of a connection that has a link', 'moving', STALL_TABLE),
     ...life('Mirror of a connection', 'idle', MIRROR_TABLE),
     ...life('Schedule of verifications of a connection', 'off', SCHEDULE_TABLE),
+    ...life('Task command, on its source', 'waiting', TASK_TABLE),
     ...life('Capture of a connected set', 'idle', SOURCE_TABLE),
     ...life('Transmission of a connection, as a person wants it', 'flowing', MANUAL_TABLE),
     ...life('Sessions to a target address', 'realtime', SESSION_TABLE),

@@ -23,6 +23,8 @@ export interface Identity {
 }
 
 export interface EngineOptions extends Identity {
+  /** QUE-04: for the queues of all connections of this engine together. */
+  readonly queueMemoryBytes: number;
   /** Called on the JavaScript thread for every event, in order. */
   readonly onEvent: (event: EngineEvent) => void;
 }
@@ -73,10 +75,18 @@ export interface ConnectionOptions {
   readonly compression: 0 | 1 | 2 | 3;
   /** Makes a link; false: batches wait until `transmitLink` (CON-03, CON-05). */
   readonly linking: boolean;
-  /** Bytes of encoded batches kept in memory; beyond it the stream is dropped and a mirror is required. */
-  readonly queueBytesMax: number;
+  /** QUE-02: a folder of this connection alone, made when it is needed; its parent exists. */
+  readonly queueFolder: string;
+  /** QUE-06: bytes it may hold; -1: any number, 0: there is no disk queue. */
+  readonly queueDiskBytesMax: number;
+  /** QUE-07: bytes left free on its volume. */
+  readonly queueFreeBytesMin: number;
+  /** QUE-09: a full queue gives the stream up; false: changes wait as names. */
+  readonly disconnectWhenFull: boolean;
   /** Emit replication operations from the start (CON-29). */
   readonly replication: boolean;
+  /** CON-40: everything is read, encoded, compressed, counted, and dropped; host, port and key mean nothing. */
+  readonly simulated?: boolean;
 }
 
 export interface MirrorOptions {
@@ -155,6 +165,8 @@ export interface ConnectionStatistics {
   /** Will be paused when the operation at hand has ended (CON-60). */
   readonly targetPausing: boolean;
   readonly targetRetrying: boolean;
+  /** The target runs a task of this stream; what is behind it waits. */
+  readonly targetTask: boolean;
   /** Operations in quarantine. */
   readonly failed: number;
   /** Paths whose fate on the target is in doubt (after a crash or a power failure) are still compared or told again. */
@@ -167,9 +179,14 @@ export interface ConnectionStatistics {
   readonly lastPath: string;
   /** ms since the last frame from the target; -1 without a link. */
   readonly quietMs: number;
-  /** Encoded batches in the source queue, and what it takes before reading waits. */
+  /** Encoded batches in the source queue, memory and disk together, and what both stages could hold. */
   readonly queueHeldBytes: number;
   readonly queueRoomBytes: number;
+  /** STA-14, STA-15: memory taken by batches and their paths; bytes of files. */
+  readonly queueMemoryBytes: number;
+  readonly queueDiskBytes: number;
+  /** The queue is full: changes wait as names. */
+  readonly behind: boolean;
   /** Bytes all links to this address handed to the network since the last `transmitBudget`. */
   readonly sessionBytes: number;
   /** A batch waits because the budget has no room for it. */
@@ -203,6 +220,8 @@ export interface ReceiverStatistics {
   /** Paused, but the operation at hand has not ended yet (CON-60). */
   readonly pausing: boolean;
   readonly retrying: boolean;
+  /** A task runs; what is behind it waits. */
+  readonly task: boolean;
   readonly lastPath: string;
 }
 
@@ -214,6 +233,12 @@ export type EngineEvent =
   | { kind: 'link_message'; link: number; payload: Buffer }
   /** Target side: something happened to a path or task; see receiver.h Report. */
   | { kind: 'receiver_report'; link: number; what: string; detail: string; code: string; call: string }
+  /**
+   * Target side: a task was reached, and everything before it is applied. `receiverTaskDone` with the ticket lets the
+   * stream go on; when the link ends before, the task comes again with the next one. ready: what was asked to be durable
+   * before it, is.
+   */
+  | { kind: 'receiver_task'; link: number; ticket: number; payload: Buffer; ready: boolean }
   /** First scan done, capture running. */
   | {
       kind: 'source_ready';
@@ -245,6 +270,15 @@ export type EngineEvent =
   | { kind: 'message'; connection: number; payload: Buffer }
   /** The stream cannot continue where it was (queue limit, target lost its mark): a mirror is required. */
   | { kind: 'stream_broken'; connection: number; why: string }
+  /** Changes wait as names (`queue_full`); there is room again; the stream is given up, `stream_broken` follows. */
+  | { kind: 'queue_full'; connection: number; why: string }
+  | { kind: 'queue_room'; connection: number }
+  /** It holds more than a moment's worth; told again after it was empty. */
+  | { kind: 'queue_used'; connection: number }
+  | { kind: 'queue_exhausted'; connection: number; why: string }
+  /** At the opening: the queue of the last run goes on, or it could not be used. */
+  | { kind: 'queue_resumed'; connection: number; bytes: number }
+  | { kind: 'queue_dropped'; connection: number; bytes: number }
   /** Answers each `mirrorStart`, before anything else is said about that walk. */
   | { kind: 'mirror_started'; connection: number }
   /** Everything is sent and applied on the target. */
@@ -262,6 +296,14 @@ export type EngineEvent =
   | { kind: 'quarantined'; connection: number; path: string; code: string; call: string; count: number }
   | { kind: 'barrier_done'; connection: number; token: number }
   | { kind: 'barrier_failed'; connection: number; token: number; why: string }
+  /** It is in the stream as the batch `sequence`. */
+  | { kind: 'task_placed'; connection: number; token: number; sequence: number }
+  /** placed: it was in the stream, which ended; whether the target reached it is for the target to say. */
+  | { kind: 'task_failed'; connection: number; token: number; why: string; placed: boolean }
+  | { kind: 'freeze_held'; freeze: number; ms: number }
+  | { kind: 'freeze_failed'; freeze: number; code: string; call: string }
+  /** Thawed. released: on request. timed_out: by the watchdog. killed: its holder was killed. ms: how long it was frozen. */
+  | { kind: 'freeze_ended'; freeze: number; how: 'released' | 'timed_out' | 'killed'; ms: number }
   | {
       kind: 'verify_done';
       connection: number;
@@ -329,6 +371,17 @@ export interface Engine {
   transmitCompression(connection: number, level: 0 | 1 | 2 | 3): void;
   /** `barrier_done` follows when every change made before this call is durable on the target. */
   barrier(connection: number, token: number): void;
+  /**
+   * Puts a task into the stream, behind everything that changed before this call: `task_placed` or `task_failed` follows.
+   * durable: the target makes all of that durable first. freeze: only while that freeze lasts.
+   */
+  task(connection: number, token: number, payload: Uint8Array, durable: boolean, freeze: number | null): void;
+  /** Not placed yet: it fails. Placed: nothing happens. */
+  taskCancel(connection: number, token: number): void;
+  receiverTaskDone(link: number, ticket: number): void;
+  /** Freezes the file systems of these directories for at most `limitMs`: `freeze_held` or `freeze_failed` follows. */
+  freeze(directories: readonly string[], limitMs: number): number;
+  freezeRelease(freeze: number): void;
   verify(connection: number, options: VerifyOptions): void;
   /** Walks for names that only the target has; `orphans_done` follows when it has worked them off (MIR-56). */
   orphansStart(connection: number, preview: boolean): void;
@@ -346,6 +399,12 @@ interface Addon {
   /** Names of a user's groups, primary first; empty for an unknown uid. */
   groupNames(uid: number): string[];
   userName(uid: number): string | null;
+  /** A user by name or number; null when unknown. */
+  account(name: string): { name: string; uid: number; gid: number; home: string } | null;
+  /** One text for each file system, whatever subvolume or bind mount a directory is reached through. */
+  fileSystemOf(directory: string): string;
+  /** Thaws a file system that an earlier process left frozen; throws EINVAL when it is not. */
+  thaw(directory: string): void;
   /** What this machine can do for capture, one line each. */
   probe(path: string): { fanotify: string; inotify: string; fileSystem: string };
   /** One datagram to a Unix socket, such as journald's; never waits. Throws with the errno. Returns the bytes sent. */

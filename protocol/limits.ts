@@ -35,6 +35,29 @@ export const BARRIER_COUNT_MAX = 1_000;
 /** Paths listed by one verification; the rest is counted as omitted. */
 export const VERIFY_PATHS_MAX = 1_000;
 
+/** Words of a task command, and the length of one. */
+export const TASK_ARGUMENTS_MAX = 256;
+export const TASK_ARGUMENT_LENGTH_MAX = 4_096;
+export const TASK_MS_MAX = 86_400_000;
+/** Of what a task writes, half from its begin and half from its end. */
+export const TASK_OUTPUT_BYTES_MAX = 16_384;
+/** Tasks that wait for their place in the stream of one connection. */
+export const TASK_WAITING_MAX = 64;
+/** Direct tasks that run at once (REP-22). */
+export const TASK_DIRECT_MAX = 8;
+/** Ended tasks that are remembered. */
+export const TASK_KEPT_MAX = 100;
+export const TASK_LIST_MAX = 12_000;
+
+export const BOOKMARK_NAME_LENGTH_MAX = 128;
+/** A file system that stands still for longer is an outage. */
+export const BOOKMARK_FREEZE_MS_MAX = 60_000;
+export const BOOKMARK_LIST_MAX = 20_000;
+
+/** A week of minutes of a simulated connection (CON-41). */
+export const RATE_MINUTES_MAX = 10_080;
+export const BANDWIDTH_COUNT_MAX = 32;
+
 /** RCN-31: lines kept in memory for message windows. */
 export const LOG_LINES_MAX = 1_000;
 /** Repeats of one message within this time are counted instead of written again. */
@@ -53,6 +76,10 @@ export const SOURCE_RETRY_MS_MAX = 30_000;
 
 /** I3: a target that said nothing for this long is not known to be good. */
 export const HEARTBEAT_FRESH_MS = 10_000;
+/** A linked connection is looked at this often for a stall. */
+export const STALL_LOOK_MS = 5_000;
+/** Bytes on the wire between two looks that count as movement: more than heartbeats, less than the slowest rate (TRN-32). */
+export const STALL_WIRE_BYTES_MIN = 4_096;
 /** I3: recovery-point latency up to which a live connection counts as caught up. */
 export const CAUGHT_UP_MS = 10_000;
 /** Period of statistics while somebody looks or a connection is busy. */

@@ -11,6 +11,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  statfsSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -18,6 +19,7 @@ import {
 import { open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { failure } from '../../protocol/errors.js';
+import type { VolumeFacts } from '../core/queue/alert.js';
 import type { PathKind } from '../core/set/rules.js';
 import type { Documents } from '../ports/documents.js';
 import type { DirectoryEntry, Places } from '../ports/places.js';
@@ -178,6 +180,17 @@ export const realPlaces: Places = {
 
   removeTree(path: string): void {
     rmSync(path, { recursive: true, force: true });
+  },
+
+  volume(path: string): VolumeFacts | null {
+    for (let at = path; ; at = dirname(at)) {
+      try {
+        const { bsize, blocks } = statfsSync(at);
+        return { device: statSync(at).dev, totalBytes: bsize * blocks };
+      } catch {
+        if (at === dirname(at)) return null;
+      }
+    }
   },
 
   listDirectory(path: string, limit: number): { entries: DirectoryEntry[]; omitted: number } {

@@ -5,13 +5,14 @@ import { METHODS } from '../../protocol/messages/index.js';
 import type { Notice, Severity } from '../../protocol/messages/log.js';
 import type { Check, ServerStatus } from '../../protocol/messages/server.js';
 import { SOFTWARE_VERSION } from '../../protocol/version.js';
-import { type Configured, parseListen } from '../core/settings/settings.js';
+import { type Configured, parseListen, type Settings } from '../core/settings/settings.js';
 import type { Clock } from '../ports/clock.js';
 import type { Documents } from '../ports/documents.js';
 import type { LogSink } from '../ports/log-sink.js';
 import { alone, type Outside } from '../ports/outside.js';
 import type { Places } from '../ports/places.js';
 import type { VerifyLogs } from '../ports/verify-logs.js';
+import { Bookmarks } from './bookmarks.js';
 import { Connections } from './connections.js';
 import type { CallContext, Served } from './control-session.js';
 import { Grants } from './grants.js';
@@ -23,6 +24,8 @@ import { Peers } from './peers.js';
 import { Sets } from './sets.js';
 import { SettingsStore } from './settings.js';
 import { Sources } from './sources.js';
+import { TargetTasks } from './target-tasks.js';
+import { TaskJournal } from './task-journal.js';
 import { causeOf, type World } from './world.js';
 
 export interface AgentFacts {
@@ -54,6 +57,10 @@ export interface AgentOptions {
 const RANK: Readonly<Record<Severity, number>> = { information: 0, warning: 1, error: 2 };
 const PROBLEMS_MAX = 100;
 
+/** The queue folder, unless it lies in the state folder. */
+const queueFolder = (settings: Settings): string[] =>
+  settings['queue.folder'].startsWith(`${settings['agent.state']}/`) ? [] : [settings['queue.folder']];
+
 export class Agent implements Served {
   readonly world: World;
   readonly hub: Hub;
@@ -61,6 +68,9 @@ export class Agent implements Served {
   readonly facts: AgentFacts;
   readonly peers: Peers;
   readonly grants: Grants;
+  readonly taskJournal: TaskJournal;
+  readonly tasks: TargetTasks;
+  readonly bookmarks: Bookmarks;
   readonly sources: Sources;
   readonly sets: Sets;
   readonly connections: Connections;
@@ -92,15 +102,29 @@ export class Agent implements Served {
       log,
       settings,
       ownKey: options.ownKey,
-      ownFolders: [...new Set([settings['agent.state'], settings['log.folder']])],
+      ownFolders: [...new Set([settings['agent.state'], settings['log.folder'], ...queueFolder(settings)])],
       engine: options.createEngine((event) => this.#event(event)),
     };
     this.peers = new Peers(this.world);
     this.grants = new Grants(this.world, this.peers, () => this.connections.tellOrigins());
     this.sources = new Sources(this.world);
     this.sets = new Sets(this.world, this.sources);
-    this.connections = new Connections(this.world, this.sources, this.sets, this.peers, (roots) =>
-      this.grants.origins(roots),
+    this.taskJournal = new TaskJournal(this.world);
+    this.bookmarks = new Bookmarks(
+      this.world,
+      outside,
+      (id) => this.connections.run(id),
+      (key) => this.connections.byKey(key),
+    );
+    this.tasks = new TargetTasks(this.world, this.taskJournal, outside.tasks, this.grants, this.bookmarks);
+    this.grants.attach(this.tasks);
+    this.connections = new Connections(
+      this.world,
+      this.sources,
+      this.sets,
+      this.peers,
+      (roots) => this.grants.origins(roots),
+      this.taskJournal,
     );
     this.sets.attach(this.connections);
     this.services.attach();
@@ -123,7 +147,9 @@ export class Agent implements Served {
       }
     }
     this.settings.tellIgnored(this.world);
+    this.tasks.start();
     this.connections.restore();
+    this.bookmarks.start();
     const at = wanted ? `${this.listen.host}:${this.listen.port}` : 'no address';
     log.say('AGENT_STARTED', {
       version: SOFTWARE_VERSION,
@@ -138,7 +164,8 @@ export class Agent implements Served {
   async stop(reason: string): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.services.stop();
+    this.bookmarks.stop();
+    await Promise.all([this.services.stop(), this.tasks.stop(), this.connections.rates.stop()]);
     this.sources.suspend();
     this.connections.close();
     this.connections.save();
@@ -242,6 +269,10 @@ export class Agent implements Served {
         );
       }
     }
+    const queue = this.connections.queues.problems();
+    const folder = this.world.settings['queue.folder'];
+    if (queue.limits) add('queue', 'warning', queue.limits, 'Lower queue.free_mb or queue.disk_mb (QUE-07).');
+    if (queue.place) add('queue', 'warning', `${folder}: ${queue.place}`, 'Best a volume of its own (QUE-03).');
     for (const problem of this.status().problems)
       add(
         `message ${problem.id}`,
@@ -258,6 +289,7 @@ export class Agent implements Served {
       case 'link_closed':
       case 'link_message':
       case 'receiver_report':
+      case 'receiver_task':
         this.grants.event(event);
         return;
       case 'source_ready':
@@ -267,6 +299,11 @@ export class Agent implements Served {
       case 'source_continues':
       case 'source_path':
         if (!this.sets.event(event)) this.sources.event(event);
+        return;
+      case 'freeze_held':
+      case 'freeze_failed':
+      case 'freeze_ended':
+        this.bookmarks.event(event);
         return;
       default:
         this.connections.event(event);

@@ -13,6 +13,7 @@ export interface AllCounters extends Counters {
   readonly durable: number;
   readonly wireBytes: number;
   readonly targetQueuedBytes: number;
+  readonly targetTask: boolean;
 }
 
 /** States that are what they should be, or on their way there. */
@@ -46,11 +47,23 @@ export function composeItem(
     connectedSince: run.connectedSince,
     manual: run.transmit.phase,
     session: run.transmit.line.gate.phase,
+    simulated: run.simulated,
     notLoaded: run.problem?.cause?.errno === 'ECONNREFUSED',
+    stalled: run.stalling.stall !== null,
     counters,
   });
   const incomplete = statistics.targetDataState === 'Mirror Required' && run.mirror.state.phase === 'idle';
-  const problem = sourceProblem ?? run.problem ?? (incomplete ? notice('MIRROR_REQUIRED', run.at) : null);
+  const problem =
+    sourceProblem ??
+    run.problem ??
+    run.stalling.problem ??
+    (incomplete
+      ? notice('MIRROR_REQUIRED', run.at)
+      : run.simulated
+        ? notice('SIMULATED', { id: run.id, set: stored.set })
+        : counters?.targetTask && run.link.phase === 'linked'
+          ? notice('TASK_RUNS', run.at)
+          : null);
   return {
     id: run.id,
     key: stored.key,
@@ -66,6 +79,7 @@ export function composeItem(
     phaseSince: run.link.since,
     severity: problem?.severity ?? (isExpected(statistics) ? 'information' : 'warning'),
     problem,
+    stall: run.stalling.stall,
     latencyMs: counters && run.link.phase === 'linked' ? Math.max(-1, counters.latencyMs) : -1,
     // In whole seconds, so that an idle connection is not told anew each time.
     quietMs:

@@ -12,11 +12,15 @@ import type { LinkFact } from '../core/connection/table.js';
 import { composeItem } from './connection-item.js';
 import { decodeRefusal, decodeWelcome, encodeHello, encodeOrigins, LINK_HELLO_VERSION } from './hello.js';
 import { MirrorRun, type MirrorOwner } from './mirror-run.js';
+import { QueueRun } from './queue-run.js';
 import { ReplicaClaim } from './replica-claim.js';
 import type { Lines } from './transmit.js';
 import { type TransmitOwner, TransmitRun } from './transmit-run.js';
+import { StallRun, type StallOwner } from './stall-run.js';
+import { SourceTasks, type TaskOwner } from './source-tasks.js';
 import type { SourceRun, Sources, SourceUser } from './sources.js';
 import type { StoredConnection } from './stored.js';
+import type { TaskJournal } from './task-journal.js';
 import { VerifyRun, type VerifyOwner } from './verify-run.js';
 import { type BarrierRoad, Barriers } from './waits.js';
 import { asNotice, type World } from './world.js';
@@ -31,14 +35,17 @@ export interface RunHost {
   readonly world: World;
   readonly sources: Sources;
   readonly lines: Lines;
+  readonly queues: { used(): void };
+  readonly taskJournal: TaskJournal;
   /** Something that must survive a restart changed. */
   save(): void;
   opened(handle: number, run: ConnectionRun): void;
   closed(handle: number): void;
   origins(roots: readonly string[]): readonly Origin[];
+  mirrored(run: ConnectionRun, event: Extract<EngineEvent, { kind: 'mirror_done' }>): void;
 }
 
-export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, TransmitOwner {
+export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, TransmitOwner, TaskOwner, StallOwner {
   link: LinkState;
   readonly claim: ReplicaClaim;
   readonly mirror: MirrorRun;
@@ -51,6 +58,10 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   targetName: string;
   readonly barriers: Barriers;
   readonly verifying: VerifyRun;
+  readonly tasks: SourceTasks;
+  readonly stalling: StallRun;
+  targetCan: readonly string[] | null = null;
+  readonly queue: QueueRun;
   #cancelRetry: (() => void) | null = null;
 
   constructor(
@@ -69,9 +80,12 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     this.barriers = new Barriers(
       host.world.clock,
       () => id,
-      () => this.#barrierRoad(),
+      () => this.barrierRoad(),
     );
     this.verifying = new VerifyRun(this, stored.verify);
+    this.tasks = new SourceTasks(this, host.taskJournal);
+    this.queue = new QueueRun(this);
+    this.stalling = new StallRun(this);
   }
 
   get wildcards(): boolean {
@@ -95,7 +109,12 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     return { id: this.id, set: this.stored.set, target: this.targetName };
   }
 
+  get simulated(): boolean {
+    return this.stored.simulated ?? false;
+  }
+
   get route(): string {
+    if (this.simulated) return this.stored.target.host;
     const { host, port } = this.stored.target;
     return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
   }
@@ -154,7 +173,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
 
   sourceChanged(): void {
     this.mirror.begin();
-    this.barriers.pump();
+    this.#pump();
   }
 
   #source: number | null = null;
@@ -214,6 +233,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
 
   /** VER-02. */
   verifyBlocked(): Error | null {
+    if (this.simulated) return failure('SIMULATED_ONLY', { id: this.id, action: 'a verification' });
     if (this.handle === null || this.link.phase !== 'linked')
       return failure('NOT_LINKED', { id: this.id, target: this.targetName });
     if (this.mirror.state.phase !== 'idle')
@@ -225,8 +245,10 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   remove(): void {
     this.linkFact('removed');
     this.#end('the connection was removed');
+    this.tasks.removed();
     if (this.#capture) this.host.sources.leave(this.#capture, this);
     this.host.world.places.removeTree(this.stateDir);
+    this.queue.remove();
     this.host.world.log.say('CONNECTION_REMOVED', this.at, this.scope);
   }
 
@@ -263,7 +285,9 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     const { log } = this.host.world;
     switch (event.kind) {
       case 'link_up': {
-        this.targetName = decodeWelcome(event.welcome)?.server ?? this.targetName;
+        const welcome = decodeWelcome(event.welcome);
+        this.targetName = welcome?.server ?? this.targetName;
+        this.targetCan = welcome?.can ?? [];
         this.connectedSince = this.host.world.clock.wall();
         // The very first stream begins with nothing; a later one that does not go on where it was has a gap.
         const gap = !event.resumed && this.everLinked;
@@ -271,9 +295,11 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         this.everLinked = true;
         this.#resumed = event.resumed && !first && this.mirror.state.complete;
         this.linkFact('link_up');
+        this.queue.linked();
         if (gap && this.mirror.state.phase !== 'wanted') this.mirror.broken();
         this.mirror.begin();
         this.barriers.pump();
+        this.tasks.linkUp();
         // The hello is as old as the stream; origins may have changed since.
         this.#toldOrigins = this.#helloOrigins;
         this.tellOrigins();
@@ -314,6 +340,14 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         if (this.mirror.state.phase !== 'wanted') this.mirror.broken();
         this.mirror.begin();
         return;
+      case 'queue_used':
+      case 'queue_full':
+      case 'queue_room':
+      case 'queue_exhausted':
+      case 'queue_resumed':
+      case 'queue_dropped':
+        this.queue.event(event);
+        return;
       case 'mirror_started':
         this.mirror.started();
         return;
@@ -331,7 +365,8 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
           this.scope,
         );
         this.mirror.done();
-        this.barriers.pump();
+        this.host.mirrored(this, event);
+        this.#pump();
         return;
       case 'mirror_stopped':
         this.mirror.gaveUp(event.why);
@@ -349,13 +384,18 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
       case 'barrier_failed':
         this.barriers.failed(event.token);
         return;
+      case 'task_placed':
+      case 'task_failed':
+        this.tasks.event(event);
+        return;
       case 'verify_done':
       case 'verify_stopped':
       case 'orphans_done':
         this.verifying.event(event);
         return;
       case 'message':
-        // Nothing is said this way yet; a newer target may.
+        // A newer target may say more.
+        if (!this.stalling.message(event.payload)) this.tasks.message(event.payload);
         return;
     }
   }
@@ -365,10 +405,10 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   /** The connection as its table row; reads the engine's counters. */
   item(): ConnectionItem {
     const source = this.#capture;
-    return composeItem(this, this.#counters(), this.mirror.base, source?.state ?? 'idle', source?.problem ?? null);
+    return composeItem(this, this.counters(), this.mirror.base, source?.state ?? 'idle', source?.problem ?? null);
   }
 
-  #counters(): ConnectionStatistics | null {
+  counters(): ConnectionStatistics | null {
     if (this.handle === null) return null;
     return this.host.world.engine.connectionStatistics(this.handle);
   }
@@ -376,7 +416,10 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   linkFact(fact: LinkFact): void {
     const { clock } = this.host.world;
     const [next, effects] = linkStep(this.link, fact, clock.wall(), clock.random());
+    const was = this.link.phase;
     this.link = next;
+    if (next.phase === 'linked' && was !== 'linked') this.stalling.linked();
+    if (next.phase !== 'linked' && was === 'linked') this.stalling.down();
     for (const effect of effects) this.#performLink(effect);
     this.changed(false);
   }
@@ -464,8 +507,9 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         stateDir: this.stateDir,
         compression: this.transmit.line.settings.compression as 0 | 1 | 2 | 3,
         linking: this.transmit.allowed.link,
-        queueBytesMax: world.settings['queue.memory_mb'] * 1_048_576,
+        ...this.queue.options(),
         replication: this.replication,
+        ...(this.simulated ? { simulated: true } : {}),
       });
       this.#helloOrigins = this.#toldOrigins;
       this.host.opened(this.handle, this);
@@ -489,7 +533,14 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     this.host.closed(handle);
     this.host.world.engine.connectionClose(handle, forget);
     this.barriers.failed('all');
+    this.tasks.streamClosed();
     this.verifying.failed('the stream was closed');
+  }
+
+  /** What the set holds now, as far as it was looked at. */
+  setSize(): { readonly files: number; readonly bytes: number } {
+    const handle = this.#capture?.handle ?? null;
+    return handle === null ? { files: 0, bytes: 0 } : this.world.engine.sourceStatistics(handle);
   }
 
   get sourceState(): SetState {
@@ -507,11 +558,20 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   }
 
   mirrorBytes(): number {
-    const counters = this.#counters();
+    const counters = this.counters();
     return counters ? counters.sentMirrorBytes + counters.skippedMirrorBytes : 0;
   }
 
-  #barrierRoad(): BarrierRoad {
+  get linked(): boolean {
+    return this.link.phase === 'linked';
+  }
+
+  #pump(): void {
+    this.barriers.pump();
+    this.tasks.pump();
+  }
+
+  barrierRoad(): BarrierRoad {
     const { engine } = this.host.world;
     const { handle } = this;
     if (!this.replication) return { kind: 'never', why: 'replication is stopped' };
@@ -529,6 +589,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     this.#cancelRetry?.();
     this.#cancelRetry = null;
     this.mirror.end();
+    this.stalling.down();
     this.barriers.end(why);
     this.verifying.end(why);
   }

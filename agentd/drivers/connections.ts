@@ -9,9 +9,13 @@ import { innerOverlap, planMapping } from '../core/mapping/mapping.js';
 import { COMPRESSION } from '../core/settings/settings.js';
 import { planRoots } from '../core/set/rules.js';
 import { type ConnectionEvent, ConnectionRun, type RunHost } from './connection-run.js';
+import { DIAGNOSTICS, TDU } from '../../protocol/messages/estimate.js';
 import type { Peers } from './peers.js';
+import { Rates } from './rates.js';
+import { Queues } from './queues.js';
 import type { Sets } from './sets.js';
 import type { Sources } from './sources.js';
+import type { TaskJournal } from './task-journal.js';
 import { Lines } from './transmit.js';
 import { CONNECTIONS_FILE, loadDocument, type StoredConnection, StoredConnections as Stored } from './stored.js';
 import { saveDocument, saveSoon, type World } from './world.js';
@@ -28,8 +32,13 @@ export interface NewConnection {
   readonly calculateSize: boolean | undefined;
 }
 
+/** Key of a target that is not there. */
+const NOBODY = '0'.repeat(64);
+
 export class Connections implements RunHost {
   readonly lines: Lines;
+  readonly rates: Rates;
+  readonly queues: Queues;
   readonly #runs = new Map<number, ConnectionRun>();
   readonly #byHandle = new Map<number, ConnectionRun>();
   /** Being removed: no state file holds them any more. */
@@ -44,8 +53,11 @@ export class Connections implements RunHost {
     readonly peers: Peers,
     /** What flows into these directories, for the loop guard of the next server. */
     readonly origins: (roots: readonly string[]) => readonly Origin[],
+    readonly taskJournal: TaskJournal,
   ) {
     this.lines = new Lines(world);
+    this.rates = new Rates(world, () => [...this.#runs.values()].filter((run) => run.simulated));
+    this.queues = new Queues(world, () => this.#runs.values());
     world.hub.register('connections', () => this.items(), { ticks: true });
   }
 
@@ -72,6 +84,10 @@ export class Connections implements RunHost {
     return run;
   }
 
+  byKey(key: string): ConnectionRun | null {
+    return [...this.#runs.values()].find((run) => run.key === key) ?? null;
+  }
+
   /** Takes up what was connected before (MIR-31); IDs begin at 1 again. */
   restore(): void {
     const stored = loadDocument(this.world.documents, CONNECTIONS_FILE, Stored)?.connections ?? [];
@@ -84,7 +100,9 @@ export class Connections implements RunHost {
       this.world.log.say('CONNECTION_RESTORED', { id: run.id, set: one.set, target: one.target.name }, run.scope);
       run.begin();
     }
+    this.taskJournal.abandon((key) => this.byKey(key) !== null);
     this.sources.start();
+    this.rates.arm();
   }
 
   /** First step of connect: works everything out and changes nothing. */
@@ -175,6 +193,53 @@ export class Connections implements RunHost {
     return run;
   }
 
+  mirrored(run: ConnectionRun, event: Extract<ConnectionEvent, { kind: 'mirror_done' }>): void {
+    if (run.simulated) this.rates.mirrored(run, event);
+  }
+
+  /** CON-40: both start options on, no mappings. @throws Failure SET_UNKNOWN, ROOT_MISSING, CONNECTION_EXISTS, TOO_MANY */
+  async simulate(setName: string, compression: number, calculateSize: boolean): Promise<ConnectionRun> {
+    const { world } = this;
+    const set = this.sets.get(setName);
+    if (this.#runs.size >= CONNECTION_COUNT_MAX)
+      throw failure('TOO_MANY', { what: 'connections', limit: CONNECTION_COUNT_MAX });
+    const roots = this.#roots(set.name, set.rules);
+    const known = this.of(set.name).find((run) => run.simulated);
+    if (known) throw failure('CONNECTION_EXISTS', { set: set.name, target: DIAGNOSTICS, id: known.id });
+    const run = this.#add({
+      key: world.clock.key(),
+      set: set.name,
+      generation: set.generation,
+      rules: [...set.rules],
+      target: { name: DIAGNOSTICS, key: NOBODY, host: TDU, port: 1 },
+      mappings: roots.map((root) => ({ source: root, target: root })),
+      replication: true,
+      compression,
+      transmit: 'flowing',
+      calculateSize,
+      mirror: { phase: 'wanted', complete: false, options: { kind: 'full' } },
+      everLinked: false,
+      simulated: true,
+      created: world.clock.wall(),
+    });
+    try {
+      await saveDocument(world, CONNECTIONS_FILE, this.#stored());
+    } catch (error) {
+      this.#runs.delete(run.id);
+      this.lines.leave(run.transmit);
+      throw error;
+    }
+    const about = { id: run.id, set: set.name, target: run.targetName, route: run.route };
+    world.log.say('CONNECTION_CREATED', about, run.scope);
+    if (compression !== run.transmit.line.settings.compression) run.transmit.line.patch({ compression });
+    this.lines.save();
+    run.begin();
+    this.sources.start();
+    this.rates.arm();
+    world.hub.touch('connections', 'sets', 'server');
+    return run;
+  }
+
   /** VER-07..10; answered when it is saved. */
   async schedule(id: number, schedule: VerifySchedule | null): Promise<VerifyPlan> {
     const plan = this.run(id).verifying.setSchedule(schedule);
@@ -195,6 +260,7 @@ export class Connections implements RunHost {
     this.#runs.delete(id);
     run.remove();
     this.lines.leave(run.transmit);
+    this.rates.removed(run.key);
     this.world.hub.touch('connections', 'sets', 'server');
     return run;
   }
@@ -208,6 +274,7 @@ export class Connections implements RunHost {
   /** Clean stop. */
   close(): void {
     this.lines.close();
+    this.queues.stop();
     for (const run of this.#runs.values()) run.close();
     this.lines.save();
   }
@@ -227,6 +294,7 @@ export class Connections implements RunHost {
 
   opened(handle: number, run: ConnectionRun): void {
     this.#byHandle.set(handle, run);
+    this.queues.opened();
   }
 
   closed(handle: number): void {

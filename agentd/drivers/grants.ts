@@ -11,12 +11,15 @@ import { normalize, overlaps, pathProblem } from '../core/paths.js';
 import {
   decodeHello,
   decodeOrigins,
+  decodeTaskQuestion,
   encodeRefusal,
+  encodeTrouble,
   encodeWelcome,
   LINK_HELLO_VERSION,
   type LinkHello,
 } from './hello.js';
 import type { Peers } from './peers.js';
+import type { TargetTasks } from './target-tasks.js';
 import { GRANTS_FILE, loadDocument, type StoredGrant, StoredGrants } from './stored.js';
 import { asFailure, saveDocument, saveSoon, type World } from './world.js';
 
@@ -39,6 +42,7 @@ export class Grants {
   /** Links that were told to close for a newer one of the same source, which waits. */
   readonly #replacing = new Map<number, { incoming: Incoming; hello: LinkHello }>();
   #paused: boolean;
+  #tasks: TargetTasks | null = null;
 
   constructor(
     readonly world: World,
@@ -50,6 +54,25 @@ export class Grants {
     this.#paused = stored?.paused ?? false;
     for (const grant of stored?.grants ?? []) this.#grants.set(grant.connection, grant);
     world.hub.register('grants', () => this.items(), { ticks: true });
+  }
+
+  attach(tasks: TargetTasks): void {
+    this.#tasks = tasks;
+  }
+
+  /** TaskRoad. */
+  linkOf(connection: string): number | null {
+    return this.#byGrant.get(connection)?.handle ?? null;
+  }
+
+  /** TaskRoad: nothing behind a running task is applied, over a newer link either. */
+  holdChanged(connection: string): void {
+    const link = this.#byGrant.get(connection);
+    if (link) this.#applyPause(link);
+  }
+
+  #applyPause({ handle, grant }: Link): void {
+    this.world.engine.receiverPause(handle, this.#paused || (this.#tasks?.holds(grant) ?? false));
   }
 
   get count(): number {
@@ -196,14 +219,14 @@ export class Grants {
   /** CON-60, CON-61: every connection to this target; the state survives a restart. */
   async pause(paused: boolean): Promise<number> {
     this.#paused = paused;
-    for (const link of this.#links.values()) this.world.engine.receiverPause(link.handle, paused);
+    for (const link of this.#links.values()) this.#applyPause(link);
     await saveDocument(this.world, GRANTS_FILE, this.#stored());
     this.world.log.say(paused ? 'TARGET_PAUSED' : 'TARGET_RESUMED', { connections: this.#links.size });
     this.world.hub.touch('grants', 'server');
     return this.#links.size;
   }
 
-  event(event: EventOf<'incoming' | 'link_closed' | 'link_message' | 'receiver_report'>): void {
+  event(event: EventOf<'incoming' | 'link_closed' | 'link_message' | 'receiver_report' | 'receiver_task'>): void {
     switch (event.kind) {
       case 'incoming':
         this.#incoming(event);
@@ -215,6 +238,7 @@ export class Grants {
         const grant = this.#grants.get(this.#links.get(event.link)?.grant ?? '');
         if (!grant) return;
         if (this.#orphanReport(grant, event)) return;
+        this.#tellTrouble(event);
         this.world.log.say(
           'RECEIVER_REPORT',
           { server: grant.server, set: grant.set, what: event.what, detail: event.detail },
@@ -224,9 +248,24 @@ export class Grants {
         return;
       }
       case 'link_message':
-        this.#newOrigins(event.link, event.payload);
+        if (!this.#taskQuestion(event.link, event.payload)) this.#newOrigins(event.link, event.payload);
         return;
+      case 'receiver_task': {
+        const grant = this.#grants.get(this.#links.get(event.link)?.grant ?? '');
+        const done = (): void => this.world.engine.receiverTaskDone(event.link, event.ticket);
+        // Without a grant the link is about to close.
+        if (grant) void this.#tasks?.reached(grant, event.payload, event.ready, done);
+        return;
+      }
     }
+  }
+
+  #taskQuestion(handle: number, payload: Uint8Array): boolean {
+    const question = decodeTaskQuestion(payload);
+    const grant = this.#grants.get(this.#links.get(handle)?.grant ?? '');
+    if (!question || !grant) return false;
+    this.#tasks?.asked(grant, question.tasks);
+    return true;
   }
 
   #incoming(event: Incoming): void {
@@ -263,6 +302,7 @@ export class Grants {
         version: LINK_HELLO_VERSION,
         software: SOFTWARE_VERSION,
         server: world.settings['agent.name'],
+        can: ['task'],
       }),
       markPath: this.#markPath(grant.connection),
       roots: grant.mappings.map((mapping) => ({ path: mapping.target, sourcePath: mapping.source })),
@@ -274,7 +314,7 @@ export class Grants {
     const link = { handle: event.link, address: event.address, grant: grant.connection };
     this.#links.set(event.link, link);
     this.#byGrant.set(grant.connection, link);
-    if (this.#paused) world.engine.receiverPause(event.link, true);
+    if (this.#paused || this.#tasks?.holds(grant.connection)) this.#applyPause(link);
     if (JSON.stringify(grant.origins) !== JSON.stringify(hello.origins) || grant.server !== hello.server) {
       this.#grants.set(grant.connection, { ...grant, origins: hello.origins, server: hello.server });
       saveSoon(world, GRANTS_FILE, this.#stored());
@@ -305,6 +345,14 @@ export class Grants {
       reason: noticeText(refusal.notice),
       advice: noticeRemedy(refusal.notice),
     });
+  }
+
+  /** The source shows why its stream stands still (REP-10). */
+  #tellTrouble({ link, what, detail, code, call }: EventOf<'receiver_report'>): void {
+    if (what === 'retrying' || what === 'root_gone')
+      this.world.engine.linkSend(link, encodeTrouble({ trouble: { path: detail, call, errno: code } }));
+    else if (what === 'retry_succeeded' || what === 'retry_ended' || what === 'root_returned')
+      this.world.engine.linkSend(link, encodeTrouble({ trouble: null }));
   }
 
   /** MIR-52, MIR-57, MIR-60: what became of orphans, in the log of the target. */

@@ -1,10 +1,31 @@
 /** What the control planes say to each other when a data link opens: CBOR, checked like everything from outside. */
+import type { z } from 'zod';
 import { decode, encode } from '../../protocol/codec.js';
 import { WireError } from '../../protocol/envelope.js';
 import { type Failure, Failure as FailureError, failure } from '../../protocol/errors.js';
-import { MAPPING_COUNT_MAX, ORIGIN_COUNT_MAX } from '../../protocol/limits.js';
+import {
+  BOOKMARK_NAME_LENGTH_MAX,
+  MAPPING_COUNT_MAX,
+  ORIGIN_COUNT_MAX,
+  TASK_LIST_MAX,
+  TASK_MS_MAX,
+} from '../../protocol/limits.js';
 import { Mapping, Origin } from '../../protocol/messages/peer.js';
-import { count, type Infer, list, problemOf, struct, text } from '../../protocol/schema.js';
+import { BOOKMARK_HOW } from '../../protocol/messages/bookmark.js';
+import { TaskCommand, TaskOutcome } from '../../protocol/messages/task.js';
+import {
+  count,
+  type Infer,
+  list,
+  nullable,
+  oneOf,
+  optional,
+  problemOf,
+  struct,
+  text,
+  wallTime,
+  whole,
+} from '../../protocol/schema.js';
 
 /** Source to target. */
 export const LinkHello = struct({
@@ -27,8 +48,73 @@ export const LinkWelcome = struct({
   version: count('of this welcome'),
   software: text(64, 'release of the target'),
   server: text(255, 'name of the target'),
+  can: optional(
+    list(text(32, 'word'), 32, 'what its release can do beyond the first; `task`: holds a stream at a task'),
+  ),
 });
 export type LinkWelcome = Infer<typeof LinkWelcome>;
+
+/** A task in the stream. */
+export const LinkTask = struct({
+  key: text(64, 'permanent key'),
+  purpose: oneOf(['task', 'bookmark'], 'what it is for'),
+  command: TaskCommand,
+  timeoutMs: optional(whole(1, TASK_MS_MAX, 'end it after this')),
+  by: text(255, 'who asked'),
+  asked: wallTime('when'),
+  bookmark: optional(
+    struct({
+      name: text(BOOKMARK_NAME_LENGTH_MAX, 'name'),
+      how: oneOf(BOOKMARK_HOW, 'how good it is'),
+      at: wallTime('the point, on the clock of the source'),
+    }),
+  ),
+});
+export type LinkTask = Infer<typeof LinkTask>;
+
+/** Source to target, while linked: what became of these? */
+export const LinkTaskQuestion = struct({
+  ask: list(text(64, 'key'), TASK_LIST_MAX, 'answered when they have ended'),
+  forbid: list(text(64, 'key'), TASK_LIST_MAX, 'answered at once; one that was not reached will not run any more'),
+});
+export type LinkTaskQuestion = Infer<typeof LinkTaskQuestion>;
+
+/** Target to source. */
+export const LinkTaskAnswer = struct({ key: text(64, 'key'), outcome: TaskOutcome });
+export type LinkTaskAnswer = Infer<typeof LinkTaskAnswer>;
+
+/** Target to source, while linked: what it tries again holds up the stream; null: not any more. */
+export const LinkTrouble = struct({
+  trouble: nullable(
+    struct({
+      path: text(8_192, 'path, or the directory that is missing'),
+      call: text(255, 'the refused call'),
+      errno: text(64, 'its error'),
+    }),
+  ),
+});
+export type LinkTrouble = Infer<typeof LinkTrouble>;
+export const encodeTrouble = (trouble: LinkTrouble): Buffer => encode(trouble);
+
+export const encodeTask = (task: LinkTask): Buffer => encode(task);
+export const encodeTaskQuestion = (tasks: LinkTaskQuestion): Buffer => encode({ tasks });
+export const encodeTaskAnswer = (task: LinkTaskAnswer): Buffer => encode({ task });
+
+/** What it holds, or null when it is something else, such as a message of a newer release. */
+function reader<S extends z.ZodType>(schema: S): (bytes: Uint8Array) => z.infer<S> | null {
+  return (bytes) => {
+    try {
+      const read = schema.safeParse(decode(bytes));
+      return read.success ? read.data : null;
+    } catch {
+      return null;
+    }
+  };
+}
+export const decodeTrouble = reader(LinkTrouble);
+export const decodeTask = reader(LinkTask);
+export const decodeTaskQuestion = reader(struct({ tasks: LinkTaskQuestion }));
+export const decodeTaskAnswer = reader(struct({ task: LinkTaskAnswer }));
 
 export const LINK_HELLO_VERSION = 1;
 

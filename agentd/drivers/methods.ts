@@ -15,6 +15,7 @@ type Handlers = Map<string, Handler>;
 /** Of a verification log, when nobody says how much. */
 const VERIFY_LOG_BYTES = 1_048_576;
 const BARRIER_MS = 60_000;
+const TASK_PLACE_MS = 60_000;
 const FILES_LIMIT = 2_500;
 
 /** Every handler by method name; a test compares the names with the protocol. */
@@ -133,6 +134,7 @@ export function handlers(agent: Agent): Handlers {
   );
   on(m.ConnectionRemove, async ({ id }) => {
     const run = await connections.remove(id);
+    agent.bookmarks.removed(run.key);
     return { key: run.stored.key, targetKey: run.stored.target.key, target: run.targetName };
   });
   on(m.ConnectionReconnect, ({ id }) => done(connections.reconnect(id)));
@@ -173,6 +175,36 @@ export function handlers(agent: Agent): Handlers {
   });
   on(m.OrphansStop, ({ id }) => ({ stopped: connections.run(id).verifying.orphans.stop() }));
   on(m.VerifyLogRead, ({ id, limit }) => connections.run(id).verifying.log(limit ?? VERIFY_LOG_BYTES));
+
+  on(m.ConnectionSimulate, async ({ set, compression, calculateSize }) => ({
+    id: (await connections.simulate(set, compression ?? 1, calculateSize ?? true)).id,
+  }));
+  on(m.ConnectionEstimate, ({ id, recoveryMs, bandwidths, minutes }) =>
+    connections.rates.estimate(connections.run(id), recoveryMs, bandwidths, minutes),
+  );
+  on(m.TaskRun, ({ id, command, durable, timeoutMs, placeMs, wait }, { user, signal }) =>
+    connections.run(id).tasks.ask(
+      {
+        purpose: 'task',
+        command,
+        durable: durable ?? false,
+        timeoutMs,
+        placeMs: placeMs ?? TASK_PLACE_MS,
+        placedOnly: wait === false,
+        by: user,
+      },
+      signal,
+    ),
+  );
+  on(m.BookmarkMake, ({ id, name, options, placeMs }, { user, signal }) =>
+    agent.bookmarks.make(id, { name, options, placeMs, by: user }, signal),
+  );
+  on(m.BookmarkList, () => ({ bookmarks: agent.bookmarks.list() }));
+  on(m.BookmarkScheduleSet, ({ id, schedule }) => agent.bookmarks.setSchedule(id, schedule));
+  on(m.BookmarkShow, ({ id }) => agent.bookmarks.plan(id));
+  on(m.TaskSubmit, ({ command, timeoutMs }, { user, signal }) => agent.tasks.submit(command, timeoutMs, user, signal));
+  on(m.TaskList, () => ({ tasks: agent.taskJournal.list() }));
+  on(m.TaskShow, ({ key }) => agent.taskJournal.show(key));
 
   on(m.SettingsList, () => ({ settings: settings.list(), secrets: settings.secrets() }));
   on(m.SettingsSet, ({ changes }, { user }) => {

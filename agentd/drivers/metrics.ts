@@ -146,6 +146,9 @@ function build(from: Measured, messages: MessageCounts): Registry<RegistryConten
     item.quietMs < 0 ? null : item.quietMs / 1000,
   );
   gauge('understudy_set_linked', 'Whether the data link is up.', (item) => (item.phase === 'linked' ? 1 : 0));
+  gauge('understudy_set_stalled', 'The link is up and something waits, but nothing moves.', (item) =>
+    item.stall ? 1 : 0,
+  );
   gauge(
     'understudy_set_quarantined_paths',
     'Paths the target could not write; they are retried.',

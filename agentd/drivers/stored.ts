@@ -5,6 +5,7 @@ import { MirrorOptions } from '../../protocol/messages/mirror.js';
 import { Mapping, Origin, Peer } from '../../protocol/messages/peer.js';
 import { Rule } from '../../protocol/messages/set.js';
 import { SESSION_START, TransmitSettings } from '../../protocol/messages/transmit.js';
+import { TaskItem } from '../../protocol/messages/task.js';
 import { keyDigest, problemOf } from '../../protocol/schema.js';
 import { MANUAL_PHASE, SESSION_PHASE } from '../core/transmit/table.js';
 import type { Documents } from '../ports/documents.js';
@@ -17,6 +18,9 @@ export const GRANTS_FILE = 'grants.sts';
 export const ROOTS_FILE = 'roots.sts';
 /** SRV-65. */
 export const SCHEDULE_FILE = 'schedule.sts';
+
+/** Tasks that were sent or run, with their outcomes. */
+export const TASKS_FILE = 'tasks.sts';
 
 export const StoredSet = z.object({
   name: z.string(),
@@ -47,6 +51,8 @@ export const StoredConnection = z.object({
   }),
   /** A stream was up once, so a new one means that something is missing. */
   everLinked: z.boolean(),
+  /** CON-40: to a target that is not there. */
+  simulated: z.boolean().optional(),
   /** VER-07..10; null or left out: none. */
   verify: StoredSchedule.nullish(),
   created: z.number(),
@@ -87,6 +93,7 @@ export const StoredSets = z.object({ schema: z.literal(1), sets: z.array(StoredS
 export const StoredConnections = z.object({ schema: z.literal(1), connections: z.array(StoredConnection) });
 export const StoredPeers = z.object({ schema: z.literal(1), peers: z.array(Peer) });
 export const StoredGrants = z.object({ schema: z.literal(1), paused: z.boolean(), grants: z.array(StoredGrant) });
+export const StoredTasks = z.object({ schema: z.literal(1), tasks: z.array(TaskItem) });
 /** Identity of the directories of each connected set, as the engine names it (I11). */
 export const StoredRoots = z.object({ schema: z.literal(1), roots: z.record(z.string(), z.array(z.string())) });
 

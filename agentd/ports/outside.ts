@@ -1,8 +1,10 @@
 /** What an agent needs besides replication: all of it may be missing in a test, and nothing of it may hold it up. */
 import type { Configured } from '../core/settings/settings.js';
+import type { FileSystems } from './file-systems.js';
 import type { SendMail } from './mail.js';
 import type { ServeMetrics } from './metrics-server.js';
 import type { StatisticsStore } from './statistics-store.js';
+import type { TaskRunner } from './task-runner.js';
 import type { SendTrap } from './traps.js';
 import type { Vault } from './vault.js';
 
@@ -16,6 +18,8 @@ export interface Outside {
   readonly statistics: StatisticsStore | null;
   /** Null: nobody can fetch them. */
   readonly serveMetrics: ServeMetrics | null;
+  readonly tasks: TaskRunner;
+  readonly fileSystems: FileSystems;
 }
 
 /** An agent that knows nobody. */
@@ -30,5 +34,7 @@ export function alone(configured: Configured): Outside {
     sendTrap: nobody,
     statistics: null,
     serveMetrics: null,
+    tasks: { run: nobody, endLeftovers: async () => 0 },
+    fileSystems: { of: () => 'unknown', thaw: () => false },
   };
 }

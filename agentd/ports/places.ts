@@ -1,4 +1,5 @@
 /** Facts about the server's file system, and the agent's own folders. */
+import type { VolumeFacts } from '../core/queue/alert.js';
 import type { PathKind } from '../core/set/rules.js';
 
 export interface DirectoryEntry {
@@ -14,5 +15,7 @@ export interface Places {
   resolve(path: string): string;
   ensureDirectory(path: string): void;
   removeTree(path: string): void;
+  /** The volume of the nearest part of the path that is there; null when the system does not say. */
+  volume(path: string): VolumeFacts | null;
   listDirectory(path: string, limit: number): { readonly entries: readonly DirectoryEntry[]; readonly omitted: number };
 }

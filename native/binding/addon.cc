@@ -3,8 +3,11 @@
 #include <pwd.h>
 #include <sys/socket.h>
 
+#include <cstdlib>
+
 #include "compare_trees.h"
 #include "datagram.h"
+#include "freeze.h"
 #include "probe.h"
 #include "tls_link.h"
 #include "values.h"
@@ -79,6 +82,37 @@ napi_value user_name(napi_env env, napi_callback_info info) {
   return none;
 }
 
+napi_value account(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info);
+  const std::string name = arguments.text(0);
+  std::vector<char> room(16u << 10);
+  passwd entry;
+  passwd* found = nullptr;
+  while (::getpwnam_r(name.c_str(), &entry, room.data(), room.size(), &found) == ERANGE && room.size() < (1u << 20)) room.resize(room.size() * 2);
+  char* end = nullptr;
+  const unsigned long uid = std::strtoul(name.c_str(), &end, 10);
+  const bool number = !name.empty() && *end == 0 && uid < 0xffff'ffff;
+  if (found != nullptr || (number && user_entry(static_cast<uid_t>(uid), entry, room)))
+    return Object(env).set("name", std::string(entry.pw_name)).number("uid", entry.pw_uid).number("gid", entry.pw_gid)
+        .set("home", std::string(entry.pw_dir)).value();
+  napi_value none;
+  napi_get_null(env, &none);
+  return none;
+}
+
+napi_value file_system_of_call(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info);
+  Result<std::string> text = file_system_of(arguments.text(0));
+  if (!text) return throw_error(env, text.error()), nullptr;
+  return to_js(env, *text);
+}
+
+napi_value thaw_call(napi_env env, napi_callback_info info) {
+  Arguments arguments(env, info);
+  if (Status thawed = thaw(arguments.text(0)); !thawed) throw_error(env, thawed.error());
+  return nullptr;
+}
+
 napi_value probe_call(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info);
   const Probe probe = probe_capture(arguments.text(0), arguments.flag(1));
@@ -112,7 +146,8 @@ napi_value start(napi_env env, napi_value exports) {
   } functions[] = {{"createEngine", create_engine}, {"createIdentity", create_identity_call},
                    {"publicKeyDigest", public_key_digest_call}, {"peerCredentials", peer_credentials},
                    {"groupNames", group_names}, {"userName", user_name}, {"probe", probe_call},
-                   {"compareTrees", compare_trees_call}, {"sendDatagram", send_datagram_call}};
+                   {"compareTrees", compare_trees_call}, {"sendDatagram", send_datagram_call},
+                   {"account", account}, {"fileSystemOf", file_system_of_call}, {"thaw", thaw_call}};
   for (const auto& each : functions) {
     napi_value function;
     napi_create_function(env, each.name, NAPI_AUTO_LENGTH, each.call, nullptr, &function);

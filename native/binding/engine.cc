@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "channel.h"
+#include "freeze.h"
 #include "inbound.h"
 #include "source.h"
 #include "values.h"
@@ -81,6 +82,7 @@ class Host {
     for (auto& [id, source] : sources) source->close();
     channels.clear();
     sources.clear();
+    freezes.clear();
     std::map<i32, std::shared_ptr<Inbound>> old;
     {
       std::lock_guard lock(mutex);
@@ -92,11 +94,13 @@ class Host {
   }
 
   std::shared_ptr<TlsIdentity> identity;
+  std::shared_ptr<QueueBudget> budget;           // QUE-04, of the whole agent
   napi_threadsafe_function events = nullptr;
   std::unique_ptr<Listener> listener;
   std::map<i32, std::unique_ptr<Source>> sources;
   std::map<i32, std::shared_ptr<Channel>> channels;
   std::map<i32, i32> channel_source;
+  std::map<i32, std::shared_ptr<Freeze>> freezes;
   std::mutex mutex;                              // guards links and last_id
   std::map<i32, std::shared_ptr<Inbound>> links;
   i32 last_id = 0;
@@ -140,8 +144,11 @@ void deliver(napi_env env, napi_value callback, void* context, void* data) {
     napi_get_and_clear_last_exception(env, &exception);
     napi_fatal_exception(env, exception);
   }
-  if (fact->kind == "link_closed")
-    if (auto* number = std::get_if<i64>(&fact->fields[0].second)) static_cast<Host*>(context)->drop_link(static_cast<i32>(*number));
+  const auto* number = fact->fields.empty() ? nullptr : std::get_if<i64>(&fact->fields[0].second);
+  if (number == nullptr) return;
+  auto* host = static_cast<Host*>(context);
+  if (fact->kind == "link_closed") host->drop_link(static_cast<i32>(*number));
+  else if (fact->kind == "freeze_ended" || fact->kind == "freeze_failed") host->freezes.erase(static_cast<i32>(*number));
 }
 
 using Method = napi_value (*)(napi_env, Host&, Arguments&);
@@ -214,6 +221,11 @@ napi_value receiver_pause(napi_env, Host& host, Arguments& arguments) {
   return nullptr;
 }
 
+napi_value receiver_task_done(napi_env, Host& host, Arguments& arguments) {
+  if (auto link = host.inbound(arguments.handle(0))) link->task_done(static_cast<u64>(arguments.number(1)));
+  return nullptr;
+}
+
 napi_value receiver_ignore_deletes(napi_env, Host& host, Arguments& arguments) {
   if (auto link = host.inbound(arguments.handle(0))) link->ignore_deletes(arguments.flag(1));
   return nullptr;
@@ -234,7 +246,8 @@ napi_value receiver_statistics(napi_env env, Host& host, Arguments& arguments) {
   return Object(env).set("linked", linked).count("batches", now.batches).count("operations", now.operations)
       .count("writtenBytes", now.written_bytes).count("applied", now.applied).count("durable", now.durable)
       .count("queuedBytes", now.queued_bytes).count("failed", now.failed).count("checkpoints", now.checkpoints)
-      .set("pausing", now.pausing).set("retrying", now.retrying).set("lastPath", now.last_path).value();
+      .set("pausing", now.pausing).set("retrying", now.retrying)
+      .set("task", now.task).set("lastPath", now.last_path).value();
 }
 
 napi_value source_open(napi_env env, Host& host, Arguments& arguments) {
@@ -312,12 +325,18 @@ napi_value connection_open(napi_env env, Host& host, Arguments& arguments) {
   options.hello = bytes_field(env, from, "hello");
   options.state_dir = text_field(env, from, "stateDir");
   options.compression = static_cast<int>(number_field(env, from, "compression"));
-  options.queue_bytes_max = static_cast<u64>(number_field(env, from, "queueBytesMax"));
+  options.budget = host.budget;
+  options.queue.folder = text_field(env, from, "queueFolder");
+  const double disk_max = number_field(env, from, "queueDiskBytesMax");
+  options.queue.bytes_max = disk_max < 0 ? DiskQueueOptions::kUnlimited : static_cast<u64>(disk_max);
+  options.queue.free_min = static_cast<u64>(number_field(env, from, "queueFreeBytesMin"));
+  options.disconnect_when_full = flag_field(env, from, "disconnectWhenFull");
   options.replication = flag_field(env, from, "replication");
   options.linking = flag_field(env, from, "linking");
+  options.simulated = flag_field(env, from, "simulated");
   options.throttle = host.throttle(options.host);
   // An empty pin would accept anybody.
-  if (options.peer_key.size() != 64) return throw_text(env, "peerKey must be the hex SHA-256 of the target's public key"), nullptr;
+  if (!options.simulated && options.peer_key.size() != 64) return throw_text(env, "peerKey must be the hex SHA-256 of the target's public key"), nullptr;
   const i32 id = options.id;
   auto channel = std::make_shared<Channel>(*source, std::move(options), host.identity, host.teller());
   host.channels.emplace(id, channel);
@@ -362,9 +381,11 @@ napi_value connection_statistics(napi_env env, Host& host, Arguments& arguments)
       .count("applied", target.applied).count("durable", target.durable).count("targetQueuedBytes", target.queued_bytes)
       .set("targetPaused", (target.flags & wire::kAckPaused) != 0)
       .set("targetPausing", (target.flags & wire::kAckPausePending) != 0).set("targetRetrying", (target.flags & wire::kAckRetrying) != 0)
+      .set("targetTask", (target.flags & wire::kAckTask) != 0)
       .count("failed", channel->counters.failed).set("repairing", channel->counters.repairing.load()).number("latencyMs", latency)
       .set("lastPath", channel->last_path()).number("quietMs", quiet).count("queueHeldBytes", counters.held)
-      .count("queueRoomBytes", counters.room).count("sessionBytes", channel->throttle().spent())
+      .count("queueRoomBytes", counters.capacity).count("queueMemoryBytes", counters.memory).count("queueDiskBytes", counters.disk)
+      .set("behind", channel->counters.behind.load()).count("sessionBytes", channel->throttle().spent())
       .set("budgetSpent", channel->throttle().exhausted()).value();
 }
 
@@ -470,6 +491,48 @@ napi_value barrier(napi_env env, Host& host, Arguments& arguments) {
   return nullptr;
 }
 
+napi_value task(napi_env env, Host& host, Arguments& arguments) {
+  const i64 token = static_cast<i64>(arguments.number(1));
+  auto payload = std::make_shared<Bytes>(arguments.bytes(2));
+  const bool durable = arguments.flag(3);
+  std::shared_ptr<Freeze> freeze;
+  if (!is_null(env, arguments.at(4))) {
+    const auto at = host.freezes.find(arguments.handle(4));
+    if (at == host.freezes.end()) return throw_text(env, "the freeze has ended"), nullptr;
+    freeze = at->second;
+  }
+  on_worker(env, host, arguments.handle(0), [token, payload, durable, freeze](Source& source, Channel& channel) {
+    source.task(channel, token, payload, durable, freeze);
+  });
+  return nullptr;
+}
+
+napi_value task_cancel(napi_env env, Host& host, Arguments& arguments) {
+  const i64 token = static_cast<i64>(arguments.number(1));
+  on_worker(env, host, arguments.handle(0), [token](Source& source, Channel& channel) { source.task_cancel(channel, token); });
+  return nullptr;
+}
+
+napi_value freeze(napi_env env, Host& host, Arguments& arguments) {
+  std::vector<std::string> paths;
+  u32 length = 0;
+  napi_get_array_length(env, arguments.at(0), &length);
+  for (u32 i = 0; i < length; ++i) {
+    napi_value item;
+    napi_get_element(env, arguments.at(0), i, &item);
+    paths.push_back(as_text(env, item));
+  }
+  const i32 id = host.next_id();
+  host.freezes.emplace(id, std::make_shared<Freeze>(id, std::move(paths), static_cast<u32>(arguments.number(1)), host.teller()));
+  return to_js(env, static_cast<double>(id));
+}
+
+napi_value freeze_release(napi_env, Host& host, Arguments& arguments) {
+  const auto at = host.freezes.find(arguments.handle(0));
+  if (at != host.freezes.end()) at->second->release();
+  return nullptr;
+}
+
 napi_value verify(napi_env env, Host& host, Arguments& arguments) {
   MirrorOptions options;
   options.compare = MirrorOptions::Compare::content;
@@ -506,6 +569,7 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
   if (!identity) return throw_error(env, identity.error()), nullptr;
   auto* host = new Host();
   host->identity = *identity;
+  host->budget = std::make_shared<QueueBudget>(static_cast<u64>(number_field(env, options, "queueMemoryBytes")));
   napi_value name, object;
   napi_create_string_utf8(env, "understudy engine", NAPI_AUTO_LENGTH, &name);
   if (napi_create_threadsafe_function(env, field(env, options, "onEvent"), nullptr, name, 0, 1, nullptr, nullptr, host, deliver, &host->events) != napi_ok) {
@@ -533,7 +597,9 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
       {"transmitPause", method<transmit_pause>}, {"transmitLimit", method<transmit_limit>},
       {"transmitBudget", method<transmit_budget>}, {"transmitCompression", method<transmit_compression>},
       {"transmitLink", method<transmit_link>}, {"barrier", method<barrier>},
-      {"verify", method<verify>}, {"close", close_engine},
+      {"verify", method<verify>}, {"task", method<task>}, {"taskCancel", method<task_cancel>},
+      {"receiverTaskDone", method<receiver_task_done>}, {"freeze", method<freeze>},
+      {"freezeRelease", method<freeze_release>}, {"close", close_engine},
   };
   for (const auto& each : methods) {
     napi_value function;

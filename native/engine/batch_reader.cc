@@ -55,7 +55,7 @@ bool range_valid(u64 offset, u64 length) { return offset <= kFileSizeMax && leng
 bool has_nul(std::string_view text) { return !text.empty() && std::memchr(text.data(), 0, text.size()) != nullptr; }
 
 // Null, or what is wrong with the operation.
-const char* fault_of(const OpView& op, u32 mappings) {
+const char* fault_of(const OpView& op, u32 mappings, u32 index) {
   const OpHeader& header = op.header;
   const u8 shape = kShape[header.kind];
   if (header.flags & ~kKnownFlags) return "batch: unknown operation flag";
@@ -91,6 +91,9 @@ const char* fault_of(const OpView& op, u32 mappings) {
       break;
     case OpKind::punch:
       if (header.arg1 == 0 || !range_valid(header.arg0, header.arg1)) return "batch: punch range";
+      break;
+    case OpKind::task:
+      if (header.arg0 > wire::kTaskDurable || (header.arg0 != 0 && index != 0)) return "batch: task out of place";
       break;
     case OpKind::hashes:
       if (header.arg0 < kHashBlockMin || header.arg0 > kHashBlockMax) return "batch: hash block size";
@@ -158,7 +161,7 @@ Result<BatchReader> BatchReader::open(const u8* bytes, std::size_t size, u32 map
     op.path = {text, h.path_len};
     op.path2 = {text + h.path_len, h.path2_len};
     op.data = {text + h.path_len + h.path2_len, h.data_len};
-    if (const char* reason = fault_of(op, mappings)) return fault(reason);
+    if (const char* reason = fault_of(op, mappings, index)) return fault(reason);
     at += h.size;
   }
   if (at != size) return fault("batch: bytes after the last operation");

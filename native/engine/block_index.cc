@@ -1,8 +1,5 @@
 #include "block_index.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 namespace understudy {
 
 u32 block_size_for(u64 file_size) {
@@ -10,8 +7,6 @@ u32 block_size_for(u64 file_size) {
   while (file_size / block > (4u << 20) / sizeof(u64) && block < (1u << 31)) block *= 2;   // sparse files reach exabytes
   return block;
 }
-
-u64 block_hash(const void* data, std::size_t size) { return XXH3_64bits(data, size); }
 
 BlockIndex* BlockIndexes::find(u64 object) {
   auto at = entries_.find(object);

@@ -65,6 +65,7 @@ struct CaptureStatistics {
 
 struct CaptureOptions {
   u32 batch_us = 2'000;                 // pause between reads, so that the kernel can merge events
+  u32 busy_us = 12'000;                 // the same while events keep coming: fewer rounds, each for more of them
   u64 buffer_bytes_max = 64u << 20;     // reaching it is a loss, never a stall
   bool old_kernel = false;              // fanotify as it was before Linux 5.17 (a rename comes in halves); for tests
 };

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace understudy {
 namespace {
@@ -16,6 +17,7 @@ constexpr std::size_t kEventBytesMax = 4096;
 constexpr u32 kReadsPerWake = 16;      // a long drain tells the consumer in between
 constexpr u32 kHalfWaitUs = 200;       // how long the second half of a rename may take to be queued
 constexpr u32 kFailurePauseMsMax = 10'000;
+constexpr i64 kBusyNs = 200'000'000;   // as many rounds as are remembered within this time: events keep coming
 
 timespec duration_us(u64 us) {
   timespec time;
@@ -154,7 +156,9 @@ void EventReader::publish(const Bytes& chunk) {
 
 // The pause which lets the kernel merge events and keeps the writers' cost low; a barrier or the end cuts it short.
 void EventReader::rest() {
-  u64 us = options_.batch_us;
+  const i64 now = monotonic_ns();
+  i64& oldest = rounds_[round_++ % rounds_.size()];
+  u64 us = now - std::exchange(oldest, now) < kBusyNs ? std::max(options_.busy_us, options_.batch_us) : options_.batch_us;
   if (read_failures_ > 0) us = std::min<u64>(100u << std::min(read_failures_, 7u), kFailurePauseMsMax) * 1'000;
   const timespec time = duration_us(us);
   pollfd fd = {control_.get(), POLLIN, 0};

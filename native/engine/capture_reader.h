@@ -2,6 +2,7 @@
 // it; they differ only in what the bytes mean.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -54,7 +55,10 @@ class EventReader {
   HalfTest half_ = nullptr;
   Fd control_;              // eventfd: a barrier or the end is asked for
   std::thread thread_;
-  u32 read_failures_ = 0;   // in a row; reader thread only
+  // Reader thread only:
+  u32 read_failures_ = 0;   // in a row
+  std::array<i64, 8> rounds_{};   // when the last ones ended; a ring
+  u32 round_ = 0;
 
   std::atomic<u64> events_{0};
   std::atomic<u64> buffered_{0};

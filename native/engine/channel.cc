@@ -1,5 +1,6 @@
 #include "channel.h"
 
+#include "null_link.h"
 #include "source.h"
 
 namespace understudy {
@@ -9,7 +10,7 @@ constexpr u64 kWindow = 48u << 20;   // bytes sent and not yet applied by the ta
 }
 
 Channel::Channel(Source& source, ChannelOptions options, std::shared_ptr<TlsIdentity> identity, Tell tell)
-    : stream(options.queue_bytes_max), source_(source), options_(std::move(options)), identity_(std::move(identity)),
+    : stream(options.budget ? options.budget : std::make_shared<QueueBudget>(u64{128} << 20), options.queue), source_(source), options_(std::move(options)), identity_(std::move(identity)),
       tell_(std::move(tell)), linking_(options_.linking), compression_(options_.compression) {
   if (!options_.throttle) options_.throttle = std::make_shared<Throttle>();
   replicating = options_.replication;
@@ -32,11 +33,12 @@ void Channel::connect() {
     dead_ = false;
   }
   std::lock_guard lock(link_mutex_);
-  link_ = Link::connect(identity_, options_.host, options_.port, *this, link);
+  if (options_.simulated) link_ = std::make_unique<NullLink>(*this, compression_);
+  else link_ = Link::connect(identity_, options_.host, options_.port, *this, link);
 }
 
 void Channel::disconnect(bool now) {
-  std::unique_ptr<Link> old;
+  std::unique_ptr<Road> old;
   {
     std::lock_guard lock(link_mutex_);
     old = std::move(link_);
@@ -56,6 +58,7 @@ bool Channel::send_message(Bytes payload) {
 void Channel::set_paused(bool paused) {
   paused_ = paused;
   wake_link();
+  source_.wake();   // What was kept back for fuller batches goes now.
 }
 
 void Channel::set_linking(bool on) {
@@ -139,8 +142,7 @@ void Channel::on_frame(wire::FrameType type, Bytes payload) {
       wire::Ack ack;
       if (payload.size() != sizeof ack) return;
       std::memcpy(&ack, payload.data(), sizeof ack);
-      stream.acknowledge(ack);
-      source_.wake();
+      if (stream.acknowledge(ack) || acks_matter) source_.wake();
       return;
     }
     case wire::FrameType::reply: {
@@ -160,7 +162,10 @@ void Channel::on_frame(wire::FrameType type, Bytes payload) {
 bool Channel::next_frame(OutFrame& frame) {
   if (!ready_ || paused_ || !linking_) return false;
   StreamBatch batch = stream.take(kWindow);
-  if (!batch.bytes) return false;
+  if (!batch.bytes) {
+    if (stream.damaged()) source_.wake();   // It sees to it.
+    return false;
+  }
   frame.type = wire::FrameType::batch;
   frame.bytes = batch.bytes;
   frame.tag = batch.sequence;

@@ -38,9 +38,12 @@ struct ChannelOptions {
   Bytes hello;
   std::string state_dir;
   int compression = 0;
-  u64 queue_bytes_max = 128u << 20;
+  std::shared_ptr<QueueBudget> budget;   // of the agent; null: one of its own
+  DiskQueueOptions queue;
+  bool disconnect_when_full = false;     // QUE-09; false: changes wait as names
   bool replication = true;
   bool linking = true;              // false: batches wait, no link is made before set_linking
+  bool simulated = false;           // CON-40: the target is one that is not there
   std::shared_ptr<Throttle> throttle;
 };
 
@@ -105,6 +108,12 @@ struct Quarantined {
   bool deep = false;           // SetPath::deep
 };
 
+// A task that is in the stream, and that the target has not passed (REP-20).
+struct PlacedTask {
+  i64 token = 0;
+  u64 sequence = 0;
+};
+
 class Channel final : public LinkHandler {
  public:
   Channel(Source& source, ChannelOptions options, std::shared_ptr<TlsIdentity> identity, Tell tell);
@@ -114,6 +123,7 @@ class Channel final : public LinkHandler {
     std::atomic<u64> skipped{0}, remaining{0}, files_done{0}, files_total{0}, failed{0}, wire{0};
     std::atomic<int> mirror{0};   // 0 idle, 1 mirroring, 2 paused, 3 waiting, 4 verifying
     std::atomic<bool> replicating{false};
+    std::atomic<bool> behind{false};      // changes wait as names, because the queue is full
     std::atomic<bool> repairing{false};   // what is in doubt on the target is still compared or told again
   };
 
@@ -130,6 +140,10 @@ class Channel final : public LinkHandler {
   void set_compression(int level);
   Throttle& throttle() { return *options_.throttle; }
   bool ready() const { return ready_; }
+  // Batches are on their way: the link is up, and neither side has paused.
+  bool flowing() const {
+    return ready_ && !paused_ && linking_ && (stream.target_flags() & (wire::kAckPaused | wire::kAckPausePending)) == 0;
+  }
   i64 quiet_ms() const;
   u64 wire_bytes() const;
   std::string last_path() const;
@@ -143,6 +157,7 @@ class Channel final : public LinkHandler {
 
   // --- the source's worker only ---
   u64 refusals_confirmed = 0;
+  bool resumed = false;              // goes on with the queue of the last run: what that run told is not in doubt
   u32 bit = 0;                       // this channel's bit in Node::told
   bool attached = false;
   bool told_after_scan = false;      // new, and the first scan runs: nothing counts as told yet
@@ -157,6 +172,7 @@ class Channel final : public LinkHandler {
   u64 repair_until = 0;              // the batch behind the last that repairs; 0 while not everything of it is told
   u64 writer_data = 0;
   std::vector<SetPath> touched;
+  std::deque<PlacedTask> tasks;
   MirrorRun mirror;
   std::unordered_map<u64, HashRequest> hash_requests;
   u64 hash_requests_expected = 0;
@@ -164,13 +180,19 @@ class Channel final : public LinkHandler {
   std::unordered_set<NodeId> clean;  // directories where what the target holds beyond ours is a leftover of our own
   std::vector<SetPath> lost;         // what the target was not told since the stream broke; compared by the next mirror
   bool lost_more = false;            // and more than that
+  bool behind = false;               // the queue was exhausted: nothing is told until it is drained, names are kept
+  std::map<std::pair<u32, std::string>, bool> later;   // these; true: deep
+  bool full_told = false, use_told = false;
+  std::vector<SetPath> doubts;       // after a restart, beside the queue that was taken over
   std::unordered_set<NodeId> suspect;   // files whose contents are compared whatever their attributes say
+  std::atomic<bool> acks_matter{true};  // the worker waits for what the target has done
   std::atomic<u64> replies_pending{0};  // taken from the link, not yet by the worker; counted before a later ack is
   void set_last_path(const std::string& path);
   // Kept in its folder: the set went on without it, so that only a mirror brings the replica up to date.
   std::string missed_path() const { return options_.state_dir + "/missed"; }
   bool missed() const { return ::access(missed_path().c_str(), F_OK) == 0; }
   void note_missed() const { Fd(::open(missed_path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); }
+  std::string queue_path() const { return options_.state_dir + "/queue"; }   // Stream::keep
   void clear_missed() const { ::unlink(missed_path().c_str()); }
 
   // --- link thread (LinkHandler) ---
@@ -186,7 +208,7 @@ class Channel final : public LinkHandler {
   std::shared_ptr<TlsIdentity> identity_;
   Tell tell_;
   mutable std::mutex link_mutex_;
-  std::unique_ptr<Link> link_;
+  std::unique_ptr<Road> link_;
   u64 wire_before_ = 0;              // bytes of earlier links
   std::mutex life_mutex_;            // of the link at hand: what is reported of it is in order
   u64 epoch_ = 0;                    // counts links

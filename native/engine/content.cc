@@ -49,19 +49,9 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
     }
     return have;
   };
-  Channel* only = nullptr;
-  int count = 0;
-  for (const auto& channel : channels_)
-    if (channel->bit & mask) only = channel.get(), ++count;
-  if (count == 1 && !only->broken) {
+  Channel* const only = only_channel(mask);
+  if (only != nullptr && open_batch(*only, mirror, path.size(), 0, stat.stx_size)) {
     // The common case: bytes go from the page cache straight into the batch.
-    if (!only->writer.empty() && (only->writer_mirror != mirror || only->writer.size() >= (512u << 10) ||
-                                  !only->writer.fits(path.size(), 0, stat.stx_size)))
-      flush(*only);
-    if (only->writer.empty()) {
-      only->writer_mirror = mirror;
-      only->writer_captured_ns = realtime_ns();
-    }
     u8* room = only->writer.add_with_room(header, path, {}, stat.stx_size);
     if (room == nullptr) {
       unreadable(path, {ENAMETOOLONG, "batch"});
@@ -72,7 +62,9 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
     only->writer.commit_room(have);
     only->writer_data += have;
     touch(*only, header.mapping, path, fresh || replaces);
-  } else if (count > 0) {
+  } else if (only != nullptr) {
+    note_untold(*only, header, path, {});
+  } else if (mask != 0) {
     read_buffer_.resize(std::max<std::size_t>(kChunk, stat.stx_size));
     const std::size_t have = fill(read_buffer_.data());
     header.arg0 = have;
@@ -110,19 +102,20 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
   if (mask == 0) {
     indexes_.drop(object);
     apply_stat(node, stat);
+    proven(object);   // Nobody was told of it.
     return;
   }
   const i64 now = monotonic_ns();
   if (auto hot = hot_.find(object); hot != hot_.end()) {
-    if (hot->second > now && !force_) {
+    if (hot->second > now && !force_ && !places_known(object)) {
       add_dirty(shadow_.at(node).parent, name, kHintContent, hot->second - now);
       return;
     }
-    hot_.erase(hot);
+    if (hot->second <= now) hot_.erase(hot);
   }
   Fd file = open_for_read(directory, name.c_str());
   if (!file) {
-    if (errno != ENOENT && errno != ELOOP) unreadable(absolute_path(node), sys_error("open"));
+    if (errno != ENOENT && errno != ELOOP) unreadable(absolute_path(node), sys_error("open")), proven(object);
     return;
   }
   struct statx before;
@@ -134,6 +127,7 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
 void Source::content_changed_for(NodeId node, Mask mask, int file, const struct statx& stat, const struct statx& before) {
   const bool xattrs = shadow_.attributes(node).xattr_digest != 0;
   if (tell_small(mask, false, node, file, before, false, false)) {
+    proven(shadow_.object(node));
     set_ctime(node, stx_ns(stat.stx_ctime));
     // A capability does not survive a write; tell it again (it is compared on the target).
     if (xattrs) tell_xattrs(mask, false, node, file, nullptr);
@@ -141,13 +135,21 @@ void Source::content_changed_for(NodeId node, Mask mask, int file, const struct 
   }
   const u64 object = shadow_.object(node);
   BlockIndex* index = indexes_.find(object);
+  // It was small when it was told: to send that little again costs less than to ask, and needs no link.
+  BlockIndex small{block_size_for(before.stx_size), static_cast<u64>(std::max<i64>(0, shadow_.at(node).size)), {}};
+  if (index == nullptr && small.size <= kSmallMax) index = &small;
   if (index == nullptr || busy(node)) {
     set_ctime(node, stx_ns(stat.stx_ctime));
     for (const auto& channel : channels_)
       if (channel->bit & mask) request_hashes(*channel, node, false, nullptr);
     return;
   }
+  drain_ranges();   // What was written before the file is read is known by now.
+  bool nothing = false;
+  std::vector<Span> spans = places_to_look(object, *index, before.stx_size, nothing);
+  if (nothing) return;
   FileJob* job = start_job(node, mask, nullptr, FileJob::Mode::delta, false);
+  job->spans = std::move(spans);
   job->file = Fd(::fcntl(file, F_DUPFD_CLOEXEC, 0));
   job->before = before;
   job->ctime_ns = stx_ns(stat.stx_ctime);
@@ -180,7 +182,7 @@ Source::FileJob* Source::start_job(NodeId node, Mask mask, Channel* mirror, File
   job->mode = mode;
   job->fresh = fresh;
   job->started_ns = monotonic_ns();
-  job->since_ns = current_since_ns_ != 0 ? current_since_ns_ : job->started_ns;
+  job->since_ns = retelling_ ? 0 : current_since_ns_ != 0 ? current_since_ns_ : job->started_ns;
   job->object = shadow_.object(node);
   job->device = shadow_.device(shadow_.at(node).device);
   ++busy_[job->object];
@@ -192,7 +194,7 @@ void Source::request_hashes(Channel& channel, NodeId node, bool mirror, const wi
   HashRequest request;
   request.node = node;
   request.inode = shadow_.at(node).inode;
-  request.since_ns = current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns();
+  request.since_ns = retelling_ ? 0 : current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns();
   request.mirror = mirror;
   // Counted only where the walk compares; what it sends again was counted before.
   request.counted = mirror && channel.mirror.verify && entry != nullptr;
@@ -298,7 +300,7 @@ bool Source::step_job(FileJob& job) {
       job.index = {};
       job.index.block = job.block;
     }
-    if (job.size > (4u << 20)) ::posix_fadvise(job.file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    if (job.size > (4u << 20) && job.spans.empty()) ::posix_fadvise(job.file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   }
   const u32 block = job.block;
   const bool sparse = job.before.stx_blocks * 512 < job.size;
@@ -317,6 +319,16 @@ bool Source::step_job(FileJob& job) {
   u64 budget = kStepBytes;
   bool sent = false;
   while (job.offset < job.size && budget > 0 && !sent) {
+    u64 until = job.size;
+    if (!job.spans.empty()) {
+      while (job.span < job.spans.size() && job.offset >= job.spans[job.span].second) ++job.span;
+      if (job.span == job.spans.size()) {
+        job.offset = job.size;
+        break;
+      }
+      job.offset = std::max(job.offset, job.spans[job.span].first);
+      until = std::min(until, job.spans[job.span].second);
+    }
     if (sparse && block <= zeros.size()) {
       const off_t data = ::lseek(job.file.get(), static_cast<off_t>(job.offset), SEEK_DATA);
       u64 next = data < 0 ? (errno == ENXIO ? job.size : job.offset) : static_cast<u64>(data);
@@ -346,14 +358,25 @@ bool Source::step_job(FileJob& job) {
         continue;
       }
     }
-    const std::size_t want = std::min<u64>(kChunk, job.size - job.offset);
-    read_buffer_.resize(kChunk);
+    const std::size_t want = std::min<u64>(kChunk, until - job.offset);
+    // What goes out whole to one channel is read into its batch; all else by way of a buffer.
+    Channel* const only = job.mode == FileJob::Mode::whole && !sparse ? only_channel(job.mask) : nullptr;
+    u8* room = nullptr;
+    if (only != nullptr) {
+      const std::string path = shadow_.path(job.node);
+      wire::OpHeader header = header_for(wire::OpKind::write, job.node);
+      header.arg0 = job.offset;
+      if (open_batch(*only, mirror, path.size(), 0, want)) room = only->writer.add_with_room(header, path, {}, want);
+    }
+    if (room == nullptr) read_buffer_.resize(kChunk);
+    u8* const data = room != nullptr ? room : read_buffer_.data();
     std::size_t have = 0;
     while (have < want) {
-      const ssize_t got = ::pread(job.file.get(), read_buffer_.data() + have, want - have, static_cast<off_t>(job.offset + have));
+      const ssize_t got = ::pread(job.file.get(), data + have, want - have, static_cast<off_t>(job.offset + have));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) {
         unreadable(absolute_path(job.node), sys_error("read"));
+        if (room != nullptr) only->writer.drop_room();
         return false;
       }
       if (got == 0) break;
@@ -364,16 +387,12 @@ bool Source::step_job(FileJob& job) {
       job.size = job.offset + have;
       job.stale = true;
       hashes.resize((job.size + block - 1) / block);
-      if (have == 0) break;
+      if (have == 0) {
+        if (room != nullptr) only->writer.drop_room();
+        break;
+      }
     }
-    const u8* data = read_buffer_.data();
-    std::size_t run = 0;   // start of the differing run, run_end: its end
-    std::size_t run_end = 0;
-    auto send_run = [&] {
-      if (run_end > run && !verify) send_range(job, job.offset + run, {reinterpret_cast<const char*>(data) + run, run_end - run});
-      if (run_end > run) job.changed = true, sent = !verify;
-      run = run_end;
-    };
+    std::vector<std::pair<std::size_t, std::size_t>> runs;   // what differs: begin and end
     for (std::size_t at = 0; at < have; at += block) {
       const std::size_t length = std::min<std::size_t>(block, have - at);
       const std::size_t index = (job.offset + at) / block;
@@ -391,11 +410,26 @@ bool Source::step_job(FileJob& job) {
       }
       ++job.blocks_differ;
       // A gap of less than two blocks costs less as data than as another operation.
-      if (run_end == run) run = run_end = at;
-      else if (at - run_end > block || at - run >= kChunk) send_run(), run = run_end = at;
-      run_end = at + length;
+      if (runs.empty() || at - runs.back().second > block) runs.emplace_back(at, at);
+      runs.back().second = at + length;
     }
-    send_run();
+    if (room != nullptr && runs.size() == 1 && runs[0] == std::pair{std::size_t{0}, have}) {
+      only->writer.commit_room(have);
+      only->writer_data += have;
+      touch(*only, shadow_.mapping(job.node), shadow_.path(job.node), false);
+      runs.clear();
+      job.changed = sent = true;
+    } else if (room != nullptr) {
+      read_buffer_.resize(kChunk);
+      std::memcpy(read_buffer_.data(), room, have);
+      only->writer.drop_room();
+    }
+    for (const auto& [begin_at, end_at] : runs) {
+      job.changed = true;
+      if (verify) continue;
+      send_range(job, job.offset + begin_at, {reinterpret_cast<const char*>(read_buffer_.data()) + begin_at, end_at - begin_at});
+      sent = true;
+    }
     job.offset += have;
     budget -= std::min<u64>(budget, have);
   }
@@ -416,6 +450,7 @@ void Source::finish_job(FileJob& job) {
   const bool moved = ::statx(job.file.get(), "", AT_EMPTY_PATH, kStatx, &after) != 0 ||
                      stx_ns(after.stx_ctime) != stx_ns(job.before.stx_ctime);
   const bool stale = job.stale || moved || !complete || stale_.count(job.object) != 0;
+  if (job.spans.empty() && complete) proven(job.object);
   if (complete) {
     const u64 their_size = job.mode == FileJob::Mode::whole ? ~u64{0} : job.mode == FileJob::Mode::delta ? job.index.size : job.their_size;
     if (their_size != job.size) {
@@ -443,7 +478,7 @@ void Source::finish_job(FileJob& job) {
     else indexes_.drop(job.object);
     if (mirror) owner->counters.skipped += job.skipped;
   }
-  if (job.spent_ns > 2'000'000) hot_[job.object] = monotonic_ns() + std::min<i64>(job.spent_ns * kHotShare, 5'000'000'000);
+  if (job.spent_ns > 2'000'000 && job.spans.empty()) hot_[job.object] = monotonic_ns() + std::min<i64>(job.spent_ns * kHotShare, 5'000'000'000);
   if (hot_.size() > 4'096) hot_.clear();
   if (stale && busy(job.node)) {
     stale_.insert(job.object);   // Whoever is still at it looks again.
@@ -452,6 +487,9 @@ void Source::finish_job(FileJob& job) {
     for (NodeId each = shadow_.first_name(job.node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = -1;   // No stat equals this: the file is looked at again.
     add_dirty(shadow_.at(job.node).parent, shadow_.name(job.node), kHintContent, force_ ? 0 : std::min<i64>(job.spent_ns * kHotShare, 1'000'000'000), 0, job.started_ns);
   }
+  // Not everything was looked at: no stat equals this either, and the proof comes later (written.cc).
+  if (!job.spans.empty())
+    for (NodeId each = shadow_.first_name(job.node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = -1;
   if (!complete && mirror) {
     untell_one(job.node, job.mask);
     tell_later(*owner, job.node);
@@ -465,17 +503,9 @@ bool Source::step_jobs() {
     FileJob& job = *jobs_[i];
     bool room = true;
     if (job.mirror != nullptr) {
-      room = job.mirror->stream.has_room() && !job.mirror->mirror.paused && (job.mirror->ready() || !job.created);
+      room = job.mirror->stream.walk_room(true) && !job.mirror->mirror.paused && (job.mirror->ready() || !job.created);
     } else {
-      // Who is down waits for nobody and nobody waits for him: his queue has its own limit.
-      bool any_ready = false, ready_room = false, any_room = false;
-      for (const auto& channel : channels_) {
-        if (!(channel->bit & job.mask)) continue;
-        any_ready |= channel->ready();
-        ready_room |= channel->ready() && channel->stream.has_room();
-        any_room |= channel->stream.has_room();
-      }
-      room = job.mask == 0 || (any_ready ? ready_room : any_room);   // Nobody left to tell: it only ends.
+      room = job.mask == 0 || room_for(job.mask);   // Nobody left to tell: it only ends.
     }
     if (!room) {
       ++i;

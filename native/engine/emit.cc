@@ -29,6 +29,18 @@ bool takes_name(wire::OpKind kind, u8 flags) {
       return false;
   }
 }
+
+// Does the operation change what the target holds? An orphan is not ours to repair: comparing it again would remove it,
+// whatever the target wants.
+bool touches(wire::OpKind kind) {
+  switch (kind) {
+    case wire::OpKind::manifest: case wire::OpKind::hashes: case wire::OpKind::digest: case wire::OpKind::checkpoint:
+    case wire::OpKind::heartbeat: case wire::OpKind::task: case wire::OpKind::orphan:
+      return false;
+    default:
+      return true;
+  }
+}
 }  // namespace
 
 wire::OpHeader Source::header_for(wire::OpKind kind, NodeId node) const {
@@ -67,34 +79,56 @@ void Source::tell_later(Channel& channel, NodeId node) {
   channel.mirror.extra.push_back(node);
 }
 
-void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
-                     std::string_view path2, std::string_view data) {
-  const auto kind = static_cast<wire::OpKind>(header.kind);
-  if (channel.broken) {
-    if (!takes_name(kind, header.flags)) return;
-    note_lost(channel, header.mapping, path, true);
-    if (kind == wire::OpKind::rename) note_lost(channel, header.aux, path2, true);
-    return;
-  }
-  if (!channel.writer.empty() && (channel.writer_mirror != mirror || channel.writer.size() >= kBatchFull ||
-                                  !channel.writer.fits(path.size(), path2.size(), data.size())))
+// A batch of this kind with room for one more operation; false: this channel is not told anything now.
+bool Source::open_batch(Channel& channel, bool mirror, std::size_t path, std::size_t path2, std::size_t data) {
+  if (channel.broken || channel.behind) return false;
+  if (!channel.writer.empty() &&
+      (channel.writer_mirror != mirror || channel.writer.size() >= kBatchFull || !channel.writer.fits(path, path2, data))) {
     flush(channel);
+    if (channel.broken || channel.behind) return false;   // Just now.
+  }
   if (channel.writer.empty()) {
     channel.writer_mirror = mirror;
     channel.writer_captured_ns = realtime_ns();
     channel.writer_since_ns = monotonic_ns();
   }
   if (current_since_ns_ != 0) channel.writer_since_ns = std::min(channel.writer_since_ns, current_since_ns_);
+  return true;
+}
+
+// What it is not told is kept by name: all of it for one that is behind, for a broken one what a mirror would not find.
+void Source::note_untold(Channel& channel, const wire::OpHeader& header, std::string_view path, std::string_view path2) {
+  const auto kind = static_cast<wire::OpKind>(header.kind);
+  const bool taken = takes_name(kind, header.flags);
+  if (channel.broken ? !taken : !touches(kind)) return;
+  for (int end = 0; end < (kind == wire::OpKind::rename ? 2 : 1); ++end) {
+    const u32 mapping = end == 0 ? header.mapping : header.aux;
+    if (channel.broken) note_lost(channel, mapping, end == 0 ? path : path2, true);
+    else note_later(channel, mapping, end == 0 ? path : path2, taken);
+  }
+}
+
+Channel* Source::only_channel(Mask mask) const {
+  Channel* only = nullptr;
+  for (const auto& channel : channels_) {
+    if (!(channel->bit & mask)) continue;
+    if (only != nullptr) return nullptr;
+    only = channel.get();
+  }
+  return only;
+}
+
+void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
+                     std::string_view path2, std::string_view data) {
+  const auto kind = static_cast<wire::OpKind>(header.kind);
+  if (!open_batch(channel, mirror, path.size(), path2.size(), data.size())) return note_untold(channel, header, path, path2);
   if (!channel.writer.add(header, path, path2, data)) {
     unreadable(std::string(path), {ENAMETOOLONG, "batch"});
     return;
   }
   channel.writer_data += data.size();
   if (kind == wire::OpKind::hashes && !mirror) touch(channel, header.mapping, path, false);   // See found_equal.
-  if (kind == wire::OpKind::manifest || kind == wire::OpKind::hashes || kind == wire::OpKind::digest ||
-      kind == wire::OpKind::checkpoint || kind == wire::OpKind::heartbeat || kind == wire::OpKind::task ||
-      kind == wire::OpKind::orphan)   // Not ours to repair: comparing it again would remove it, whatever the target wants.
-    return;
+  if (!touches(kind)) return;
   touch(channel, header.mapping, path, takes_name(kind, header.flags));
   if (kind == wire::OpKind::rename) touch(channel, header.aux, path2, true);
 }
@@ -123,16 +157,14 @@ void Source::flush(Channel& channel) {
     const SetPath& last = channel.touched.back();
     if (last.mapping < options_.roots.size()) channel.set_last_path(options_.roots[last.mapping] + "/" + last.path);
   }
-  if (!channel.stream.push(std::move(batch), std::move(channel.touched))) {
-    channel.touched.clear();
-    channel_broken(channel, "queue limit reached");
-  }
-  else channel.wake_link();
-  channel.touched = {};
+  const std::vector<SetPath> touched = std::exchange(channel.touched, {});
+  if (channel.stream.push(std::move(batch), touched)) channel.wake_link();
+  else fall_behind(channel, touched);
 }
 
 void Source::flush_all() {
-  for (const auto& channel : channels_) flush(*channel);
+  for (const auto& channel : channels_)
+    if (!holds_back(*channel)) flush(*channel);
   if (logged_.size() > kLogSoon) log_touched();
 }
 
@@ -143,9 +175,16 @@ void Source::channel_broken(Channel& channel, const char* why) {
   channel.broken = true;
   for (SetPath& path : channel.touched) channel.lost.push_back(std::move(path));
   channel.touched.clear();
-  for (SetPath& path : channel.stream.take_touched()) channel.lost.push_back(std::move(path));
+  if (channel.stream.spilled()) read_logged(channel.lost);
+  for (SetPath& path : channel.stream.break_off()) channel.lost.push_back(std::move(path));
+  for (auto& [place, deep] : channel.later) channel.lost.push_back({place.first, place.second, deep});
+  for (SetPath& path : channel.doubts) channel.lost.push_back(std::move(path));
+  channel.later.clear();
+  channel.doubts.clear();
+  channel.behind = false;
   channel.writer.begin();
   channel.writer_data = 0;
+  tasks_lost(channel, why);
   if (channel.mirror.active) mirror_stop(channel, why);
   tell_(Fact("stream_broken").with("connection", i64{channel.options().id}).with("why", std::string(why)));
 }
@@ -209,7 +248,8 @@ void Source::tell_xattrs_all(NodeId node, int directory, const char* name) {
 
 // Tells everything about one object whose parent the channels know. Directories: without what they hold. Large files
 // begin a job which tells them in steps. False when the object is not there any more (its own hint will come).
-bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, bool fresh, bool replaces) {
+bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, bool fresh, bool replaces,
+                         Opened* opened) {
   if (mask == 0) return true;
   const u32 mode = shadow_.mode(node);
   const std::string path = shadow_.path(node);
@@ -233,14 +273,15 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
     if (mask == 0) return true;
   }
   if (S_ISREG(mode)) {
-    Fd file = open_for_read(directory, name.c_str());
+    Fd file = opened != nullptr && opened->file ? std::move(opened->file) : open_for_read(directory, name.c_str());
     if (!file) {
       if (errno == ENOENT || errno == ELOOP) return false;
       unreadable(absolute_path(node), sys_error("open"));
       return true;   // Named in the status; waiting for it would stop everything else.
     }
     struct statx stat;
-    if (::statx(file.get(), "", AT_EMPTY_PATH, kStatx, &stat) != 0) return false;
+    if (opened != nullptr) stat = opened->stat;
+    else if (::statx(file.get(), "", AT_EMPTY_PATH, kStatx, &stat) != 0) return false;
     if (!S_ISREG(stat.stx_mode) || stat.stx_ino != shadow_.at(node).inode) return false;
     if (tell_small(mask, mirror, node, file.get(), stat, fresh, replaces)) {
       if (has_xattrs) tell_xattrs(mask, mirror, node, file.get(), nullptr);

@@ -11,6 +11,10 @@ Status Inbound::accept(ReceiverOptions options, const Bytes& welcome) {
   if (phase_ != 1) return SysError{EINVAL, "accept: no hello is waiting"};
   mark_path_ = options.mark_path;
   options.hold_acks = true;   // Behind `welcome`, or the source would take them for another stream's.
+  options.on_task = [this](u64 ticket, Bytes task, bool ready) {
+    tell_(Fact("receiver_task").with("link", i64{id_}).with("ticket", static_cast<i64>(ticket))
+              .with("payload", std::move(task)).flag("ready", ready));
+  };
   auto post = [this](wire::FrameType type, Bytes payload) {
     std::lock_guard lock(mutex_);
     if (link_) link_->post(type, std::move(payload));
@@ -82,6 +86,11 @@ void Inbound::pause(bool paused) {
     receiver = receiver_;
   }
   if (receiver) receiver->pause(paused);   // It acknowledges, which takes the lock.
+}
+
+void Inbound::task_done(u64 ticket) {
+  std::lock_guard lock(mutex_);
+  if (receiver_) receiver_->task_done(ticket);
 }
 
 void Inbound::ignore_deletes(bool ignore) {

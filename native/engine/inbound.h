@@ -27,6 +27,7 @@ class Inbound final : public LinkHandler {
   void stop();                       // closes the link, then the receiver; joins both
   void pause(bool paused);
   void ignore_deletes(bool ignore);
+  void task_done(u64 ticket);
   void orphans(OrphanOptions orphans);
   bool statistics(ReceiverStatistics& out, bool& linked) const;
   const std::string& mark_path() const { return mark_path_; }

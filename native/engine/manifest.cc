@@ -7,6 +7,7 @@
 
 #include <cstdio>
 
+#include "block_index.h"
 #include "xattr.h"
 
 #ifndef XXH_INLINE_ALL
@@ -235,7 +236,7 @@ Status Answerer::hashes(const OpView& op, const ReplySink& sink) {
     if (*got == 0) break;   // shortened by someone else; the source compares sizes anyway
     if (block <= kReadBytes) {
       for (std::size_t at = 0; at < *got; at += block) {
-        add(XXH3_64bits(buffer.get() + at, std::min<std::size_t>(block, *got - at)));
+        add(block_hash(buffer.get() + at, std::min<std::size_t>(block, *got - at)));
       }
     } else {
       if (in_block == 0) XXH3_64bits_reset(&state);

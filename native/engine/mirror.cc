@@ -210,14 +210,19 @@ void Source::mirror_close(Channel& channel) {
 // One turn of the walk. True when something was done.
 bool Source::mirror_step(Channel& channel) {
   MirrorRun& mirror = channel.mirror;
-  if (channel.broken || !channel.ready() || scanning_first()) return false;
+  if (channel.broken || channel.behind || !channel.ready() || scanning_first()) return false;
+  struct Retelling {
+    bool& on;
+    ~Retelling() { on = false; }
+  } retelling{retelling_};
+  retelling_ = true;
   retry_quarantine(channel);
   if (!mirror_running(channel) || mirror.paused) return false;
   if (mirror.waiting) {
     if (channel.stream.target().applied >= mirror.last_sequence) mirror_finish(channel);
     return false;
   }
-  if (!channel.stream.has_room() || channel.hash_requests.size() >= kHashRequestsMax ||
+  if (!channel.stream.walk_room(mirror.active) || channel.hash_requests.size() >= kHashRequestsMax ||
       channel.hash_requests_expected > kHashesMax || mirror_jobs(channel) >= kJobsMax)
     return false;
   if (mirror.active && !mirror.counted) {   // Not before the first scan: nothing is known of the set until then.
@@ -239,6 +244,7 @@ bool Source::mirror_step(Channel& channel) {
       if (!mirror.active) return false;
       tell_orphans_end(channel);
       flush(channel);
+      if (channel.behind) return false;
       mirror.waiting = true;
       mirror.last_sequence = channel.stream.last_sequence();
       return true;
@@ -267,7 +273,7 @@ bool Source::mirror_step(Channel& channel) {
     if (!shadow_.live(node) || shadow_.at(node).parent != directory) continue;
     if (!mirror.verify && (shadow_.at(node).told & channel.bit)) continue;
     if (!mirror_node(channel, node, fd) && shadow_.live(node) && !mirror.verify) mirror.extra.push_back(node);
-    if (!channel.stream.has_room() || mirror_jobs(channel) >= kJobsMax || channel.hash_requests.size() >= kHashRequestsMax) break;
+    if (!channel.stream.walk_room(mirror.active) || mirror_jobs(channel) >= kJobsMax || channel.hash_requests.size() >= kHashRequestsMax) break;
   }
   return true;
 }
@@ -288,16 +294,21 @@ bool Source::entry_differs(const wire::ManifestEntry& entry, NodeId node, bool m
 bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   MirrorRun& mirror = channel.mirror;
   const std::string name(shadow_.name(node));
-  struct statx stat;
-  if (::statx(fd, name.c_str(), AT_SYMLINK_NOFOLLOW, kStatx, &stat) != 0 ||
+  const auto found = mirror.entries.find(name);
+  const wire::ManifestEntry* entry = found == mirror.entries.end() ? nullptr : &found->second;
+  const bool full = mirror.active && !mirror.verify && mirror.options.compare == MirrorOptions::Compare::none;
+  // What will be read whole is opened at once: one look at it serves the comparison and the telling.
+  Opened opened;
+  struct statx& stat = opened.stat;
+  if (!mirror.verify && shadow_.is_regular(node) && !shadow_.linked(node) && (full || entry == nullptr)) opened.file = open_for_read(fd, name.c_str());
+  if ((opened.file ? ::statx(opened.file.get(), "", AT_EMPTY_PATH, kStatx, &stat)
+                   : ::statx(fd, name.c_str(), AT_SYMLINK_NOFOLLOW, kStatx, &stat)) != 0 ||
       stat.stx_ino != shadow_.at(node).inode || (stat.stx_mode & S_IFMT) != (shadow_.mode(node) & S_IFMT)) {
     add_dirty(shadow_.at(node).parent, name, kHintName | kHintContent | kHintAttributes, 0);
     return false;
   }
   update(node, fd, stat, kHintContent | kHintAttributes);   // What others were told must not be older than what we tell.
   if (!mirror.verify) found_equal(channel, node);   // Or told, which counts as much.
-  const auto found = mirror.entries.find(name);
-  const wire::ManifestEntry* entry = found == mirror.entries.end() ? nullptr : &found->second;
   if (!S_ISDIR(stat.stx_mode)) {
     ++channel.counters.files_done;
     ++mirror.files;
@@ -310,7 +321,6 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
     if (S_ISDIR(stat.stx_mode) && entry != nullptr && S_ISDIR(entry->mode)) mirror.stack.emplace_back(node, false);
     return true;
   }
-  const bool full = mirror.active && mirror.options.compare == MirrorOptions::Compare::none;
   const bool fresh = mirror.current_fresh || (!full && entry == nullptr && mirror.current.request != 0);
   Node& record = shadow_.at(node);
   if (S_ISDIR(stat.stx_mode)) {
@@ -331,6 +341,8 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   const bool linked = shadow_.linked(node);
   // On the target this name shares its bytes with another one, here it does not: writing through it would be wrong.
   const bool split = entry != nullptr && (entry->flags & wire::kManifestLinks) && !linked;
+  // An object that has none is told without: it must not be written into one that has some.
+  const bool leftover = entry != nullptr && entry->xattr_digest != 0 && shadow_.attributes(node).xattr_digest == 0;
   if (!whole && mirror.active && mirror.options.newer && stx_ns(stat.stx_mtime) <= entry->mtime_ns) {
     record.told |= channel.bit;
     channel.counters.skipped += size;
@@ -346,7 +358,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
       same = entry->detail == shadow_.attributes(node).rdev;
     }
     const bool alias = entry != nullptr && (entry->flags & wire::kManifestLinks);
-    if (!same && !tell_object(channel.bit, mirror.active, node, fd, fresh, alias || (full && !fresh))) return false;
+    if (!same && !tell_object(channel.bit, mirror.active, node, fd, fresh, alias || leftover || (full && !fresh))) return false;
     record.told |= channel.bit;
     return true;
   }
@@ -359,7 +371,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   }
   if (whole || differs) {
     // Sent whole over whatever is there: nothing is known of its links, so the place is taken anew.
-    if (!tell_object(channel.bit, mirror.active, node, fd, fresh, full && !fresh)) return false;
+    if (!tell_object(channel.bit, mirror.active, node, fd, fresh, leftover || (full && !fresh), opened.file ? &opened : nullptr)) return false;
   } else {
     channel.counters.skipped += size;
     if (entry_differs(*entry, node, true)) {
@@ -385,7 +397,7 @@ void Source::mirror_extra(Channel& channel) {
     }
     const NodeId parent = shadow_.at(node).parent;
     if (!(shadow_.at(parent).told & channel.bit)) continue;   // The walk comes to the parent, or the parent is here too.
-    if (busy(node) || !channel.stream.has_room()) {
+    if (busy(node) || !channel.stream.walk_room(mirror.active)) {
       mirror.extra.push_back(node);
       continue;
     }

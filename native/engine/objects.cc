@@ -122,8 +122,7 @@ void Source::release_inode(const struct statx& stat) {
 }
 
 void Source::create(NodeId parent, int directory, const std::string& name, const struct statx& stat, bool replaces) {
-  const Fd object = open_object(directory, name, stat);
-  Result<u64> digest = object ? read_xattr_digest(object.get()) : Result<u64>(SysError{ENOENT, "open"});
+  const Result<u64> digest = digest_of(directory, name, stat);
   if (!digest) {
     if (digest.error().code != ENOENT) unreadable(absolute_path(parent) + "/" + name, digest.error());
     else add_dirty(parent, name, kHintName | kHintAttributes, 1'000'000);

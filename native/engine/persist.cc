@@ -13,14 +13,17 @@ namespace understudy {
 
 namespace {
 constexpr u32 kDeep = 1u << 31;                  // SetPath::deep, in the mapping of a record
-constexpr u64 kMagic = 0x31776f6461685355ull;   // "UShadow1"
+constexpr u64 kMagic = 0x32776f6461685355ull;         // "UShadow2"
+constexpr u64 kMagicNameless = 0x31776f6461685355ull; // "UShadow1": the head ends before `name`
 
 struct SnapshotHead {
   u64 magic;
   u64 size;
   u32 checksum;
   u32 roots;
+  u64 name;   // of this snapshot; what else was kept at the same stop bears it, too
 };
+constexpr std::size_t kHeadNameless = offsetof(SnapshotHead, name);
 
 Status write_all(int fd, const void* data, std::size_t size) {
   const char* at = static_cast<const char*>(data);
@@ -80,17 +83,20 @@ bool Source::load_state(std::vector<SetPath>& repair) {
   note_running();
   Result<Bytes> bytes = read_file(state_path("shadow"));
   if (!bytes || bytes->size() < sizeof(SnapshotHead)) return false;
-  SnapshotHead head;
-  std::memcpy(&head, bytes->data(), sizeof head);
-  const u8* body = bytes->data() + sizeof head;
-  const std::size_t size = bytes->size() - sizeof head;
-  if (head.magic != kMagic || head.size != size || head.roots != roots_.size() || checksum(body, size) != head.checksum ||
+  SnapshotHead head{};
+  std::memcpy(&head, bytes->data(), kHeadNameless);
+  const std::size_t front = head.magic == kMagicNameless ? kHeadNameless : sizeof head;
+  std::memcpy(&head, bytes->data(), front);
+  const u8* body = bytes->data() + front;
+  const std::size_t size = bytes->size() - front;
+  if ((head.magic != kMagic && head.magic != kMagicNameless) || head.size != size || head.roots != roots_.size() || checksum(body, size) != head.checksum ||
       !shadow_.load(body, size)) {
     shadow_ = Shadow();
     tell_(Fact("source_degraded").with("source", i64{options_.id}).with("why", std::string("shadow"))
               .with("detail", std::string("the saved shadow is damaged or of another set and was put aside; a mirror is required")));
     return false;
   }
+  loaded_snapshot_ = head.name;
   return true;
 }
 
@@ -100,6 +106,7 @@ void Source::note_running() {
   const u64 boot = options_.boot != 0 ? options_.boot : boot_digest();
   const std::string path = state_path("running");
   if (Result<Bytes> left = read_file(path)) {
+    unclean_ = true;
     u64 before = 0;
     if (left->size() == sizeof before) std::memcpy(&before, left->data(), sizeof before);
     power_lost_ = before != boot || boot == 0;
@@ -138,9 +145,17 @@ void Source::log_touched() {
   touched_log_bytes_ += out.size();
 }
 
+// What the log names of all that was told and may not be on every target: more than any one stream needs, and there when
+// the disk of a queue is not.
+void Source::read_logged(std::vector<SetPath>& out) {
+  log_touched();
+  read_log(state_path("touched.old"), out);
+  read_log(state_path("touched"), out);
+}
+
 // May the target lack something of what the shadow calls told?
 bool Source::unsettled(const Channel& channel) const {
-  return channel.broken || channel.repair_pending || mirror_running(channel) || !channel.quarantine.empty() ||
+  return channel.broken || channel.behind || channel.repair_pending || mirror_running(channel) || !channel.quarantine.empty() ||
          !channel.hash_requests.empty() || channel.stream.undurable() || !channel.touched.empty() ||
          channel.replies_pending != 0;   // Looked at last: counted before the acknowledgement behind it.
 }
@@ -153,7 +168,7 @@ void Source::save_state() {
     if (shadow_.live(node)) shadow_.at(node).mtime_ns = -1;
   Bytes body;
   shadow_.save(body);
-  SnapshotHead head{kMagic, body.size(), checksum(body.data(), body.size()), static_cast<u32>(roots_.size())};
+  SnapshotHead head{kMagic, body.size(), checksum(body.data(), body.size()), static_cast<u32>(roots_.size()), stop_snapshot_};
   const std::string temporary = state_path("shadow.new");
   Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!fd || !write_all(fd.get(), &head, sizeof head) || !write_all(fd.get(), body.data(), body.size()) ||

@@ -128,6 +128,15 @@ void TargetReceiver::on_room(std::function<void()> call) {
   room_call_ = std::move(call);
 }
 
+void TargetReceiver::task_done(u64 ticket) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!task_runs_ || ticket != task_ticket_) return;   // of a past that ended meanwhile
+    task_runs_ = false;
+  }
+  wake_.notify_all();
+}
+
 void TargetReceiver::pause(bool paused) {
   {
     std::lock_guard lock(mutex_);
@@ -148,6 +157,7 @@ ReceiverStatistics TargetReceiver::statistics() const {
   out.queued_bytes = queued_bytes_;
   out.pausing = pausing();
   out.retrying = retrying_;
+  out.task = task_runs_;
   return out;
 }
 

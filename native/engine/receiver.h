@@ -32,12 +32,16 @@ struct ReceiverOptions {
   bool remap_links = true;          // CAP-31..34: absolute link texts inside a source root become target paths
   bool ignore_deletes = false;      // REP-13: `remove` is not executed (renames are)
   OrphanOptions orphans;
-  u64 checkpoint_bytes = 64u << 20; // written bytes after which a checkpoint starts
-  u32 checkpoint_ms = 1'000;
+  u64 checkpoint_bytes = 1u << 30;  // written bytes after which a checkpoint starts at once
+  u32 checkpoint_ms = 1'000;        // at least between two; longer where one takes long
   u32 retry_ms = 3'000;             // REP-10
   u64 queue_bytes_max = 64u << 20;  // the link stops reading when the queue holds more
   u64 boot = 0;                     // tests of power loss: what boot_digest() shall be taken for; 0: as it is
   bool hold_acks = false;           // no acknowledgement leaves before `announce`
+  // REP-20: a task was reached. The stream stands still until `task_done` with this ticket, or the receiver ends; then
+  // the task comes again with the next link. `ready`: what was asked to be durable before it, is. Without it tasks are
+  // only reported.
+  std::function<void(u64 ticket, Bytes payload, bool ready)> on_task;
 };
 
 struct ReceiverStatistics {
@@ -49,6 +53,7 @@ struct ReceiverStatistics {
   u64 checkpoints = 0;
   bool pausing = false;             // paused, but the operation at hand has not ended yet (CON-60)
   bool retrying = false;            // REP-10
+  bool task = false;                // a task runs
   std::string last_path;            // last file touched
 };
 
@@ -57,7 +62,7 @@ class Receiver {
   // Sends a frame to the source. `payload` is complete without the frame header. Thread-safe, does not block.
   using Send = std::function<void(wire::FrameType, Bytes payload)>;
   // Something the control plane should know: kind, mapping-relative path (or as noted), errno, call.
-  //   task                    detail: the CBOR payload of a task, in stream order
+  //   task                    detail: the payload of a task that nobody carries out
   //   orphan_found, orphan_moved, orphan_deleted, orphan_not_removed   detail: the path on this server
   //   orphans_done            detail: found, moved or deleted, then files, directories, bytes, kept, failed, not listed
   //   quarantined             an operation failed and was handed back to the source; the rest goes on. At most 50 a
@@ -89,6 +94,7 @@ class Receiver {
   // False while the queue is above its limit; the link then stops reading until `on_room` is called.
   virtual bool has_room() const = 0;
   virtual void on_room(std::function<void()> call) = 0;
+  virtual void task_done(u64 ticket) = 0;
   virtual void pause(bool paused) = 0;                 // CON-60: the running operation finishes first
   virtual void set_ignore_deletes(bool ignore) = 0;
   virtual void set_orphans(OrphanOptions orphans) = 0;

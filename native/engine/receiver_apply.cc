@@ -64,8 +64,10 @@ void TargetReceiver::apply_loop() {
     lock.lock();
     applying_ = false;
     queued_bytes_ -= std::min<u64>(queued_bytes_, batch.bytes.size());
-    const bool first_undurable = whole && applied_ == durable_;
+    const bool first_undurable = whole && applied_ == durable_ && changing_;
     if (whole) {
+      // A heartbeat on top of what is durable leaves nothing to make durable: an idle disk may sleep.
+      if (applied_ == durable_ && !changing_) durable_ = batch.sequence;
       applied_ = batch.sequence;
       applied_ns_ = reader->header().sent_ns;
       ++statistics_.batches;
@@ -84,7 +86,8 @@ void TargetReceiver::apply_loop() {
     if (first_undurable) sync_wake_.notify_one();
     if (idle) applier_.forget_directories();   // nothing of the replica stays busy while nothing happens
     if (room) room();
-    if (due || sync_now) request_checkpoint();
+    if (sync_now) request_checkpoint();
+    else if (due) sync_wake_.notify_one();
     if (sync_now) await_durable(batch.sequence, epoch);
     else if (idle || monotonic_ns() - last_ack_ns_.load() >= kAckIntervalNs) send_ack();
     lock.lock();
@@ -99,6 +102,7 @@ bool TargetReceiver::apply_batch(BatchReader& reader) {
   u64 operations = 0;
   OpView op;
   std::string_view last_path;
+  changing_ = done > 0;
   if (!await_roots()) return false;
   while (reader.next(op)) {
     if (op.index < done) continue;   // before this process was started again
@@ -137,16 +141,15 @@ void TargetReceiver::note_progress(u64 operations, std::string_view last_path) {
 // True when the operation is done with (applied, or handed back to the source); false when we must stop.
 bool TargetReceiver::perform(const OpView& op, u64 sequence, u64 id, bool doubtful) {
   const auto kind = static_cast<OpKind>(op.header.kind);
+  if (kind == OpKind::heartbeat) return true;   // the acknowledgement of its batch is the answer
+  changing_ = true;
   switch (kind) {
-    case OpKind::heartbeat: return true;   // the acknowledgement of its batch is the answer
     case OpKind::checkpoint: {
       std::lock_guard lock(mutex_);
       sync_asked_ = true;
       return true;
     }
-    case OpKind::task:
-      report_("task", std::string(op.data), {});
-      return true;
+    case OpKind::task: return run_task(op, sequence);
     case OpKind::orphan: {
       OrphanOptions wanted;
       {
@@ -189,6 +192,37 @@ bool TargetReceiver::perform(const OpView& op, u64 sequence, u64 id, bool doubtf
     if (!wait_for(milliseconds(options_.retry_ms))) return false;
     doubtful = true;   // parts of it may have happened in the failed try
   }
+}
+
+// Whether the task has run before is not known here: the control plane keeps a record of it (REP-20). False when we must
+// stop; the mark then says that this operation had begun, and it comes again.
+bool TargetReceiver::run_task(const OpView& op, u64 sequence) {
+  applier_.settle();
+  if (!options_.on_task) {
+    report_("task", std::string(op.data), {});
+    return true;
+  }
+  const bool ready = op.header.arg0 != wire::kTaskDurable || make_durable(sequence - 1);
+  Bytes payload(op.data.size());
+  payload.append(op.data.data(), op.data.size());
+  u64 ticket;
+  {
+    std::lock_guard lock(mutex_);
+    if (closing_ || abandon_) return false;
+    task_runs_ = true;
+    ticket = ++task_ticket_;
+  }
+  options_.on_task(ticket, std::move(payload), ready);
+  send_ack();   // says that a task runs
+  bool done;
+  {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [&] { return !task_runs_ || closing_ || abandon_; });
+    done = !task_runs_;
+    task_runs_ = false;
+  }
+  applier_.forget_directories();   // the task may have moved anything
+  return done;
 }
 
 Status TargetReceiver::answer(const OpView& op) {

@@ -9,19 +9,31 @@ namespace understudy {
 
 using std::chrono::milliseconds;
 
+namespace {
+// A checkpoint makes the disk work ahead of what the kernel would choose, at the cost of whoever writes meanwhile: this
+// many times as long as one took passes before the next, unless somebody waits for it.
+constexpr int kRestFactor = 4;
+constexpr milliseconds kRestMax(10'000);
+}  // namespace
+
 void TargetReceiver::checkpoint_loop() {
   ::pthread_setname_np(::pthread_self(), "us-sync");
   const milliseconds interval(std::max<u32>(1, options_.checkpoint_ms));
+  milliseconds rest(0);
   std::unique_lock lock(mutex_);
   while (!closing_) {
     // Sleeps without a timer while everything is durable: an idle connection costs nothing.
     sync_wake_.wait(lock, [&] { return closing_ || checkpoint_asked_ || applied_ != durable_; });
-    sync_wake_.wait_for(lock, interval, [&] { return closing_ || checkpoint_asked_; });
+    sync_wake_.wait_for(lock, std::max(interval, rest), [&] {
+      return closing_ || checkpoint_asked_ || written_ - written_synced_ >= options_.checkpoint_bytes;
+    });
     if (closing_) return;   // close() does the last one
     checkpoint_asked_ = false;
     if (applied_ == durable_) continue;
     lock.unlock();
+    const i64 began_ns = monotonic_ns();
     checkpoint();
+    rest = std::min(kRestMax, milliseconds((monotonic_ns() - began_ns) / 1'000'000 * kRestFactor));
     lock.lock();
   }
 }
@@ -41,6 +53,17 @@ void TargetReceiver::await_durable(u64 sequence, u64 epoch) {
   });
   lock.unlock();
   send_ack();
+}
+
+// Everything up to `sequence`, all of it applied. False when that cannot be said.
+bool TargetReceiver::make_durable(u64 sequence) {
+  std::unique_lock lock(mutex_);
+  if (durable_ >= sequence) return true;
+  mark_failed_ = false;
+  checkpoint_asked_ = true;
+  sync_wake_.notify_one();
+  wake_.wait(lock, [&] { return durable_ >= sequence || closing_ || abandon_ || mark_failed_; });
+  return durable_ >= sequence;
 }
 
 void TargetReceiver::checkpoint() {
@@ -98,7 +121,7 @@ void TargetReceiver::send_ack() {
     ack.queued_bytes = queued_bytes_;
     ack.written_bytes = written_ - written_base_;
     ack.flags = (!paused_ ? 0 : pausing() ? wire::kAckPausePending : wire::kAckPaused) |
-                (retrying_ ? wire::kAckRetrying : 0);
+                (retrying_ ? wire::kAckRetrying : 0) | (task_runs_ ? wire::kAckTask : 0);
     ack.failed = quarantined_;
     ack.applied_ns = applied_ns_;
   }

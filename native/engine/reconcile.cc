@@ -105,9 +105,16 @@ bool Source::process_dirty() {
   for (Dirty& dirty : batch) {
     if (!retired_.empty()) retired_.clear();
     if (!shadow_.live(dirty.directory)) continue;
-    if (dirty.due_ns > now && !force_) {
-      const u32 index = static_cast<u32>(dirty_.size());
-      if (dirty_index_.try_emplace(dirty_key(dirty.directory, dirty.name), index).second) dirty_.push_back(std::move(dirty));
+    if ((dirty.due_ns > now && !force_) || (worked && !room_for(replicating_, true))) {
+      const auto [at, fresh] = dirty_index_.try_emplace(dirty_key(dirty.directory, dirty.name), static_cast<u32>(dirty_.size()));
+      if (fresh) {
+        dirty_.push_back(std::move(dirty));
+        continue;
+      }
+      Dirty& known = dirty_[at->second];   // Found anew meanwhile, perhaps for less.
+      known.what |= dirty.what;
+      known.since_ns = std::min(known.since_ns, dirty.since_ns);
+      known.due_ns = std::min(known.due_ns, dirty.due_ns);
       continue;
     }
     worked = true;
@@ -221,6 +228,16 @@ Fd Source::open_object(int directory, std::string_view name, const struct statx&
   return object;
 }
 
+// Digest of the extended attributes of the object that `stat` was taken of. That it has none is believed by its name:
+// had another object taken the name in between, the move has changed this one's ctime, and it is looked at again.
+Result<u64> Source::digest_of(int directory, std::string_view name, const struct statx& stat) const {
+  const auto none = has_no_xattrs(directory, std::string(name).c_str());
+  if (none && *none) return u64{0};
+  const Fd object = open_object(directory, name, stat);
+  if (!object) return SysError{ENOENT, "open"};
+  return read_xattr_digest(object.get());
+}
+
 // Is this what the node stands for? Inode, type and, for directories, the time of birth.
 bool Source::same_object(NodeId node, const struct statx& stat) const {
   const Node& record = shadow_.at(node);
@@ -312,12 +329,13 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
   if (!ctime_moved && !mtime_moved && !size_moved && !racy && !silent) return;
   bool unread = false;   // the attributes could not be read: this ctime must not count as seen
   if (before.xattr_digest != 0 || ctime_moved) {
-    const Fd object = root ? Fd(::fcntl(directory, F_DUPFD_CLOEXEC, 0)) : open_object(directory, shadow_.name(node), stat);
-    Result<u64> digest = object ? read_xattr_digest(object.get()) : Result<u64>(SysError{ENOENT, "open"});
+    const Result<u64> digest = root ? read_xattr_digest(directory) : digest_of(directory, shadow_.name(node), stat);
     unread = !digest;
     if (digest && *digest != before.xattr_digest) {
       set_xattr_digest(node, *digest);
-      tell_xattrs_all(node, object.get(), nullptr);
+      const Fd object = root ? Fd(::fcntl(directory, F_DUPFD_CLOEXEC, 0)) : open_object(directory, shadow_.name(node), stat);
+      if (object) tell_xattrs_all(node, object.get(), nullptr);
+      else xattrs_untold(node), unread = true;
       // An ACL carries mode bits with it, and setting it counts as a change of them on the target.
       tell_attributes_all(node, false);
     }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -85,8 +86,10 @@ void Source::run_commands() {
 // Ahead of a clean stop: what was told is made durable, so that nothing of it need be compared at the next start. A target
 // that is slow or away is not waited for; its paths stay in the log.
 void Source::settle_streams() {
-  auto waits = [](const Channel& channel) { return channel.ready() && !channel.broken && channel.stream.undurable(); };
-  flush_all();
+  auto waits = [](const Channel& channel) { return channel.flowing() && !channel.broken && channel.stream.undurable(); };
+  while (stop_snapshot_ == 0)
+    if (::getrandom(&stop_snapshot_, sizeof stop_snapshot_, 0) < 0) stop_snapshot_ = static_cast<u64>(realtime_ns());
+  for (const auto& channel : channels_) flush(*channel);
   for (const auto& channel : channels_) {
     if (!waits(*channel)) continue;
     wire::OpHeader header{};
@@ -146,7 +149,15 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
     for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told &= ~channel->bit;
   Fd(::open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   channel->expects_replica = known && gap == nullptr;
-  channel->repair_pending = known && !ready_told_;   // After the first look: only then is it known what is there now.
+  // The queue of an orderly stop goes on where it was; in any other case its files go.
+  const bool sound = known && gap == nullptr && !ready_told_ && !unclean_ && loaded_snapshot_ != 0;
+  const Stream::Taken queue = channel->stream.resume(channel->queue_path(), sound ? loaded_snapshot_ : 0, channel->doubts);
+  channel->resumed = queue == Stream::Taken::taken;
+  if (known && queue != Stream::Taken::nothing)
+    tell_(Fact(channel->resumed ? "queue_resumed" : "queue_dropped").with("connection", i64{channel->options().id})
+              .with("bytes", static_cast<i64>(channel->stream.counters().held)));
+  // After the first look: only then is it known what is there now.
+  channel->repair_pending = known && !ready_told_ && (!channel->resumed || !channel->doubts.empty());
   if (channel->repair_pending && gap == nullptr) begin_repair(*channel);
   if (gap != nullptr) tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string(gap)));
   channel->connect();
@@ -157,6 +168,7 @@ void Source::detach(Channel& channel, bool forget) {
   std::erase_if(replies_, [&](const auto& each) { return each.first == &channel; });
   channel.attached = false;
   if (!forget) left_behind_ |= unsettled(channel) || !jobs_.empty();   // The log is kept for its next start.
+  if (!forget && suspended_) (void)queue_kept(channel);
   cancel_work(channel);
   replicating_ &= ~channel.bit;
   all_ &= ~channel.bit;
@@ -167,7 +179,7 @@ void Source::detach(Channel& channel, bool forget) {
       ++at;
       continue;
     }
-    tell_(Fact("barrier_failed").with("connection", i64{channel.options().id}).with("token", at->token).with("why", std::string("disconnected")));
+    barrier_failed(*at, "disconnected");
     at = barriers_.erase(at);
   }
   force_ = !barriers_.empty();
@@ -185,7 +197,8 @@ void Source::repair_after_restart() {
   for (const auto& channel : channels_) {
     if (!channel->repair_pending) continue;
     channel->repair_pending = false;
-    retell_all(*channel, startup_repair_);
+    retell_all(*channel, channel->resumed ? channel->doubts : startup_repair_);
+    channel->doubts.clear();
   }
 }
 
@@ -196,7 +209,7 @@ void Source::begin_repair(Channel& channel) {
 }
 
 void Source::settle_repair(Channel& channel) {
-  if (!channel.counters.repairing || !ready_told_ || channel.repair_pending) return;
+  if (!channel.counters.repairing || !ready_told_ || channel.repair_pending || channel.behind) return;
   if (channel.repair_until == 0) {
     if (!channel.mirror.extra.empty() || !channel.mirror.stack.empty() || !channel.hash_requests.empty()) return;
     for (const auto& job : jobs_)
@@ -228,6 +241,7 @@ void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition&
   }
   if (resume == Resume::repair) {
     flush(channel);
+    if (channel.stream.spilled()) read_logged(repair);
     std::move(channel.touched.begin(), channel.touched.end(), std::back_inserter(repair));
     channel.touched.clear();
     restart_stream(channel);
@@ -260,6 +274,7 @@ void Source::restart_stream(Channel& channel) {
     entry.sequence = 0;
     if (entry.retry_ns == 0) entry.retry_ns = 1;   // What it was told may have been dropped.
   }
+  tasks_lost(channel, "the stream began anew");
   for (Barrier& barrier : barriers_)
     if (barrier.channel == &channel) barrier.sequence = 0;
   force_ = !barriers_.empty();
@@ -353,84 +368,12 @@ bool Source::start_capture() {
     return false;
   }
   capture_ = std::move(*capture);
+  open_ranges();
   if (!degraded.empty() && degraded != degraded_) {
     degraded_ = degraded;
     tell_(Fact("source_degraded").with("source", i64{options_.id}).with("why", std::string("capture")).with("detail", degraded));
   }
   return true;
-}
-
-void Source::barrier(Channel& channel, i64 token) {
-  barriers_.push_back({&channel, token, 0, 0});
-  force_ = true;
-  if (capture_) capture_->barrier();   // The next delivery holds everything that happened before this call.
-}
-
-// After a delivery: barriers that asked for it begin to count from here.
-void Source::begin_barriers() {
-  bool fresh = false;
-  for (Barrier& barrier : barriers_) {
-    if (barrier.asked_ns != 0) continue;
-    barrier.asked_ns = monotonic_ns();
-    fresh = true;
-  }
-  if (!fresh) return;
-  if (scanning_) sweep_again_ = true;
-  else begin_rescan();   // Stores through mappings raise no event; the sweep finds them.
-}
-
-bool Source::barrier_met(const Barrier& barrier) const {
-  const Channel& channel = *barrier.channel;
-  if (scanning_ || sweep_again_ || !scan_.empty() || !missing_.empty() || !times_.empty()) return false;
-  if (mirror_running(channel) || channel.repair_pending) return false;
-  for (const Dirty& dirty : dirty_)
-    if (dirty.since_ns <= barrier.asked_ns || dirty.attempts > 0) return false;
-  for (const auto& job : jobs_)
-    if ((job->mask & channel.bit) && job->since_ns <= barrier.asked_ns) return false;
-  for (const auto& [id, request] : channel.hash_requests)
-    if (!request.verify && request.since_ns <= barrier.asked_ns) return false;
-  for (const auto& [path, entry] : channel.quarantine)
-    if (entry.attempts < 4) return false;   // A path that keeps failing is named in the status, it does not block.
-  return true;
-}
-
-void Source::finish_barriers() {
-  for (auto at = barriers_.begin(); at != barriers_.end();) {
-    Channel& channel = *at->channel;
-    const char* failed = nullptr;
-    if (channel.broken) failed = "a mirror is required";
-    else if (stopped_) failed = "the set is stopped: a root is not what it was";
-    else if (held_) failed = "the set is stopped by its mass-delete guard";
-    else if (!channel.replicating && !channel.mirror.active) failed = "replication is stopped";
-    else if (channel.mirror.paused) failed = "the mirror is paused";
-    if (failed == nullptr && at->sequence == 0 && at->asked_ns != 0 && barrier_met(*at)) {
-      wire::OpHeader header{};
-      header.kind = static_cast<u8>(wire::OpKind::checkpoint);
-      emit_to(channel, false, header, {}, {}, {});
-      flush(channel);
-      at->sequence = channel.stream.last_sequence();
-    }
-    if (failed != nullptr) {
-      tell_(Fact("barrier_failed").with("connection", i64{channel.options().id}).with("token", at->token).with("why", std::string(failed)));
-    } else if (at->sequence != 0 && channel.stream.target().durable >= at->sequence) {
-      // What the target refused since is told again first.
-      if (channel.replies_pending != 0) {
-        ++at;
-        continue;
-      }
-      if (!channel.quarantine.empty() && !barrier_met(*at)) {
-        at->sequence = 0;
-        ++at;
-        continue;
-      }
-      tell_(Fact("barrier_done").with("connection", i64{channel.options().id}).with("token", at->token));
-    } else {
-      ++at;
-      continue;
-    }
-    at = barriers_.erase(at);
-  }
-  force_ = std::any_of(barriers_.begin(), barriers_.end(), [](const Barrier& each) { return each.sequence == 0; });
 }
 
 // Everything but directories; counted anew when the number of objects has changed, at most once a second unless `exact`.
@@ -478,15 +421,31 @@ void Source::publish() {
   }
 }
 
+// Whether anything here goes on by what a target has applied; other acknowledgements need not wake us. True when that
+// has just become so: one may have been passed over meanwhile.
+bool Source::note_waiting() {
+  bool news = false;
+  for (const auto& channel : channels_) {
+    const bool matter = !barriers_.empty() || channel->behind || channel->full_told || !channel->tasks.empty() || !channel->quarantine.empty() || channel->mirror.active ||
+                        channel->counters.repairing || channel->repair_pending || mirror_running(*channel);
+    news |= matter && !channel->acks_matter.exchange(matter);
+    channel->acks_matter = matter;
+  }
+  return news;
+}
+
 // One round of everything. True when more can be done at once.
 bool Source::work_once() {
   run_commands();
+  note_waiting();
   if (!open_roots()) {
     finish_barriers();
     return false;
   }
   capture_->deliver(roots_, *this);
+  drain_ranges();
   begin_barriers();
+  ask_proofs();
   std::vector<std::pair<Channel*, std::shared_ptr<Bytes>>> replies;
   replies.swap(replies_);
   for (const auto& [channel, frame] : replies) {
@@ -496,16 +455,8 @@ bool Source::work_once() {
   for (const auto& channel : channels_) channel->confirm_refusals();
   bool more = false;
   // While no channel can take more, changes wait as dirty names: bounded by the number of files, not of writes.
-  // Nothing is queued for a broken one, so it holds nobody up: its full queue must not keep the first look from its end.
-  bool any_sound = false, any_ready = false, room = false;
-  for (const auto& channel : channels_) {
-    if (!channel->replicating || channel->broken) continue;
-    any_sound = true;
-    any_ready |= channel->ready();
-  }
-  for (const auto& channel : channels_)
-    if (channel->replicating && !channel->broken) room |= channel->stream.has_room() && (channel->ready() || !any_ready);
-  room |= !any_sound;
+  const bool room = room_for(replicating_);
+  watch_queues(room);
   if (room) {
     more |= process_dirty();
     for (int i = 0; i < 64 && !scan_.empty(); ++i) more |= scan_step();
@@ -540,7 +491,8 @@ bool Source::work_once() {
   flush_all();
   for (const auto& channel : channels_) settle_repair(*channel);
   finish_barriers();
-  return more;
+  tasks_passed();
+  return note_waiting() || more;
 }
 
 int Source::idle_ms() {
@@ -552,6 +504,7 @@ int Source::idle_ms() {
   }
   if (!missing_.empty() && !held_) next = std::min(next, last_missing_ns_ + 150'000'000);
   if (!jobs_.empty() || !barriers_.empty()) next = std::min(next, now + 5'000'000);
+  for (const auto& [object, written] : written_) next = std::min(next, proof_due_ns(written));
   if (options_.sweep_ms != 0 && ready_told_) next = std::min(next, sweep_due_ns_);
   return static_cast<int>(std::clamp<i64>((next - now + 999'999) / 1'000'000, 0, 1'000));
 }

@@ -24,6 +24,7 @@
 
 #include "block_index.h"
 #include "capture.h"
+#include "capture_ranges_bpf.h"
 #include "channel.h"
 #include "fact.h"
 #include "rules.h"
@@ -54,6 +55,8 @@ struct SourceStatistics {
 // Opens a regular file for reading without moving its time of access, where that is allowed.
 Fd open_for_read(int directory, const char* name);
 
+class Freeze;
+
 class Source final : CaptureSink {
  public:
   Source(SourceOptions options, Tell tell);
@@ -80,6 +83,10 @@ class Source final : CaptureSink {
   void mirror_start(Channel& channel, const MirrorOptions& options, bool verify);
   void mirror_stop(Channel& channel, const char* why);
   void barrier(Channel& channel, i64 token);
+  // Puts `payload` into the stream behind everything that changed before this call, once: `task_placed`, or
+  // `task_failed` with what became of it. `freeze`: only while that lasts.
+  void task(Channel& channel, i64 token, std::shared_ptr<Bytes> payload, bool durable, std::shared_ptr<Freeze> freeze);
+  void task_cancel(Channel& channel, i64 token);
   void set_replicating(Channel& channel, bool on);
   void on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition& position, Bytes payload);
   void keep_reply(Channel& channel, u64 stream, std::shared_ptr<Bytes> frame);
@@ -96,6 +103,16 @@ class Source final : CaptureSink {
     u32 attempts;
     i64 since_ns;   // first hint, monotonic
     i64 due_ns;     // not before
+  };
+  using Span = std::pair<u64, u64>;   // bytes of a file: begin and end
+  // Where a file was written of which it is known what was told (written.cc).
+  struct Written {
+    u64 device = 0, inode = 0;
+    std::vector<Span> spans;   // since it was looked at last
+    bool whole = false;        // places are missing, or it is time for the proof
+    i64 unproven_ns = 0;       // since when not everything was looked at; 0: all was
+    i64 last_ns = 0;           // last time that it was written
+    i64 asked_ns = 0;          // when the proof was asked for
   };
   // Reading one large file in steps, for one mirror or for all channels that were told about it.
   struct FileJob {
@@ -118,6 +135,8 @@ class Source final : CaptureSink {
     bool attributes_differ = true;
     bool created = false;           // the create operation is out
     bool begun = false;
+    std::vector<Span> spans;        // the only places to look at, by blocks; none: everything
+    std::size_t span = 0;           // the one at hand
     bool stale = false;             // changed while we read: look again afterwards
     bool changed = false;           // something had to be sent
     u64 skipped = 0;
@@ -125,13 +144,16 @@ class Source final : CaptureSink {
     wire::ManifestEntry their_entry{};
     u64 blocks_differ = 0;
     i64 started_ns = 0, spent_ns = 0;
-    i64 since_ns = 0;               // age of the oldest hint behind it (barriers wait for that)
+    i64 since_ns = 0;               // age of the oldest hint behind it (barriers wait for that); 0: older than any
   };
   struct Barrier {
     Channel* channel;
     i64 token;
     i64 asked_ns;                   // changes up to here must be told ...
     u64 sequence;                   // ... 0 until they are; then the batch that must be durable
+    std::shared_ptr<Bytes> task{};  // this goes into the stream there; a task ends with that
+    bool durable = false;
+    std::shared_ptr<Freeze> freeze{};
   };
 
   // source.cc: life and loop
@@ -151,7 +173,23 @@ class Source final : CaptureSink {
   void begin_barriers();
   void finish_barriers();
   bool barrier_met(const Barrier& barrier) const;
+  const char* barrier_blocked(const Barrier& barrier) const;
+  void barrier_failed(const Barrier& barrier, const char* why);
+  void tasks_lost(Channel& channel, const char* why);
+  void tasks_passed();
+  bool note_waiting();
   bool work_once();
+
+  // queueing.cc: what becomes of changes that the queues cannot take
+  bool room_for(Mask mask, bool begun = false) const;
+  void watch_queues(bool room);
+  void fall_behind(Channel& channel, const std::vector<SetPath>& touched);
+  void leave_work(Channel& channel);
+  void give_up(Channel& channel, const std::string& why);
+  void note_later(Channel& channel, u32 mapping, std::string_view path, bool deep);
+  void catch_up(Channel& channel);
+  bool queue_kept(Channel& channel);
+  bool holds_back(const Channel& channel) const;
 
   // reconcile.cc: hints into operations
   NodeId find_directory(u64 device, u64 inode) override;
@@ -161,6 +199,7 @@ class Source final : CaptureSink {
   void hint_object(u64 device, u64 inode, u32 what) override;
   void lost(std::string_view why) override;
   Fd open_object(int directory, std::string_view name, const struct statx& stat) const;
+  Result<u64> digest_of(int directory, std::string_view name, const struct statx& stat) const;
   bool same_object(NodeId node, const struct statx& stat) const;
   void other_names(NodeId node);
   void add_dirty(NodeId directory, std::string_view name, u32 what, i64 delay_ns, u32 attempts = 0, i64 since_ns = 0);
@@ -218,6 +257,9 @@ class Source final : CaptureSink {
             std::string_view data = {});
   void emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
                std::string_view path2, std::string_view data);
+  bool open_batch(Channel& channel, bool mirror, std::size_t path, std::size_t path2, std::size_t data);
+  void note_untold(Channel& channel, const wire::OpHeader& header, std::string_view path, std::string_view path2);
+  Channel* only_channel(Mask mask) const;   // the one that all of it goes to; none when there are several
   void touch(Channel& channel, u32 mapping, std::string_view path, bool deep = false);
   void log_doubt(u32 mapping, std::string_view path, bool deep);
   void found_equal(Channel& channel, NodeId node);
@@ -231,7 +273,13 @@ class Source final : CaptureSink {
   void xattrs_untold(NodeId node);
   void tell_attributes_all(NodeId node, bool times);
   void tell_xattrs_all(NodeId node, int directory_fd, const char* name);
-  bool tell_object(Mask mask, bool mirror, NodeId node, int directory_fd, bool fresh, bool replaces);
+  // A regular file that the caller has opened already, and its facts as read through it.
+  struct Opened {
+    Fd file;
+    struct statx stat {};
+  };
+  bool tell_object(Mask mask, bool mirror, NodeId node, int directory_fd, bool fresh, bool replaces,
+                   Opened* opened = nullptr);
   void channel_broken(Channel& channel, const char* why);
   void note_lost(Channel& channel, u32 mapping, std::string_view path, bool deep);
   void restart_stream(Channel& channel);
@@ -252,6 +300,16 @@ class Source final : CaptureSink {
   void request_hashes(Channel& channel, NodeId node, bool mirror, const wire::ManifestEntry* entry);
   bool busy(NodeId node) const { return busy_.count(shadow_.object(node)) != 0; }
   void unbusy(u64 object);
+
+  // written.cc: where to look first
+  void open_ranges();
+  void drain_ranges();
+  void note_range(u64 device, u64 inode, u64 offset, u64 length);
+  bool places_known(u64 object) const;
+  std::vector<Span> places_to_look(u64 object, const BlockIndex& index, u64 size, bool& nothing);
+  void proven(u64 object);
+  void ask_proofs();
+  i64 proof_due_ns(const Written& written) const;
 
   // mirror.cc: the walk
   bool mirror_step(Channel& channel);
@@ -296,6 +354,7 @@ class Source final : CaptureSink {
   void note_running();
   void sync_directory();
   void log_touched();
+  void read_logged(std::vector<SetPath>& out);
   std::string state_path(const char* name) const { return options_.state_dir + "/" + name; }
 
   friend class Channel;
@@ -350,12 +409,15 @@ class Source final : CaptureSink {
   bool sweep_again_ = false;                           // asked for while one was running
   i64 scan_since_ns_ = 0;
   i64 current_since_ns_ = 0;                           // of the hint being worked off; 0: none
+  bool retelling_ = false;                             // what is begun now repairs: every barrier waits for it
   bool force_ = false;                                 // a barrier waits: nothing may be delayed
   std::vector<Barrier> barriers_;
 
   std::deque<std::unique_ptr<FileJob>> jobs_;
   std::unordered_map<u64, u32> busy_;                  // objects with a job or an exchange, counted
   std::unordered_set<u64> stale_;                      // changed while busy
+  std::unique_ptr<RangeHints> ranges_;
+  std::unordered_map<u64, Written> written_;           // by object; bounded
   std::unordered_map<u64, i64> hot_;                   // large files: not to be read again before
   Bytes read_buffer_;
   u64 next_request_ = 1;
@@ -363,6 +425,8 @@ class Source final : CaptureSink {
 
   std::vector<SetPath> startup_repair_;                // touched in the last run: compared on every channel
   bool power_lost_ = false;                            // the last run ended with the power of this machine
+  bool unclean_ = false;                               // it did not end in order
+  u64 loaded_snapshot_ = 0, stop_snapshot_ = 0;        // names of the snapshot taken over, and of the one at a clean stop
   bool left_behind_ = false;                           // a stream was closed before its target had everything
   bool doubting_ = false;                              // until they are: what is told meanwhile is in doubt as well
   bool shadow_loaded_ = false;

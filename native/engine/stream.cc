@@ -8,8 +8,11 @@
 namespace understudy {
 
 namespace {
-// Paths remembered for repair after a power loss of the target. Beyond it the whole tree is compared instead.
+// Paths remembered in memory for repair after a power loss of the target.
 constexpr u64 kTouchedMax = 2'000'000;
+constexpr u64 kRoomMax = 24u << 20;
+constexpr u64 kTypicalMax = 512u << 10;   // of a batch
+constexpr u64 kLittle = 256u << 10;       // waiting bytes that nobody waits for room because of
 
 u64 random_id() {
   u64 id = 0;
@@ -19,48 +22,130 @@ u64 random_id() {
 }
 }  // namespace
 
-Stream::Stream(u64 bytes_max)
-    : id_(random_id()), bytes_max_(bytes_max), room_bytes_(std::min<u64>(bytes_max / 2, 24u << 20)) {}
+Stream::Stream(std::shared_ptr<QueueBudget> budget, DiskQueueOptions disk)
+    : budget_(std::move(budget)), disk_(std::move(disk)), id_(random_id()),
+      room_bytes_(std::min<u64>(budget_->bytes() / 2, kRoomMax)), typical_(std::min<u64>(budget_->bytes() / 16, kTypicalMax)) {
+  budget_->join();
+}
 
-bool Stream::push(StreamBatch batch, std::vector<SetPath> touched) {
-  std::lock_guard lock(mutex_);
-  if (broken_) return false;
+Stream::~Stream() {
+  budget_->give(memory_, memory_);
+  budget_->leave();
+}
+
+// ------------------------------------------------------------------------------------------------------------ counting
+
+void Stream::count(const StreamBatch& batch) {
   const u64 bytes = batch.bytes->size();
-  if (queued_bytes_ + bytes > bytes_max_ || touched_count_ + touched.size() > kTouchedMax) {
-    broken_ = true;
-    batches_.clear();
-    touched_.push_back({batch.sequence, std::move(touched)});   // for take_touched
-    sent_index_ = 0;
-    in_flight_ = 0;
-    queued_bytes_ = 0;
-    counters_.queued_ops = counters_.queued_bytes = counters_.queued_mirror_ops = counters_.queued_mirror_bytes = 0;
-    return false;
-  }
   queued_bytes_ += bytes;
   counters_.queued_ops += batch.operations;
   counters_.queued_bytes += batch.data_bytes;
-  if (batch.mirror) {
-    counters_.queued_mirror_ops += batch.operations;
-    counters_.queued_mirror_bytes += batch.data_bytes;
-  }
-  touched_count_ += touched.size();
-  touched_.push_back({batch.sequence, std::move(touched)});
-  next_ = batch.sequence + 1;
+  if (!batch.mirror) return;
+  mirror_bytes_ += bytes;
+  counters_.queued_mirror_ops += batch.operations;
+  counters_.queued_mirror_bytes += batch.data_bytes;
+}
+
+void Stream::uncount(const StreamBatch& batch) {
+  const u64 bytes = batch.bytes->size();
+  queued_bytes_ -= bytes;
+  counters_.queued_ops -= batch.operations;
+  counters_.queued_bytes -= batch.data_bytes;
+  if (!batch.mirror) return;
+  mirror_bytes_ -= bytes;
+  counters_.queued_mirror_ops -= batch.operations;
+  counters_.queued_mirror_bytes -= batch.data_bytes;
+}
+
+// Into memory; the budget has been asked.
+void Stream::hold(StreamBatch batch, std::vector<SetPath> touched) {
+  remember(batch.sequence, std::move(touched));
+  memory_ += DiskQueue::cost(batch);
   batches_.push_back(std::move(batch));
-  return true;
+}
+
+void Stream::remember(u64 sequence, std::vector<SetPath> touched) {
+  const u64 cost = DiskQueue::cost(touched);
+  memory_ += cost;
+  touched_count_ += touched.size();
+  touched_.push_back({sequence, cost, std::move(touched)});
+}
+
+void Stream::release(u64 bytes) {
+  budget_->give(memory_, bytes);
+  memory_ -= bytes;
+}
+
+void Stream::forget_queued() {
+  batches_.clear();
+  touched_.clear();
+  sent_index_ = 0;
+  in_flight_ = touched_count_ = 0;
+  queued_bytes_ = mirror_bytes_ = 0;
+  release(memory_);
+  ++generation_;
+  damaged_ = false;
+  damage_ = {};
+  counters_.queued_ops = counters_.queued_bytes = counters_.queued_mirror_ops = counters_.queued_mirror_bytes = 0;
+}
+
+void Stream::damage(SysError error) {
+  damage_ = std::move(error);
+  damaged_.store(true, std::memory_order_release);
+}
+
+SysError Stream::damage() const {
+  std::lock_guard lock(mutex_);
+  return damage_;
+}
+
+// -------------------------------------------------------------------------------------------------------- worker side
+
+bool Stream::push(StreamBatch batch, const std::vector<SetPath>& touched) {
+  {
+    std::lock_guard lock(mutex_);
+    const bool fits = disk_.unread() == 0 && touched_count_ + touched.size() <= kTouchedMax &&
+                      budget_->take(memory_, DiskQueue::cost(batch) + DiskQueue::cost(touched), !disk_.enabled());
+    if (!fits && !disk_.enabled()) return false;
+    count(batch);
+    next_ = batch.sequence + 1;
+    if (fits) {
+      hold(std::move(batch), touched);
+      return true;
+    }
+  }
+  // Not under the mutex: acknowledgements go on while the disk is slow. Only this thread adds, so the order is kept.
+  if (disk_.append(id_, batch, touched)) return true;
+  std::lock_guard lock(mutex_);
+  uncount(batch);
+  next_ = batch.sequence;
+  return false;
+}
+
+bool Stream::has_room(bool flowing, bool begun) {
+  const u64 most = begun ? 2 * room_bytes_ : room_bytes_;
+  if (disk_.unread() == 0 && (queued_bytes_ == 0 || budget_->would_take(memory_, typical_)) && (!flowing || queued_bytes_ < most)) return true;
+  return !flowing && disk_.room();
+}
+
+bool Stream::walk_room(bool mirror) const {
+  const bool spilled = disk_.unread() != 0;
+  if (!mirror) return !spilled && queued_bytes_ < room_bytes_;
+  // Beside a backlog of changes on disk a mirror has its share, and no more.
+  return mirror_bytes_ < room_bytes_ && (spilled || queued_bytes_ == 0 || budget_->would_take(memory_, typical_));
 }
 
 bool Stream::undurable() const {
   std::lock_guard lock(mutex_);
-  return touched_count_ > 0;
+  return touched_count_ > 0 || disk_.unread() != 0;
 }
 
-std::vector<SetPath> Stream::take_touched() {
-  std::lock_guard lock(mutex_);
+std::vector<SetPath> Stream::break_off() {
   std::vector<SetPath> all;
+  std::lock_guard lock(mutex_);
   for (Touched& touched : touched_) std::move(touched.paths.begin(), touched.paths.end(), std::back_inserter(all));
-  touched_.clear();
-  touched_count_ = 0;
+  forget_queued();
+  disk_.clear();
   return all;
 }
 
@@ -68,15 +153,11 @@ void Stream::restart() {
   std::lock_guard lock(mutex_);
   id_ = random_id();
   next_ = 1;
-  broken_ = false;
-  batches_.clear();
-  touched_.clear();
-  sent_index_ = 0;
-  in_flight_ = touched_count_ = 0;
-  queued_bytes_ = 0;
+  forget_queued();
+  disk_.clear();
   target_ = {};
+  target_flags_ = 0;
   refusals_taken_ = 0;
-  counters_.queued_ops = counters_.queued_bytes = counters_.queued_mirror_ops = counters_.queued_mirror_bytes = 0;
 }
 
 u64 Stream::id() const {
@@ -84,11 +165,18 @@ u64 Stream::id() const {
   return id_;
 }
 
+// ---------------------------------------------------------------------------------------------------------- link side
+
+u64 Stream::lowest() const {
+  if (!batches_.empty()) return batches_.front().sequence;
+  return disk_.unread() != 0 ? disk_.first_unread() : next_.load();
+}
+
 wire::StreamPosition Stream::hello() const {
   std::lock_guard lock(mutex_);
   wire::StreamPosition position{};
   position.stream = id_;
-  position.applied = batches_.empty() ? next_ - 1 : batches_.front().sequence - 1;
+  position.applied = lowest() - 1;
   position.durable = refusals_taken_;
   return position;
 }
@@ -111,13 +199,13 @@ Resume Stream::welcome(const wire::StreamPosition& target, std::vector<SetPath>&
   // of that may be repeated as it was told.
   const bool power_lost = boot_ != 0 && (target.boot != boot_ || target.boot == 0);
   boot_ = target.boot;
-  const u64 lowest = batches_.empty() ? next_.load() : batches_.front().sequence;
+  if (damaged_) return Resume::broken;
   if (target.stream != id_ || target.applied >= next_) {
     // The target does not know this stream: fine while nothing of it was ever applied.
-    if (target.stream != id_ && lowest == 1) return Resume::resumed;
+    if (target.stream != id_ && lowest() == 1) return Resume::resumed;
     return Resume::broken;
   }
-  if (target.applied + 1 < lowest || (power_lost && !touched_.empty())) {
+  if (target.applied + 1 < lowest() || (power_lost && (!touched_.empty() || disk_.unread() != 0))) {
     // Batches which we dropped as applied are gone on the target (power loss: it stands at its durable mark). Every
     // path touched since then is compared again; the caller restarts the stream, which drops what still waits.
     for (const Touched& touched : touched_)
@@ -128,11 +216,50 @@ Resume Stream::welcome(const wire::StreamPosition& target, std::vector<SetPath>&
 }
 
 StreamBatch Stream::take(u64 window) {
-  std::lock_guard lock(mutex_);
-  if (sent_index_ >= batches_.size() || (in_flight_ > 0 && in_flight_ >= window)) return {};
-  StreamBatch batch = batches_[sent_index_++];
-  in_flight_ += batch.bytes->size();
-  return batch;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    if (in_flight_ > 0 && in_flight_ >= window) return {};
+    if (sent_index_ < batches_.size()) {
+      StreamBatch batch = batches_[sent_index_++];
+      in_flight_ += batch.bytes->size();
+      return batch;
+    }
+    if (damaged_ || disk_.unread() == 0) return {};
+    // The next one is on disk. The mutex is not held while it is read; only this thread reads.
+    const u64 generation = generation_;
+    lock.unlock();
+    Result<u64> cost = disk_.peek();
+    lock.lock();
+    if (generation != generation_) continue;
+    if (!cost) {
+      if (cost.error().code != ECANCELED) damage(cost.error());
+      return {};
+    }
+    // An acknowledgement makes room. With nothing on its way none would come: then it goes in any case.
+    if (batches_.empty()) budget_->charge(memory_, *cost);
+    else if (!budget_->take(memory_, *cost)) return {};
+    memory_ += *cost;
+    lock.unlock();
+    Result<DiskRecord> record = disk_.read();
+    lock.lock();
+    if (generation != generation_) continue;   // What was taken went with the rest.
+    release(*cost);
+    if (!record) {
+      if (record.error().code != ECANCELED) damage(record.error());
+      return {};
+    }
+    const u64 sequence = record->batch.sequence;
+    const bool applied = sequence <= target_.applied;   // Before the stop of an earlier run, and we did not hear of it.
+    budget_->charge(memory_, DiskQueue::cost(record->touched) + (applied ? 0 : DiskQueue::cost(record->batch)));
+    if (!applied) {
+      hold(std::move(record->batch), std::move(record->touched));
+      continue;
+    }
+    uncount(record->batch);
+    remember(sequence, std::move(record->touched));
+    forget_durable(target_.durable);
+    disk_.applied(sequence);
+  }
 }
 
 void Stream::sent(const StreamBatch& batch, u64 wire_bytes) {
@@ -145,27 +272,31 @@ void Stream::sent(const StreamBatch& batch, u64 wire_bytes) {
   }
 }
 
-void Stream::acknowledge(const wire::Ack& ack) {
+bool Stream::acknowledge(const wire::Ack& ack) {
   std::lock_guard lock(mutex_);
+  const bool much = memory_ > kLittle || queued_bytes_ > kLittle || disk_.bytes() != 0;
   target_ = {ack.applied, ack.durable, ack.queued_bytes, ack.flags, ack.failed};
+  target_flags_ = ack.flags;
   while (!batches_.empty() && batches_.front().sequence <= ack.applied) {
     const StreamBatch& batch = batches_.front();
     const u64 bytes = batch.bytes->size();
-    queued_bytes_ -= bytes;
-    counters_.queued_ops -= batch.operations;
-    counters_.queued_bytes -= batch.data_bytes;
-    if (batch.mirror) {
-      counters_.queued_mirror_ops -= batch.operations;
-      counters_.queued_mirror_bytes -= batch.data_bytes;
-    }
+    uncount(batch);
     if (sent_index_ > 0) {
       --sent_index_;
       in_flight_ -= bytes;
     }
+    release(bytes);
     batches_.pop_front();
   }
-  while (!touched_.empty() && touched_.front().sequence <= ack.durable) {
+  forget_durable(ack.durable);
+  if (disk_.bytes() != 0) disk_.applied(std::min(ack.applied, lowest() - 1));
+  return much;
+}
+
+void Stream::forget_durable(u64 durable) {
+  while (!touched_.empty() && touched_.front().sequence <= durable) {
     touched_count_ -= touched_.front().paths.size();
+    release(touched_.front().cost);
     touched_.pop_front();
   }
 }
@@ -174,6 +305,7 @@ void Stream::link_lost() {
   std::lock_guard lock(mutex_);
   sent_index_ = 0;
   in_flight_ = 0;
+  target_flags_ = 0;
 }
 
 TargetFacts Stream::target() const {
@@ -185,13 +317,16 @@ StreamCounters Stream::counters() const {
   std::lock_guard lock(mutex_);
   StreamCounters now = counters_;
   now.held = queued_bytes_;
-  now.room = room_bytes_;
+  now.memory = memory_;
+  now.disk = disk_.bytes();
+  now.capacity = budget_->share() + disk_.capacity();
   return now;
 }
 
 i64 Stream::oldest_unapplied_ns() const {
   std::lock_guard lock(mutex_);
-  return batches_.empty() ? 0 : batches_.front().since_ns;
+  if (!batches_.empty()) return batches_.front().since_ns;
+  return disk_.unread() != 0 ? resumed_since_ns_ : 0;
 }
 
 }  // namespace understudy

@@ -2,6 +2,9 @@
 //
 // A batch is kept until the target has applied it; the paths it touched are kept until it is durable there, because
 // after a power loss of the target exactly those must be compared again (DESIGN 8).
+//
+// Two stages (QUE-01): the oldest batches are in memory, as far as the agent's budget goes, the others on disk. Sending
+// moves them from there into memory again. With `keep` and `resume` a stream goes on after a clean stop of the agent.
 #pragma once
 
 #include <atomic>
@@ -13,29 +16,18 @@
 #include <vector>
 
 #include "base.h"
+#include "disk_queue.h"
+#include "queue_budget.h"
+#include "stream_batch.h"
 #include "wire.h"
 
 namespace understudy {
 
-// A path of the set: mapping and path below its root.
-struct SetPath {
-  u32 mapping = 0;
-  std::string path;
-  bool deep = false;   // another object may have taken this name: in doubt, all below it is
-};
-
-struct StreamBatch {
-  u64 sequence = 0;
-  std::shared_ptr<const Bytes> bytes;
-  bool mirror = false;
-  u32 operations = 0;
-  u64 data_bytes = 0;
-  i64 since_ns = 0;   // monotonic: when the oldest change in it was noticed
-};
-
 struct StreamCounters {
   u64 queued_ops = 0, queued_bytes = 0, queued_mirror_ops = 0, queued_mirror_bytes = 0;
-  u64 held = 0, room = 0;   // encoded bytes in the queue, and how many it takes before reading waits
+  u64 held = 0;             // encoded bytes in the queue
+  u64 memory = 0, disk = 0; // where they are: bytes in memory (with paths), and of the files
+  u64 capacity = 0;         // how many it could hold in both stages
   u64 sent_bytes = 0, sent_compressed = 0, sent_mirror = 0, sent_mirror_compressed = 0;
 };
 
@@ -49,23 +41,43 @@ enum class Resume { resumed, repair, broken };
 
 class Stream {
  public:
-  explicit Stream(u64 bytes_max);
+  Stream(std::shared_ptr<QueueBudget> budget, DiskQueueOptions disk);
+  ~Stream();
 
   // --- worker side ---
   // Takes the next sequence number. The batch must be pushed with it, in order.
   u64 next_sequence() const { return next_; }
-  // False when the queue would exceed its limit: the stream is then broken (see broken()) and empty.
-  bool push(StreamBatch batch, std::vector<SetPath> touched);
-  // True while the worker may read more for this stream: less than `low` bytes wait.
-  bool has_room() const { return queued_bytes_.load(std::memory_order_relaxed) < room_bytes_; }
+  // False when neither stage takes it: the queue is exhausted, and nothing of the batch was taken.
+  bool push(StreamBatch batch, const std::vector<SetPath>& touched);
+  // May the worker read more changes for this stream? While batches flow, what is read waits for what is sent: a name
+  // is a smaller thing to keep than its bytes. While they do not, until both stages are full.
+  // `begun`: reading that has begun may go on for a while, so that it need not begin too often.
+  bool has_room(bool flowing, bool begun = false);
+  // The same for a mirror, which never fills the disk, and for what is told again.
+  bool walk_room(bool mirror) const;
+  // Why there is no room: 0 (memory is full and there is no disk stage), EDQUOT, ENOSPC or the system's own.
+  int full_why() const { return disk_.enabled() ? disk_.why() : 0; }
+  u64 held() const { return queued_bytes_.load(std::memory_order_relaxed); }   // encoded bytes, both stages
+  bool spilled() const { return disk_.unread() != 0; }
   u64 last_sequence() const { return next_ - 1; }
-  bool broken() const { return broken_; }
+  // What is on disk cannot be read any more: the stream cannot go on.
+  bool damaged() const { return damaged_.load(std::memory_order_acquire); }
+  SysError damage() const;
   // Something was told that is not known to be on the target's stable storage.
   bool undurable() const;
-  // What the target may lack when the stream ends: all that was touched and is not durable there. Forgotten here.
-  std::vector<SetPath> take_touched();
+  // What the target may lack when the stream ends: all that was touched in memory and is not durable there. What is on
+  // disk the touched log knows, too. Both stages are empty then.
+  std::vector<SetPath> break_off();
   // A fresh stream (new id, sequence 1); everything queued is dropped.
   void restart();
+
+  // --- worker side, while there is no link ---
+  // Writes down everything that is needed to go on after a restart, for the shadow snapshot `snapshot`, until then
+  // (monotonic). `doubts`: paths that have to be told again. False: it cannot be kept, and nothing is left.
+  bool keep(const std::string& path, u64 snapshot, const std::vector<SetPath>& doubts, i64 until_ns);
+  // Goes on where `keep` left off, or is a fresh stream. What lay there is used up or removed in any case.
+  enum class Taken { nothing, taken, dropped };
+  Taken resume(const std::string& path, u64 snapshot, std::vector<SetPath>& doubts);
 
   // --- link side ---
   u64 id() const;
@@ -79,33 +91,52 @@ class Stream {
   // The next batch to send, or an empty one. `window` bounds what is sent and not yet applied.
   StreamBatch take(u64 window);
   void sent(const StreamBatch& batch, u64 wire_bytes);
-  // Returns true when room or a barrier may have come of it.
-  void acknowledge(const wire::Ack& ack);
+  // True when so much waited that there may be room again.
+  bool acknowledge(const wire::Ack& ack);
   void link_lost();
 
   TargetFacts target() const;
   StreamCounters counters() const;
+  u32 target_flags() const { return target_flags_.load(std::memory_order_relaxed); }
   // Monotonic time since when the oldest change waits that was told and is not applied; 0: everything told is.
   i64 oldest_unapplied_ns() const;
 
  private:
   struct Touched {
     u64 sequence;
+    u64 cost;
     std::vector<SetPath> paths;
   };
+  u64 lowest() const;
+  void count(const StreamBatch& batch);
+  void uncount(const StreamBatch& batch);
+  void hold(StreamBatch batch, std::vector<SetPath> touched);
+  void remember(u64 sequence, std::vector<SetPath> touched);
+  void forget_durable(u64 durable);
+  void release(u64 bytes);
+  void forget_queued();
+  void damage(SysError error);
+
   mutable std::mutex mutex_;
+  const std::shared_ptr<QueueBudget> budget_;
+  DiskQueue disk_;
   u64 id_ = 0;
   std::atomic<u64> next_{1};          // read without the mutex by whoever shows it
-  u64 bytes_max_;
-  u64 room_bytes_;
-  std::atomic<u64> queued_bytes_{0};
-  bool broken_ = false;
-  std::deque<StreamBatch> batches_;   // applied+1 .. next-1
+  const u64 room_bytes_;              // reading waits while more is on its way
+  const u64 typical_;                 // what has to fit before anything more is read
+  std::atomic<u64> queued_bytes_{0}, mirror_bytes_{0};   // encoded, both stages
+  std::atomic<u64> memory_{0};        // taken of the budget
+  std::deque<StreamBatch> batches_;   // applied+1 .., as far as memory goes; the rest is on disk
   std::size_t sent_index_ = 0;        // batches_[0 .. sent_index_) were handed to the link
   u64 in_flight_ = 0;                 // bytes of those
-  std::deque<Touched> touched_;       // durable+1 .. next-1
+  std::deque<Touched> touched_;       // durable+1 .., as far as memory goes
   u64 touched_count_ = 0;
+  u64 generation_ = 0;                // counts what empties the queue
+  std::atomic<bool> damaged_{false};
+  SysError damage_;
+  i64 resumed_since_ns_ = 0;          // of the oldest change on disk, while nothing of it is in memory
   TargetFacts target_;
+  std::atomic<u32> target_flags_{0};
   u64 refusals_taken_ = 0;
   u64 boot_ = 0;                      // of the target, as it last said; 0: not heard yet
   StreamCounters counters_;

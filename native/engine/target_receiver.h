@@ -32,6 +32,7 @@ class TargetReceiver final : public Receiver {
   Status receive(Bytes batch) override;
   bool has_room() const override;
   void on_room(std::function<void()> call) override;
+  void task_done(u64 ticket) override;
   void pause(bool paused) override;
   void set_orphans(OrphanOptions orphans) override {
     std::lock_guard lock(mutex_);
@@ -54,6 +55,8 @@ class TargetReceiver final : public Receiver {
   bool apply_batch(BatchReader& reader);
   bool perform(const OpView& op, u64 sequence, u64 id, bool doubtful);
   Status answer(const OpView& op);
+  bool run_task(const OpView& op, u64 sequence);
+  bool make_durable(u64 sequence);
   bool only_this_object(const OpView& op, const SysError& error);
   void enter_retrying(const char* kind, std::string detail, SysError error);
   void leave_retrying(const char* kind, std::string_view path);
@@ -114,9 +117,12 @@ class TargetReceiver final : public Receiver {
   bool closing_ = false;
   bool abandon_ = false;      // a new stream begins: leave the batch at hand
   bool retrying_ = false;
+  bool changing_ = false;     // applier only: the batch at hand holds more than heartbeats
   bool sync_asked_ = false;   // the batch at hand holds a checkpoint operation
   bool checkpoint_asked_ = false;
   bool mark_failed_ = false;
+  u64 task_ticket_ = 0;       // of the last task handed over
+  bool task_runs_ = false;
   ReceiverStatistics statistics_;
   std::function<void()> room_call_;
   std::thread apply_thread_;

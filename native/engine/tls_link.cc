@@ -25,6 +25,7 @@ constexpr std::size_t kOutMax = 512u << 10;     // encrypted bytes waiting for t
 constexpr std::size_t kWriteChunk = 64u << 10;  // plain bytes per SSL_write
 constexpr std::size_t kReadChunk = 256u << 10;
 constexpr std::size_t kControlMax = 65'536;
+constexpr u32 kLookEvery = 8;                   // rounds of sending alone between two looks for something to read
 constexpr i64 kPingEveryNs = 1'000'000'000;
 constexpr i64 kReconcileNs = 20'000'000;        // how often a limited link asks the kernel what really left
 
@@ -288,7 +289,9 @@ Status Link::loop() {
     if (Status sent = flush(progressed); !sent) return sent;
     const bool reading = handler_.wants_frames();
     if (reading) {
-      if (Status read = drain(progressed); !read) return read;
+      // Asked only where something may have come; while we send without a pause, now and then.
+      if (readable_ || ++sends_ % kLookEvery == 0)
+        if (Status read = drain(progressed); !read) return read;
       if (Status taken = take_frames(progressed); !taken) return taken;
     }
     const i64 now = monotonic_ns();
@@ -311,6 +314,7 @@ Status Link::loop() {
     const i64 wait = paused > 0 ? std::min<i64>(paused, kWaitNs) : kWaitNs;
     const timespec timeout{0, wait};
     if (::ppoll(polls, 2, &timeout, nullptr) < 0 && errno != EINTR) return sys_error("poll");
+    readable_ = polls[0].revents != 0 || !reading;   // What came while we did not ask is still to be looked for.
     if (polls[1].revents & POLLIN) {
       u64 drop;
       (void)!::read(wake_.get(), &drop, sizeof drop);
@@ -500,6 +504,7 @@ Status Link::drain(bool& progressed) {
     return ok();
   }
   if (got == 0) return SysError{ECONNRESET, "peer closed the link"};
+  if (errno == EAGAIN) readable_ = false;
   if (errno == EAGAIN || errno == EINTR) return ok();
   return sys_error("recv");
 }

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base.h"
+#include "road.h"
 #include "throttle.h"
 #include "wire.h"
 
@@ -71,7 +72,7 @@ struct LinkOptions {
   std::shared_ptr<Throttle> throttle;       // shared by all links to one address; null: neither limit nor count
 };
 
-class Link {
+class Link final : public Road {
  public:
   // Connects to host:port in the link's own thread.
   static std::unique_ptr<Link> connect(std::shared_ptr<TlsIdentity> identity, std::string host, u16 port,
@@ -79,19 +80,19 @@ class Link {
   // Serves an accepted socket.
   static std::unique_ptr<Link> serve(std::shared_ptr<TlsIdentity> identity, Fd socket, LinkHandler& handler,
                                      LinkOptions options);
-  ~Link();   // closes and joins; never call from the link's own thread
+  ~Link() override;   // closes and joins; never call from the link's own thread
 
   // Thread-safe. Control frames go before the bulk stream; at most kControlMax wait.
-  bool post(wire::FrameType type, Bytes payload);
-  void wake();
+  bool post(wire::FrameType type, Bytes payload) override;
+  void wake() override;
   // Ends the link; pending control frames are still sent if they can be within a second. `now`: a frame that is under
   // way is cut off, what the kernel still holds is not sent, and control frames go only when nothing is under way.
-  void close(SysError why, bool now = false);
+  void close(SysError why, bool now = false) override;
   void trust() { trusted_.store(true); }                 // frames up to kFrameBytesMax from now on
-  void set_compression(int level) { compression_.store(level); }   // from the next batch on
-  u64 wire_bytes() const { return wire_bytes_.load(std::memory_order_relaxed); }
-  i64 last_heard_ns() const { return last_heard_.load(std::memory_order_relaxed); }
-  bool up() const { return up_.load(); }
+  void set_compression(int level) override { compression_.store(level); }   // from the next batch on
+  u64 wire_bytes() const override { return wire_bytes_.load(std::memory_order_relaxed); }
+  i64 last_heard_ns() const override { return last_heard_.load(std::memory_order_relaxed); }
+  bool up() const override { return up_.load(); }
   const std::string& address() const { return address_; }
 
  private:
@@ -129,6 +130,8 @@ class Link {
   friend int link_bio_read(bio_st*, char*, int);
 
   OutFrame frame_;             // being written
+  bool readable_ = true;   // something may wait in the socket
+  u32 sends_ = 0;
   bool writing_ = false;
   bool held_ = false;          // `held_frame_` is ready to go and does not fit into the budget
   OutFrame held_frame_;

@@ -91,7 +91,8 @@ enum class OpKind : u8 {
   digest = 16,    // request: content digest and attributes of `path`; answered by Reply::digest
   checkpoint = 17,// make everything before durable now, then acknowledge
   heartbeat = 18, // arg0: source's CLOCK_REALTIME
-  task = 19,      // control plane CBOR in `data`, handed over in stream order
+  task = 19,      // control plane CBOR in `data`, handed over when all before it is applied; nothing behind it is applied
+                  // until the control plane is done with it. arg0: kTask*
   orphan = 20,    // the source has no `path`; the target's settings say what becomes of it (MIR-50). `data`: wildcards of
                   // names below it that stay, each ended by NUL. Empty path: the run is over; arg0: totals are wanted
 };
@@ -103,6 +104,7 @@ inline constexpr u8 kOpNoTimes = 4;
 inline constexpr u8 kOpExchange = 8;
 inline constexpr u8 kOpPreview = 32;   // orphan: list only
 inline constexpr u8 kOpReplace = 16;   // file/create: a different object than before; never write through the old inode
+inline constexpr u64 kTaskDurable = 1;   // task, the first operation of its batch: all before it is durable first
 inline constexpr u8 kOpUnshare = 64;   // create: keep the contents, but under an inode that has no other name
 
 // 64 bytes, then path, path2 and data without padding between, then zeros to a multiple of 8.
@@ -149,6 +151,7 @@ static_assert(sizeof(Ack) == 48);
 inline constexpr u32 kAckPaused = 1;     // target paused (CON-60): everything received waits
 inline constexpr u32 kAckRetrying = 2;   // an operation is being retried (REP-10)
 inline constexpr u32 kAckMirrorHold = 4; // target's mirror capacity reached (QUE-12)
+inline constexpr u32 kAckTask = 16;      // a task runs; what is behind it waits
 inline constexpr u32 kAckPausePending = 8; // will be paused when the operation at hand has ended (CON-60)
 
 enum class Reply : u8 {
@@ -157,7 +160,6 @@ enum class Reply : u8 {
   digest = 3,    // body: DigestBody
   nak = 4,       // an operation was refused: body is its OpHeader and paths (data_len and data left out). Kept by the
                  // target and sent again on each link until the source says that it has it
-  task = 5,      // body: control plane CBOR, the task's outcome
 };
 
 struct ReplyHeader {

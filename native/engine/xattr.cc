@@ -1,9 +1,13 @@
 #include "xattr.h"
 
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdio>
 
 #ifndef XXH_INLINE_ALL
@@ -30,6 +34,13 @@ char* value_buffer() {
   return buffer->data();
 }
 
+#ifdef SYS_listxattrat
+constexpr long kListxattrat = SYS_listxattrat;
+#else
+constexpr long kListxattrat = 465;   // the same number on every architecture
+#endif
+std::atomic<bool> no_listxattrat{false};
+
 // How the calls of one object are addressed. A plain descriptor serves the f* calls; O_PATH descriptors refuse those
 // (EBADF), but their /proc link leads to the very object, symbolic links included. Names go through l* calls.
 class Address {
@@ -44,7 +55,15 @@ class Address {
     }
   }
   ssize_t list(char* names, std::size_t size) {
-    if (name_ != nullptr) return ::llistxattr(path_, names, size);
+    if (name_ != nullptr) {
+      // Linux 6.13 addresses a name in a directory as it stands; before, the path leads through /proc.
+      if (!no_listxattrat.load(std::memory_order_relaxed)) {
+        const long got = ::syscall(kListxattrat, fd_, name_, AT_SYMLINK_NOFOLLOW, names, size);
+        if (got >= 0 || errno != ENOSYS) return got;
+        no_listxattrat.store(true, std::memory_order_relaxed);
+      }
+      return ::llistxattr(path_, names, size);
+    }
     if (plain_) {
       const ssize_t got = ::flistxattr(fd_, names, size);
       if (got >= 0 || !leave_plain()) return got;

@@ -33,6 +33,7 @@ void walk(BatchReader& reader, std::size_t size) {
     const auto kind = static_cast<OpKind>(op.header.kind);
     const bool placeless = kind == OpKind::checkpoint || kind == OpKind::heartbeat || kind == OpKind::task;
     CHECK(placeless ? op.path.empty() : op.header.mapping < 3);
+    if (kind == OpKind::task) CHECK(op.header.arg0 == 0 || (op.header.arg0 == wire::kTaskDurable && count == 1));
     if (kind == OpKind::rename || kind == OpKind::link) CHECK(path_valid(op.path2) && op.header.aux < 3);
     if (kind == OpKind::remove || kind == OpKind::file) CHECK(!op.path.empty());
     CHECK(("/" + std::string(op.path) + "/").find("/../") == std::string::npos);
@@ -173,7 +174,8 @@ int make_corpus(const char* directory) {
       Op(OpKind::xattrs, "a").text(list), Op(OpKind::symlink, "l", "/some/where"), Op(OpKind::link, "n", "a/b").mapping(0, 1),
       Op(OpKind::mknod, "p").mode(S_IFIFO | 0600), remove_op("a/b"), rename_op("a/c", "d", wire::kOpExchange),
       Op(OpKind::manifest, "").id(1), Op(OpKind::hashes, "d").id(2).args(4'096), Op(OpKind::digest, "d").id(3),
-      Op(OpKind::checkpoint), Op(OpKind::heartbeat).args(9), Op(OpKind::task).text("cbor")};
+      Op(OpKind::checkpoint), Op(OpKind::heartbeat).args(9), Op(OpKind::task).text("cbor"),
+      Op(OpKind::task).text("cbor").args(wire::kTaskDurable)};
   BatchWriter everything;
   everything.begin();
   const auto save = [&](const std::string& name, const Bytes& bytes) {

@@ -168,6 +168,11 @@ TEST("I4: kinds, flags, ranges and shapes are checked") {
   CHECK(!accepted(Op(OpKind::symlink, "a", std::string_view("t\0t", 3))));
   CHECK(!accepted(Op(OpKind::checkpoint, "a")));
   CHECK(!accepted(Op(OpKind::xattrs, "a").text("garbage")));
+  CHECK(accepted(Op(OpKind::task).text("t").args(wire::kTaskDurable)));
+  CHECK(!accepted(Op(OpKind::task).text("t").args(2)));
+  CHECK(!accepted(Op(OpKind::task, "a").text("t")));
+  const Bytes behind = batch_of(3, {mkdir_op("d"), Op(OpKind::task).text("t").args(wire::kTaskDurable)});
+  CHECK(!read(behind));   // what is before it in its own batch could not be durable first
 }
 
 TEST("I4: cut off, lengthened and inconsistent batches are refused") {

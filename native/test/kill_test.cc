@@ -1,10 +1,10 @@
 // I2, I3: whatever is killed, and whenever, the replica becomes equal to the source and nothing says so before it is.
 //
 //   kill_test [SEED_FIRST [COUNT]] [--victim source|target|both|link|stop|power|mixed] [--operations N]
-//             [--repeat N] [--root FOLDER] [--keep] [--verbose]
+//             [--queue large|spill|tight|memory|disconnect] [--repeat N] [--root FOLDER] [--keep] [--verbose]
 //
 // Each seed: a random tree, its first mirror, random changes, and in the middle of them kill -9 of one side or both, a
-// cut wire, a clean stop, or (power: most of the time) the target's kill and the loss of all it had not synced; then a
+// cut wire, a clean stop, a pause of transmission (with a small queue: pair_process.h), or (power: most of the time) the target's kill and the loss of all it had not synced; then a
 // barrier, and the trees are compared. Prints what differs with the seed and what was done to whom; --keep leaves
 // trees, states and logs.
 #include <dirent.h>
@@ -22,7 +22,7 @@ namespace {
 
 struct Options {
   u64 first = 1, count = 6, repeat = 1, operations = 1'200;
-  std::string victim = "mixed", root = "/dev/shm";
+  std::string victim = "mixed", root = "/dev/shm", queue = "large";
   bool keep = false, verbose = false;
 };
 
@@ -89,7 +89,7 @@ class Run {
     problem_ += "the target did not start: " + target_->how_it_ended() + "\n";
   }
   void start_source() {
-    source_ = std::make_unique<Process>(std::vector<std::string>{"source", folder_, std::to_string(wire_.port())}, folder_ + "/source.log");
+    source_ = std::make_unique<Process>(std::vector<std::string>{"source", folder_, std::to_string(wire_.port()), options_.queue}, folder_ + "/source.log");
   }
   // Waits for a line of the source.
   bool until(const std::string& wanted) {
@@ -121,6 +121,12 @@ class Run {
       victim = kAll[random_.below(std::size(kAll))];
     }
     if (victim == "power" && random_.below(100) < 25) victim = random_.below(2) == 0 ? "source" : "both";
+    if (options_.queue != "large" && random_.below(100) < 50) {   // What comes now waits in the queue.
+      said("transmission is paused");
+      source_->send("pause");
+      if (random_.below(2) == 0) return;
+      wait_ms(random_.below(150));
+    }
     const u64 away_ms = random_.below(100) < 50 ? 0 : random_.below(80);
     said((victim == "link"   ? "cuts the link"
           : victim == "stop" ? "stops the source"
@@ -164,6 +170,7 @@ class Run {
   }
   void check() {
     const std::string token = std::to_string(++token_);
+    source_->send("flow");
     source_->send("barrier " + token);
     if (!until("barrier_done " + token)) return;
     said("barrier reached");
@@ -230,6 +237,7 @@ int main_of(const std::vector<std::string>& arguments) {
     if (word == "--keep") options.keep = true;
     else if (word == "--verbose") options.verbose = true;
     else if (word == "--victim" && !last) options.victim = arguments[++i];
+    else if (word == "--queue" && !last) options.queue = arguments[++i];
     else if (word == "--root" && !last) options.root = arguments[++i];
     else if (word == "--operations" && !last) options.operations = std::stoull(arguments[++i]);
     else if (word == "--repeat" && !last) options.repeat = std::stoull(arguments[++i]);

@@ -278,6 +278,16 @@ void say(const std::string& line) {
   (void)!::write(1, text.data(), text.size());
 }
 
+// Queues that a small tree fills.
+void small_queue(SourceSideOptions& options, const std::string& kind) {
+  if (kind == "large") return;
+  options.queue_memory = kind == "spill" ? 1u << 20 : 12u << 20;
+  options.queue.free_min = 0;
+  options.queue.segment_bytes = 64u << 10;
+  options.queue.bytes_max = kind == "spill" ? DiskQueueOptions::kUnlimited : kind == "memory" ? 0 : 4u << 20;
+  options.disconnect_when_full = kind == "disconnect";
+}
+
 template <typename Each>
 void each_command(Each each) {
   std::string have;
@@ -322,11 +332,13 @@ int pair_child(const std::vector<std::string>& arguments) {
     options.port = static_cast<u16>(std::stoi(arguments.at(2)));
     options.target_key = key_of(folder, "target");
     options.identity = read_identity(folder, "source");
+    small_queue(options, arguments.size() > 3 ? arguments.at(3) : "large");
     SourceSide side(std::move(options), say);
     each_command([&](const std::string& line) {
       if (line == "statistics") say("statistics " + side.statistics());
       else if (line.starts_with("barrier ")) side.barrier(std::stoll(line.substr(8)));
       else if (line.starts_with("mirror ")) side.mirror(line.substr(7));
+      else if (line == "pause" || line == "flow") side.pause(line == "pause");
     });
     say("# stops");
   }

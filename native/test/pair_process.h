@@ -100,7 +100,9 @@ class Disk {
 
 // The children's main. Layout of the folder: source/ is the tree, disk/target/ its replica, source-state/ and
 // disk/state/ survive restarts.
-//   source FOLDER PORT      target FOLDER BOOT
+//   source FOLDER PORT QUEUE      target FOLDER BOOT
+// QUEUE: large; spill (little memory, then disk); tight (little of both), memory (no disk), disconnect (tight, and the
+// stream is given up when it is full).
 int pair_child(const std::vector<std::string>& arguments);
 
 // Makes both identities in `folder`, for pair_child.

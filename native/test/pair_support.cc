@@ -168,6 +168,10 @@ void SourceSide::open() {
   stream.port = options_.port;
   stream.peer_key = options_.target_key;
   stream.state_dir = options_.state_dir + "/stream";
+  stream.budget = std::make_shared<QueueBudget>(options_.queue_memory);
+  stream.queue = options_.queue;
+  stream.queue.folder = options_.state_dir + "/queue";
+  stream.disconnect_when_full = options_.disconnect_when_full;
   channel_ = std::make_shared<Channel>(*source_, std::move(stream), identity_of(options_.identity), tell);
   source_->add_channel(channel_);
 }
@@ -207,6 +211,8 @@ void SourceSide::fact(const Fact& fact) {
     });
   } else if (fact.kind == "link_refused") {
     say_("link_refused");
+  } else if (fact.kind == "queue_resumed" || fact.kind == "queue_dropped" || fact.kind == "queue_full" || fact.kind == "queue_room") {
+    say_(fact.kind);
   } else if (fact.kind == "stream_broken") {
     waiting_.insert(issued_.begin(), issued_.end());
     issued_.clear();
@@ -246,6 +252,10 @@ void SourceSide::fact(const Fact& fact) {
     waiting_.insert(token);
     loop_.after(20, [this] { pump(); });
   }
+}
+
+void SourceSide::pause(bool paused) {
+  loop_.call([this, paused] { channel_->set_paused(paused); });
 }
 
 void SourceSide::broken() {
@@ -316,6 +326,8 @@ std::string SourceSide::statistics() {
            " mirror=" + std::to_string(channel_->counters.mirror) + " queued=" + std::to_string(queue.queued_ops) +
            " sequence=" + std::to_string(channel_->stream.last_sequence()) + " applied=" + std::to_string(target.applied) +
            " durable=" + std::to_string(target.durable) + " failed=" + std::to_string(channel_->counters.failed) +
+           " memory=" + std::to_string(queue.memory) + " disk=" + std::to_string(queue.disk) +
+           " behind=" + (channel_->counters.behind ? "yes" : "no") + " repairing=" + (channel_->counters.repairing ? "yes" : "no") +
            " barriers=" + std::to_string(issued_.size()) + "+" + std::to_string(waiting_.size());
   });
   return line;

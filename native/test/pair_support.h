@@ -49,6 +49,9 @@ struct SourceSideOptions {
   PemIdentity identity;
   std::string capture = "auto";
   i64 retry_ms = 20;              // until a link that went down is opened again
+  u64 queue_memory = 128u << 20;
+  DiskQueueOptions queue;         // its folder is below state_dir
+  bool disconnect_when_full = false;
 };
 
 class SourceSide {
@@ -58,6 +61,7 @@ class SourceSide {
   void mirror(const std::string& compare);        // none, attributes, content
   void verify();                                  // by contents: "verify_done DIFFERENCES"
   void barrier(i64 token);                        // tried until it is reached: "barrier_done TOKEN"
+  void pause(bool paused);                        // of transmission
   std::string statistics();
 
  private:

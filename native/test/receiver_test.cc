@@ -191,6 +191,59 @@ TEST("DESIGN 5: checkpoint makes everything before it durable at once; tasks com
   link.wait_report("task payload 0");
 }
 
+TEST("REP-20: a task stands in the stream: all before it is there, nothing behind it until it is done") {
+  Link link;
+  link.options.checkpoint_ms = 1'000'000;
+  std::mutex mutex;
+  std::vector<std::string> seen;
+  std::atomic<u64> ticket{0};
+  link.options.on_task = [&](u64 number, Bytes payload, bool ready) {
+    std::lock_guard lock(mutex);
+    seen.push_back(std::string(reinterpret_cast<const char*>(payload.data()), payload.size()) + (ready ? " ready" : ""));
+    ticket = number;
+  };
+  link.open();
+  CHECK_OK(link.send({file_op("before", "x")}));
+  CHECK_OK(link.send({Op(OpKind::task).text("one")}));
+  CHECK_OK(link.send({file_op("behind", "x")}));
+  link.wait_flags(wire::kAckTask);
+  CHECK(link.receiver->statistics().task);
+  CHECK(exists(link / "before"));
+  CHECK_EQUAL(link.ack().durable, 0u);
+  link.receiver->task_done(ticket + 1);   // of another past
+  link.receiver->task_done(ticket - 1);
+  ::usleep(20'000);
+  CHECK(!exists(link / "behind"));
+  CHECK_EQUAL(link.ack().applied, 1u);
+  link.receiver->task_done(ticket);
+  link.wait_applied(3);
+  CHECK(exists(link / "behind"));
+  CHECK((link.ack().flags & wire::kAckTask) == 0);
+
+  // Durable first.
+  CHECK_OK(link.send({file_op("more", "x")}));
+  CHECK_OK(link.send({Op(OpKind::task).text("two").args(wire::kTaskDurable)}));
+  link.wait_flags(wire::kAckTask);
+  CHECK_EQUAL(link.ack().durable, 4u);
+  // The link ends while it runs: it comes again, because only the control plane knows whether it has run.
+  link.open();
+  CHECK_EQUAL(link.sequence, 4u);
+  CHECK_OK(link.send({Op(OpKind::task).text("two").args(wire::kTaskDurable)}));
+  link.wait_flags(wire::kAckTask);
+  // A new stream does not wait for a task of the old one.
+  wire::StreamPosition hello{};
+  hello.stream = 2;
+  CHECK_EQUAL(link.receiver->position(hello).stream, 2u);
+  link.forget_acks();
+  link.sequence = 0;
+  link.must({file_op("fresh", "x")});
+  std::lock_guard lock(mutex);
+  CHECK_EQUAL(seen.size(), std::size_t{3});
+  CHECK_EQUAL(seen[0], "one ready");
+  CHECK_EQUAL(seen[1], "two ready");
+  CHECK_EQUAL(seen[2], "two ready");
+}
+
 TEST("I2: enough written bytes start a checkpoint by themselves") {
   Link link;
   link.options.checkpoint_ms = 1'000'000;

@@ -1,9 +1,52 @@
 /** What the log tells. Numbers 2000 and above; a problem shown beside a set or connection is one of these, too. */
 import { define } from './define.js';
+import { QUEUE_EVENTS } from './queue.js';
 import { SERVICE_EVENTS } from './services.js';
+import { TASK_EVENTS } from './tasks.js';
 import { TRANSMIT_EVENTS } from './transmit.js';
 
 type At = { id: number; set: string; target: string };
+
+type Held = At & { path: string };
+const onPath = (path: string): string => (path === '' ? '' : ` (${path})`);
+/** By cause of a stall (messages/connection.ts): what it is, and what to do. */
+const STALL_WORDS = {
+  target_silent: {
+    is: (p: Held) => `the agent of ${p.target} does not answer`,
+    remedy: (p: Held) =>
+      `See whether understudyd on ${p.target} runs and is not stopped, and whether that machine or the way to it hangs; changes are queued here meanwhile.`,
+  },
+  target_full: {
+    is: (p: Held) => `a disk of ${p.target} is full${onPath(p.path)}`,
+    remedy: (p: Held) => `Free space on ${p.target}; it goes on by itself, and nothing is lost.`,
+  },
+  target_retrying: {
+    is: (p: Held) => `${p.target} tries one operation again and again${onPath(p.path)}`,
+    remedy: (p: Held) => `Mend on ${p.target} what the cause names; it goes on by itself, and nothing is lost.`,
+  },
+  apply_blocked: {
+    is: (p: Held) => `${p.target} has received what follows, and its system does not let it write`,
+    remedy: (p: Held) =>
+      `Look for a file system that hangs or is frozen on ${p.target} (\`dmesg\`, \`fsfreeze --unfreeze\`).`,
+  },
+  network_blocked: {
+    is: (p: Held) => `${p.target} answers, but what is sent does not arrive there`,
+    remedy: (p: Held) =>
+      `Look for a firewall or a wrong MTU on the way to ${p.target}; \`understudy reconnect ${p.id}\` makes a new link.`,
+  },
+  source_blocked: {
+    is: () => 'changes wait, and this source neither reads nor sends them',
+    remedy: () =>
+      'Look for a file system of the set that hangs (`dmesg`), such as one on a network; the queue follows by itself.',
+  },
+} as const;
+type StallWord = keyof typeof STALL_WORDS;
+/** A newer agent may know more causes. */
+const stallWords = (cause: string): { is: (p: Held) => string; remedy: (p: Held) => string } =>
+  STALL_WORDS[cause as StallWord] ?? {
+    is: () => 'its cause is not known to this release',
+    remedy: (p: Held) => `See the log of ${p.target}.`,
+  };
 
 export const EVENTS = {
   AGENT_STARTED: define<{ version: string; sets: number; connections: number; listen: string }>({
@@ -328,6 +371,19 @@ export const EVENTS = {
     message: (p) =>
       `Connection ${p.id}: the scheduled verification ended without a result; it is made again when it can.`,
   }),
+  CONNECTION_STALLED: define<At & { cause: StallWord; seconds: number; path: string }>({
+    id: 2245,
+    severity: 'warning',
+    retry: 'backoff',
+    message: (p) =>
+      `Connection ${p.id}: the link to ${p.target} is up, but nothing has moved for ${p.seconds} s; ${stallWords(p.cause).is(p)}.`,
+    remedy: (p) => stallWords(p.cause).remedy(p),
+  }),
+  CONNECTION_MOVES: define<At>({
+    id: 2246,
+    severity: 'information',
+    message: (p) => `Connection ${p.id}: ${p.target} applies again; what waited follows by itself.`,
+  }),
   VERIFY_LOG_FULL: define<{ file: string; lengthMax: number }>({
     id: 2239,
     severity: 'warning',
@@ -475,6 +531,8 @@ export const EVENTS = {
     message: (p) => `Set "${p.set}" of ${p.server}: ${p.what}: ${p.detail}.`,
     remedy: () => 'The cause names the call and the error; it is tried again by itself.',
   }),
+  ...TASK_EVENTS,
+  ...QUEUE_EVENTS,
   ...SERVICE_EVENTS,
   ...TRANSMIT_EVENTS,
 } as const;

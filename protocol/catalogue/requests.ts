@@ -1,5 +1,6 @@
 /** What a request may be answered with when it is not done. Numbers 1000 to 1999. */
 import { define } from './define.js';
+import { TASK_REQUESTS } from './tasks.js';
 import { SERVICE_REQUESTS } from './services.js';
 import { TRANSMIT_REQUESTS } from './transmit.js';
 
@@ -346,7 +347,7 @@ export const REQUESTS = {
   SERVER_UNKNOWN: define<{ name: string; known: string }>({
     id: 1500,
     severity: 'error',
-    exit: 2,
+    exit: 1,
     message: (p) => `There is no server "${p.name}" in the list${p.known ? ` (known: ${p.known})` : ''}.`,
     remedy: () => 'Add it with `understudy server add NAME ADDRESS`.',
   }),
@@ -357,11 +358,11 @@ export const REQUESTS = {
     message: (p) => `There is already a server "${p.name}" in the list.`,
     remedy: () => 'Remove it first or choose another name.',
   }),
-  ADDRESS_INVALID: define<{ address: string }>({
+  ADDRESS_INVALID: define<{ problem: string }>({
     id: 1502,
     severity: 'error',
     exit: 2,
-    message: (p) => `"${p.address}" is not a server address.`,
+    message: (p) => p.problem,
     remedy: () => 'Use unix:/path/to/agent.sock or ssh://[user@]host[:port][/path/to/agent.sock].',
   }),
   ID_AMBIGUOUS: define<{ id: number; servers: string }>({
@@ -389,4 +390,5 @@ export const REQUESTS = {
   }),
   ...SERVICE_REQUESTS,
   ...TRANSMIT_REQUESTS,
+  ...TASK_REQUESTS,
 } as const;

@@ -26,6 +26,25 @@ import { Statistics } from './statistics.js';
 export const CONNECTION_PHASE = ['opening', 'linking', 'linked', 'waiting', 'refused', 'held', 'closed'] as const;
 export type ConnectionPhase = (typeof CONNECTION_PHASE)[number];
 
+/** What holds up a connection whose link is up; see agentd/core/stall. */
+export const STALL_CAUSE = [
+  'target_silent',
+  'target_full',
+  'target_retrying',
+  'apply_blocked',
+  'network_blocked',
+  'source_blocked',
+] as const;
+export type StallCause = (typeof STALL_CAUSE)[number];
+export const Stall = struct({
+  cause: oneOf(
+    STALL_CAUSE,
+    'target_silent: its agent does not answer; target_full: its disk is; target_retrying: an operation fails again and again; apply_blocked: its applier waits for the system; network_blocked: what is sent does not arrive; source_blocked: the source itself reads or sends nothing',
+  ),
+  since: wallTime('nothing moved since'),
+});
+export type Stall = Infer<typeof Stall>;
+
 export const ConnectionItem = struct({
   id: count('CON-01: from 1, anew after each start of the agent'),
   key: text(64, 'permanent key'),
@@ -41,6 +60,7 @@ export const ConnectionItem = struct({
   phaseSince: wallTime('when the phase began'),
   severity: oneOf(SEVERITY, 'how it is'),
   problem: nullable(Notice),
+  stall: optional(nullable(Stall)),
   latencyMs: millis('GLO-29 recovery point latency; 0 caught up, -1 unknown'),
   quietMs: millis('since the target was heard last; -1 without a link'),
   sequence: count('last batch made'),

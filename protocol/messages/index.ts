@@ -1,6 +1,8 @@
 /** Every method and topic of the control protocol; the agent serves this list and the reference page prints it. */
 import type { Method, Topic } from '../schema.js';
+import * as bookmark from './bookmark.js';
 import * as connection from './connection.js';
+import * as estimate from './estimate.js';
 import * as hello from './hello.js';
 import * as log from './log.js';
 import * as mirror from './mirror.js';
@@ -11,9 +13,12 @@ import * as server from './server.js';
 import * as set from './set.js';
 import * as settings from './settings.js';
 import * as statistics from './statistics.js';
+import * as task from './task.js';
 import * as transmit from './transmit.js';
 
+export * from './bookmark.js';
 export * from './connection.js';
+export * from './estimate.js';
 export * from './hello.js';
 export * from './log.js';
 export * from './mirror.js';
@@ -24,6 +29,7 @@ export * from './server.js';
 export * from './set.js';
 export * from './settings.js';
 export * from './statistics.js';
+export * from './task.js';
 export * from './transmit.js';
 
 const isMethod = (value: unknown): value is Method =>
@@ -43,6 +49,9 @@ export const FAMILIES: readonly {
   connection,
   mirror,
   orphans,
+  task,
+  bookmark,
+  estimate,
   transmit,
   log,
   settings,

@@ -59,10 +59,15 @@ export interface Quarantined {
 
 export type MirrorWord = 'idle' | 'mirroring' | 'paused' | 'waiting' | 'verifying';
 
+/** Both stages together; what is beyond it breaks the stream, as with `queue.when_full = "disconnect"`. */
+const QUEUE_BYTES_MAX = 32 * 1_048_576;
+
 export class Channel {
   readonly stream: Stream;
   readonly told = new Set<number>();
   readonly quarantine = new Map<number, Quarantined>();
+  /** In the stream, and not known to be passed. */
+  readonly tasks: { readonly token: number; readonly sequence: number }[] = [];
   /** Paths to be told again: after a restart, a repair, a refusal. */
   readonly repair = new Set<number>();
   replicating: boolean;
@@ -88,7 +93,7 @@ export class Channel {
     readonly id: number,
     readonly options: ConnectionOptions,
   ) {
-    this.stream = new Stream(universe, options.queueBytesMax);
+    this.stream = new Stream(universe, QUEUE_BYTES_MAX);
     this.replicating = options.replication;
     this.word = new Published<MirrorWord>(universe, 'idle');
     this.failed = new Published(universe, 0);

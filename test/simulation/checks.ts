@@ -23,10 +23,13 @@ export function contradiction(item: ConnectionItem): string | null {
     if (item.latencyMs < 0 || item.latencyMs > CAUGHT_UP_MS) return `OK at a latency of ${item.latencyMs} ms`;
     if (item.quarantined > 0) return `OK with ${item.quarantined} paths refused`;
     if (item.severity === 'error') return 'OK with an error';
+    if (item.stall) return 'OK while nothing moves';
   } else if (item.severity === 'information' && !['Mirroring', 'Not Ready'].includes(s.targetDataState))
     return `${s.targetDataState} is told as mere information`;
   if (walking !== (s.targetDataState === 'Mirroring'))
     return `the mirror is ${s.mirrorStatus}, the data ${s.targetDataState}`;
+  if (item.stall && (item.phase !== 'linked' || s.transmitMode !== 'Started'))
+    return `stalled while the link is ${item.phase} and transmission ${s.transmitMode}`;
   if (s.mirrorPercent !== null && s.mirrorStatus !== 'Mirroring') return `${s.mirrorPercent}% of no mirror`;
   if (s.transmitMode !== 'Started' && s.transmitMode !== 'Paused') {
     if (s.targetStatus !== 'Unknown' && s.targetStatus !== 'Not Loaded')

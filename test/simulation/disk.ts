@@ -136,6 +136,7 @@ export function simPlaces(
       for (const folder of disk.folders) if (folder.startsWith(`${path}/`)) disk.folders.delete(folder);
       onRemoved(path);
     },
+    volume: () => null,
     listDirectory: () => ({ entries: [], omitted: 0 }),
   };
 }

@@ -220,6 +220,7 @@ export class SimEngine implements Engine, SourceHost {
       (answer) => link.send('source', (at) => at.from.#answered(at, answer)),
       (what, detail, code, call) => this.tell({ kind: 'receiver_report', link: id, what, detail, code, call }),
       () => !this.#dead,
+      (ticket, payload, ready) => this.tell({ kind: 'receiver_task', link: id, ticket, payload, ready }),
     );
     const position = inbound.receiver.position(inbound.hello);
     const welcome = Buffer.from(options.welcome);
@@ -274,6 +275,7 @@ export class SimEngine implements Engine, SourceHost {
       checkpoints: 0,
       pausing: false,
       retrying: receiver.retrying,
+      task: receiver.task,
       lastPath: '',
     };
   }
@@ -333,6 +335,7 @@ export class SimEngine implements Engine, SourceHost {
 
   connectionOpen(sourceId: number, options: ConnectionOptions): number {
     const source = this.#source(sourceId);
+    if (options.simulated) throw new Error('the model has no targets that are not there');
     const id = this.#next++;
     const channel = new Channel(this.universe, id, options);
     this.channels.set(id, { channel, source });
@@ -354,7 +357,7 @@ export class SimEngine implements Engine, SourceHost {
     const { stream } = channel;
     const { time, mutants } = this.universe;
     const link = this.#links.get(id);
-    const oldest = stream.batches.find((batch) => batch.operation.kind !== 'checkpoint');
+    const oldest = stream.batches.find(({ operation: { kind } }) => kind !== 'checkpoint' && kind !== 'task');
     const untold = mutants.streamLatency ? Number.POSITIVE_INFINITY : source.waitsSince(channel);
     const since = Math.min(oldest?.captured ?? Number.POSITIVE_INFINITY, untold);
     const age =
@@ -389,13 +392,17 @@ export class SimEngine implements Engine, SourceHost {
       targetPausing: false,
       targetPaused: stream.target?.paused ?? false,
       targetRetrying: stream.target?.retrying ?? false,
+      targetTask: false,
       failed: channel.failed.get(),
       repairing: channel.repairing,
       latencyMs: channel.ready && !channel.broken ? Math.round(age) : -1,
       lastPath: '',
       quietMs: link ? link.quietMs(time.now) : -1,
       queueHeldBytes: stream.queuedBytes,
-      queueRoomBytes: stream.roomBytes,
+      queueRoomBytes: stream.bytesMax,
+      queueMemoryBytes: stream.queuedBytes,
+      queueDiskBytes: 0,
+      behind: false,
       sessionBytes: 0,
       budgetSpent: false,
     };
@@ -459,6 +466,26 @@ export class SimEngine implements Engine, SourceHost {
   barrier(id: number, token: number): void {
     this.#worker(id, (source, channel) => source.barrier(channel, token));
   }
+
+  task(id: number, token: number, payload: Uint8Array, durable: boolean): void {
+    this.#worker(id, (source, channel) => source.task(channel, token, Buffer.from(payload), durable));
+  }
+
+  taskCancel(id: number, token: number): void {
+    this.#worker(id, (source, channel) => source.taskCancel(channel, token));
+  }
+
+  receiverTaskDone(link: number, ticket: number): void {
+    this.#inbound.get(link)?.receiver?.taskDone(ticket);
+  }
+
+  // File systems are not in the model.
+
+  freeze(): number {
+    throw new Error('the model has no file systems to freeze');
+  }
+
+  freezeRelease(): void {}
 
   verify(id: number, options: VerifyOptions): void {
     this.#worker(id, (source, channel) =>

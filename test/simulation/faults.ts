@@ -201,6 +201,9 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   barrier(scene, wanted) {
     void scene.fleet.barrier(wanted);
   },
+  task(scene, wanted) {
+    void scene.fleet.task(wanted, scene.chance.happens(0.5));
+  },
 };
 
 /** Everything that faults broke in the world; agents and wishes are looked after by the person. */

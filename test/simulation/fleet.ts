@@ -2,10 +2,13 @@
 import { createHash } from 'node:crypto';
 import type { Configured } from '../../agentd/core/settings/settings.js';
 import { readSettings } from '../../agentd/core/settings/settings.js';
+import { alone } from '../../agentd/ports/outside.js';
+import type { TaskRunner } from '../../agentd/ports/task-runner.js';
 import { Agent } from '../../agentd/drivers/agent.js';
 import type { Clock } from '../../agentd/ports/clock.js';
+import type { Documents } from '../../agentd/ports/documents.js';
 import { Failure } from '../../protocol/errors.js';
-import type { ConnectionItem, ConnectionPrepare, MirrorOptions } from '../../protocol/messages/index.js';
+import type { ConnectionItem, ConnectionPrepare, MirrorOptions, TaskItem } from '../../protocol/messages/index.js';
 import type { z } from 'zod';
 import { MemoryVerifyLogs } from '../support/fake-agent.js';
 import { SimDocuments, simPlaces } from './disk.js';
@@ -87,13 +90,15 @@ export class Server {
       },
       (path) => machine.forget(path),
     );
+    const configured = this.#configured();
     this.agent = new Agent({
       clock,
-      documents,
+      documents: universe.mutants.lostJournal ? forgetful(documents) : documents,
       places,
       verifyLogs: new MemoryVerifyLogs(),
       sinks: [],
-      configured: this.#configured(),
+      configured,
+      outside: { ...alone(configured), tasks: this.fleet.taskRunner(this) },
       ownKey: machine.key,
       facts: {
         hostName: this.name,
@@ -265,6 +270,59 @@ export class Fleet {
     this.calls.delete(call);
   }
 
+  /** Commands of tasks: the word behind the program is the place in this list. */
+  readonly #tasks: { readonly wanted: Wanted; readonly versions: readonly number[]; runs: number }[] = [];
+
+  /** REP-20: a task comes behind what was there when it was asked for, and is run once at most. */
+  async task(wanted: Wanted, durable: boolean): Promise<void> {
+    const item = wanted.item();
+    if (!item) return;
+    const task = { wanted, versions: [...wanted.tree.versions], runs: 0 };
+    const number = this.#tasks.push(task) - 1;
+    const asked = { id: item.id, command: ['/task', String(number)], durable, placeMs: 60_000 };
+    const answer = await this.ask<TaskItem>(wanted.source, 'task.run', asked);
+    const result = answer?.outcome?.result;
+    if (result === 'done' && task.runs !== 1)
+      this.failure ??= `REP-20: task ${number} is done and ran ${task.runs} times`;
+    if ((result === 'not_run' || result === 'refused') && task.runs > 0)
+      this.failure ??= `REP-20: task ${number} was told as ${result} and ran`;
+  }
+
+  taskRunner(server: Server): TaskRunner {
+    const { universe } = this;
+    const { life } = server;
+    const end = { how: 'exited' as const, exit: 0, signal: null, output: '', omitted: 0, why: '' };
+    return {
+      endLeftovers: async () => 0,
+      run: (spec) => {
+        const number = Number(spec.command[1]);
+        const task = this.#tasks[number];
+        if (!task) throw new Error('a task that nobody asked for');
+        task.runs += 1;
+        universe.trace(() => `${server.name}: task ${number} begins`);
+        if (task.runs > 1) this.failure ??= `REP-20: task ${number} ran twice`;
+        const { replica, source, tree } = task.wanted;
+        for (const [path, version] of task.versions.entries()) {
+          const refused = [...(source.engine?.channels.values() ?? [])].some(
+            (one) => one.source.tree === tree && one.channel.quarantine.has(path),
+          );
+          if ((replica.live[path] ?? 0) < version && !refused && !server.machine.refused.has(path))
+            this.failure ??= `REP-20: task ${number} runs with path ${path} as ${replica.live[path]}, asked for behind ${version}`;
+        }
+        const before = JSON.stringify(replica.live);
+        return new Promise((resolve) => {
+          universe.time.after(universe.chance.pick([10, 500, 4_000]), () => {
+            if (server.life !== life) return;
+            if (JSON.stringify(replica.live) !== before)
+              this.failure ??= `REP-20: something was applied while task ${number} ran`;
+            universe.ran();
+            resolve(end);
+          });
+        });
+      },
+    };
+  }
+
   /** Makes a connection the way a console does; whatever fails is tried again later. */
   async connect(wanted: Wanted, mirror: MirrorOptions): Promise<void> {
     const { source, target, set } = wanted;
@@ -342,6 +400,15 @@ export class Fleet {
         this.failure ??= `I2: the barrier was met, but path ${path} has version ${wanted.replica.durable[path]} on the target's disk, not ${version}`;
     }
   }
+}
+
+/** For a mutant: which tasks were begun is not remembered. */
+function forgetful(documents: Documents): Documents {
+  return {
+    load: (name) => (name === 'tasks.sts' ? null : documents.load(name)),
+    save: (name, value) => documents.save(name, value),
+    settled: () => documents.settled(),
+  };
 }
 
 const keys = new Map<string, string>();

@@ -146,6 +146,7 @@ export interface Mutants {
   readonly hiddenRepair?: boolean;
   /** State files are written in place. */
   readonly tornFiles?: boolean;
+  readonly lostJournal?: boolean;
   /** The mirror is called done when the last file was sent. */
   readonly mirrorDoneEarly?: boolean;
   /** Streams that went on are told as gapless after the target lost its mark. */

@@ -10,11 +10,12 @@ export interface StreamPosition {
 }
 
 export interface Operation {
-  readonly kind: 'write' | 'manifest' | 'checkpoint';
+  readonly kind: 'write' | 'manifest' | 'checkpoint' | 'task';
   readonly path: number;
   readonly version: number;
   /** Of a manifest: names the answer. */
   readonly request: number;
+  readonly task?: { readonly payload: Buffer; readonly durable: boolean };
 }
 
 export interface Batch {
@@ -55,6 +56,9 @@ export class Receiver {
   #busy = false;
   #closed = false;
   #syncing = false;
+  /** Of the task it stands at; 0: it does not. */
+  #ticket = 0;
+  #tickets = 0;
   operations = 0;
 
   /** @throws EWOULDBLOCK while another receiver holds the mark */
@@ -67,6 +71,8 @@ export class Receiver {
     readonly send: (answer: Answer) => void,
     readonly report: (what: string, detail: string, code: string, call: string) => void,
     readonly alive: () => boolean,
+    /** The stream stands at a task. */
+    readonly onTask: (ticket: number, payload: Buffer, ready: boolean) => void,
   ) {
     const replica = machine.replicas.get(root);
     if (!replica) throw new Error(`no such replica: ${root}`);
@@ -102,6 +108,19 @@ export class Receiver {
     return this.mark.slot.durable;
   }
 
+  get task(): boolean {
+    return this.#ticket !== 0;
+  }
+
+  taskDone(ticket: number): void {
+    if (this.#ticket !== ticket || this.#closed) return;
+    this.#ticket = 0;
+    this.#passed = true;
+    this.#pump();
+  }
+
+  #passed = false;
+
   get retrying(): boolean {
     return this.#retrying;
   }
@@ -125,6 +144,8 @@ export class Receiver {
     // What the old stream wrote may be compared by the new one's mirror: it has to be on disk before.
     this.#replica.sync();
     this.#queue = [];
+    this.#ticket = 0;
+    this.#passed = false;
     this.#lastReceived = 0;
     this.#retrying = false;
     Object.assign(mark, { stream, applied: 0, previous });
@@ -175,7 +196,7 @@ export class Receiver {
   }
 
   #pump(): void {
-    if (this.#busy || this.#closed || this.#paused || this.#queue.length === 0) return;
+    if (this.#busy || this.#closed || this.#paused || this.#queue.length === 0 || this.#ticket !== 0) return;
     const { universe, machine } = this;
     this.#busy = true;
     const stream = this.mark.stream;
@@ -212,6 +233,13 @@ export class Receiver {
       this.report('retry_succeeded', `p${operation.path}`, '', '');
     }
     const { mutants, chance } = universe;
+    if (operation.task && !this.#passed) {
+      if (operation.task.durable) this.#checkpoint();
+      this.#ticket = ++this.#tickets;
+      this.onTask(this.#ticket, operation.task.payload, true);
+      return;
+    }
+    this.#passed = false;
     switch (operation.kind) {
       case 'write':
         if (machine.refused.has(operation.path)) {
@@ -224,6 +252,7 @@ export class Receiver {
         this.send({ kind: 'manifest', request: operation.request, version: this.#replica.live[operation.path] ?? 0 });
         break;
       case 'checkpoint':
+      case 'task':
         break;
     }
     universe.trace(

@@ -134,6 +134,7 @@ const FIRST_MIRRORS = [{ kind: 'full' }, { kind: 'difference', checksum: true },
 
 function build(fleet: Fleet, chance: Chance): void {
   const settings = {
+    task: { enabled: true },
     source: {
       remirror: chance.pick(['difference_checksum', 'difference_checksum', 'full', 'off']),
       reconnect: chance.happens(0.9),
@@ -224,7 +225,9 @@ function good(fleet: Fleet): boolean {
     for (let path = 0; path < wanted.replica.live.length; path++)
       if (wanted.replica.durable[path] !== wanted.tree.version(path)) return false;
   }
-  return fleet.calls.size === 0;
+  // REP-20: what became of each task is known in the end, or said to be unknown.
+  const open = fleet.servers.some((one) => one.agent?.taskJournal.list().some((task) => task.phase !== 'ended'));
+  return fleet.calls.size === 0 && !open;
 }
 
 function describe(fleet: Fleet): string {

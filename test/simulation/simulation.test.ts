@@ -55,6 +55,7 @@ const MUTANTS: readonly (readonly [string, Mutants, readonly string[], RegExp])[
     ['kill_source', 'kill_target', 'operator'],
     /STATE_INVALID|not JSON/,
   ],
+  ['forgets which tasks it began', { lostJournal: true }, ['task', 'kill_target', 'power_target'], /^REP-20/],
   ['calls a mirror done that is only sent', { mirrorDoneEarly: true }, ['operator', 'slow_target', 'removal'], /^I3/],
   [
     'goes on over a gap in the stream',

@@ -21,6 +21,7 @@ interface Barrier {
   readonly token: number;
   asked: number;
   sequence: number;
+  readonly task?: { readonly payload: Buffer; readonly durable: boolean };
 }
 
 const ROOT_CHECK_MS = 1_000;
@@ -246,6 +247,7 @@ export class Source {
     if (resume === 'broken' && !mutants.gapResumes) {
       if (!channel.broken) {
         channel.broken = true;
+        this.#tasksLost(channel, 'the target does not know this stream any more');
         this.#walkStop(channel, 'the target does not know this stream any more');
         this.host.tell({ kind: 'stream_broken', connection, why: 'the target does not know this stream any more' });
       }
@@ -290,6 +292,7 @@ export class Source {
     channel.stream.restart();
     channel.repairUntil = 0;
     if (channel.walk) channel.walk.waiting = false;
+    this.#tasksLost(channel, 'the stream began anew');
     for (const barrier of this.#barriers) if (barrier.channel === channel) barrier.sequence = 0;
   }
 
@@ -334,6 +337,7 @@ export class Source {
       return;
     }
     channel.broken = true;
+    this.#tasksLost(channel, 'queue limit reached');
     this.#walkStop(channel, 'queue limit reached');
     this.host.tell({ kind: 'stream_broken', connection: channel.id, why: 'queue limit reached' });
   }
@@ -571,7 +575,23 @@ export class Source {
     return since;
   }
 
-  // Barriers.
+  // Barriers and tasks.
+
+  task(channel: Channel, token: number, payload: Buffer, durable: boolean): void {
+    this.#barriers.push({ channel, token, asked: 0, sequence: 0, task: { payload, durable } });
+    this.pump();
+  }
+
+  taskCancel(channel: Channel, token: number): void {
+    const found = this.#barriers.find((one) => one.channel === channel && one.token === token && one.task);
+    if (found) this.#failBarrier(found, 'it was cancelled');
+  }
+
+  /** The stream of a channel ends: what was in it may have been reached, or never will. */
+  #tasksLost(channel: Channel, why: string): void {
+    for (const { token } of channel.tasks.splice(0))
+      this.host.tell({ kind: 'task_failed', connection: channel.id, token, why, placed: true });
+  }
 
   barrier(channel: Channel, token: number): void {
     this.#barriers.push({ channel, token, asked: 0, sequence: 0 });
@@ -595,6 +615,8 @@ export class Source {
   }
 
   #finishBarriers(): void {
+    for (const { tasks, stream } of this.channels)
+      while (tasks[0] && tasks[0].sequence <= stream.applied) tasks.shift();
     for (const barrier of [...this.#barriers]) {
       const { channel } = barrier;
       const why = channel.broken
@@ -610,7 +632,17 @@ export class Source {
         this.#failBarrier(barrier, why);
         continue;
       }
-      if (barrier.sequence === 0 && barrier.asked !== 0 && this.#met(barrier)) {
+      if (barrier.task && barrier.sequence === 0 && barrier.asked !== 0 && this.#met(barrier)) {
+        const { task, token } = barrier;
+        this.#emit(channel, { kind: 'task', path: 0, version: 0, request: 0, task }, false);
+        if (channel.broken) continue;
+        const sequence = channel.stream.last;
+        channel.tasks.push({ token, sequence });
+        this.#barriers.splice(this.#barriers.indexOf(barrier), 1);
+        this.host.tell({ kind: 'task_placed', connection: channel.id, token, sequence });
+        continue;
+      }
+      if (!barrier.task && barrier.sequence === 0 && barrier.asked !== 0 && this.#met(barrier)) {
         this.#emit(channel, { kind: 'checkpoint', path: 0, version: 0, request: 0 }, false);
         barrier.sequence = channel.stream.last;
       }
@@ -629,7 +661,9 @@ export class Source {
     const at = this.#barriers.indexOf(barrier);
     if (at < 0) return;
     this.#barriers.splice(at, 1);
-    this.host.tell({ kind: 'barrier_failed', connection: barrier.channel.id, token: barrier.token, why });
+    const { channel, token } = barrier;
+    if (barrier.task) this.host.tell({ kind: 'task_failed', connection: channel.id, token, why, placed: false });
+    else this.host.tell({ kind: 'barrier_failed', connection: channel.id, token, why });
   }
 
   #poll(): void {

@@ -113,6 +113,7 @@ export class FakeAgent {
         kind: (path) => this.kinds.get(path) ?? 'directory',
         resolve: (path) => path,
         ensureDirectory: () => undefined,
+        volume: () => null,
         removeTree: (path) => void this.removed.push(path),
         listDirectory: () => ({ entries: [], omitted: 0 }),
       },

@@ -30,6 +30,8 @@ interface FakeConnection {
   replicating: boolean;
   mirror: ConnectionStatistics['mirror'];
   readonly barriers: number[];
+  /** Tasks in the stream that the target has not reached, and one it stands at. */
+  readonly tasks: { readonly token: number; readonly payload: Buffer; placed: boolean; ticket: number }[];
   streamNew: boolean;
   paused: boolean;
   /** `mirror_started` has answered the last `mirrorStart`. */
@@ -41,6 +43,8 @@ interface FakeLink {
   readonly connection: number;
   accepted: AcceptOptions | null;
   paused: boolean;
+  /** The task it stands at. */
+  task: number | null;
 }
 
 export class FakeEngine implements Engine {
@@ -57,8 +61,13 @@ export class FakeEngine implements Engine {
   sessionBytes = 0;
   /** How often somebody looked at a connection. */
   looks = 0;
+  /** What replication has sent, twice as large as on the wire. */
+  changedBytes = 0;
+  /** Tasks are not placed. */
+  holdTasks = false;
   /** What every queue holds. */
   queueHeldBytes = 0;
+  queueRoomBytes = 1_000_000;
   #next = 1;
 
   constructor(
@@ -93,7 +102,10 @@ export class FakeEngine implements Engine {
     from.later(() => from.tell({ kind: 'link_refused', connection, payload: Buffer.from(payload) }));
   }
 
-  linkSend(): void {}
+  linkSend(link: number, payload: Uint8Array): void {
+    const { from, connection } = this.#link(link);
+    from.later(() => from.tell({ kind: 'message', connection, payload: Buffer.from(payload) }));
+  }
 
   linkClose(link: number): void {
     const found = this.links.get(link);
@@ -108,7 +120,10 @@ export class FakeEngine implements Engine {
   }
 
   receiverPause(link: number, paused: boolean): void {
-    this.#link(link).paused = paused;
+    const found = this.links.get(link);
+    if (!found) return;
+    found.paused = paused;
+    if (!paused) found.from.later(() => found.from.pump(found.connection));
   }
 
   receiverIgnoreDeletes(link: number, ignore: boolean): void {
@@ -135,6 +150,7 @@ export class FakeEngine implements Engine {
           checkpoints: 1,
           pausing: false,
           retrying: false,
+          task: false,
           lastPath: '/f',
         }
       : null;
@@ -208,6 +224,7 @@ export class FakeEngine implements Engine {
       replicating: options.replication,
       mirror: 'idle',
       barriers: [],
+      tasks: [],
       streamNew: false,
       paused: false,
       confirmed: true,
@@ -230,7 +247,7 @@ export class FakeEngine implements Engine {
     if (!found) throw new Error('no such connection');
     this.looks += 1;
     return {
-      linked: found.remote !== null,
+      linked: found.remote !== null || found.options.simulated === true,
       transmitPaused: found.paused,
       mirror: found.mirror,
       replicating: found.replicating,
@@ -238,8 +255,8 @@ export class FakeEngine implements Engine {
       queuedBytes: this.queueHeldBytes,
       queuedMirrorOps: 0,
       queuedMirrorBytes: 0,
-      sentBytes: 10,
-      sentCompressedBytes: 10,
+      sentBytes: 10 + this.changedBytes,
+      sentCompressedBytes: 10 + this.changedBytes / 2,
       sentMirrorBytes: 10,
       sentMirrorCompressedBytes: 10,
       skippedMirrorBytes: 0,
@@ -254,13 +271,17 @@ export class FakeEngine implements Engine {
       targetPaused: false,
       targetPausing: false,
       targetRetrying: false,
+      targetTask: false,
       failed: 0,
       repairing: false,
-      latencyMs: found.remote ? 0 : -1,
+      latencyMs: found.remote || found.options.simulated ? 0 : -1,
       lastPath: '/f',
-      quietMs: found.remote ? 1 : -1,
+      quietMs: found.remote || found.options.simulated ? 1 : -1,
       queueHeldBytes: this.queueHeldBytes,
-      queueRoomBytes: 1_000_000,
+      queueRoomBytes: this.queueRoomBytes,
+      queueMemoryBytes: this.queueHeldBytes,
+      queueDiskBytes: 0,
+      behind: false,
       sessionBytes: this.sessionBytes,
       budgetSpent: this.budgetSpent,
     };
@@ -359,6 +380,42 @@ export class FakeEngine implements Engine {
     this.later(() => this.pump(connection));
   }
 
+  task(connection: number, token: number, payload: Uint8Array, durable: boolean): void {
+    this.calls.push(`task ${durable ? 'durable' : 'plain'}`);
+    const found = this.#connection(connection);
+    found.tasks.push({ token, payload: Buffer.from(payload), placed: false, ticket: 0 });
+    this.later(() => {
+      const task = found.tasks.find((one) => one.token === token);
+      if (!task || this.holdTasks) return;
+      task.placed = true;
+      this.tell({ kind: 'task_placed', connection, token, sequence: 1 });
+      this.pump(connection);
+    });
+  }
+
+  taskCancel(connection: number, token: number): void {
+    const found = this.#connection(connection);
+    const at = found.tasks.findIndex((one) => one.token === token && !one.placed);
+    if (at < 0) return;
+    found.tasks.splice(at, 1);
+    this.later(() => this.tell({ kind: 'task_failed', connection, token, why: 'cancelled', placed: false }));
+  }
+
+  receiverTaskDone(link: number, ticket: number): void {
+    const theirs = this.links.get(link);
+    const found = theirs?.from.connections.get(theirs.connection);
+    if (!theirs || found?.tasks[0]?.ticket !== ticket) return;
+    found.tasks.shift();
+    this.calls.push('receiverTaskDone');
+    theirs.from.later(() => theirs.from.pump(theirs.connection));
+  }
+
+  freeze(): number {
+    throw new Error('the fake engine freezes nothing');
+  }
+
+  freezeRelease(): void {}
+
   verify(connection: number, options: VerifyOptions): void {
     this.calls.push(`verify ${options.checksum}`);
     const found = this.#connection(connection);
@@ -407,7 +464,10 @@ export class FakeEngine implements Engine {
 
   /** The stream has a gap from here on. */
   breakStream(connection: number): void {
-    this.#connection(connection).streamNew = true;
+    const found = this.#connection(connection);
+    found.streamNew = true;
+    for (const { token, placed } of found.tasks.splice(0))
+      this.tell({ kind: 'task_failed', connection, token, why: 'the stream broke', placed });
     this.tell({ kind: 'stream_broken', connection, why: 'queue limit reached' });
   }
 
@@ -427,6 +487,18 @@ export class FakeEngine implements Engine {
     const found = this.connections.get(connection);
     if (!found?.remote) return;
     for (const token of found.barriers.splice(0)) this.tell({ kind: 'barrier_done', connection, token });
+    const { remote } = found;
+    const task = found.tasks[0];
+    const link = remote.engine.links.get(remote.link);
+    // One at a time, and again over each new link until it is done with.
+    if (!task?.placed || !link || link.paused || link.task === task.token) return;
+    link.task = task.token;
+    task.ticket = remote.engine.#next++;
+    const { payload, ticket } = task;
+    remote.engine.later(() => {
+      if (remote.engine.links.has(remote.link))
+        remote.engine.tell({ kind: 'receiver_task', link: remote.link, ticket, payload, ready: true });
+    });
   }
 
   later(call: () => void): void {
@@ -445,6 +517,10 @@ export class FakeEngine implements Engine {
     this.later(() => {
       const found = this.connections.get(connection);
       if (!found) return;
+      if (found.options.simulated) {
+        this.tell({ kind: 'link_up', connection, welcome: Buffer.alloc(0), resumed: true });
+        return;
+      }
       const engine = this.network.cut ? undefined : this.network.listening.get(found.options.port);
       // A cut line stays silent; a machine without an agent refuses.
       const code = this.network.cut ? 'ETIMEDOUT' : 'ECONNREFUSED';
@@ -457,7 +533,7 @@ export class FakeEngine implements Engine {
           call: `peer key ${engine.key} is not the pinned one`,
         });
       const link = engine.#next++;
-      engine.links.set(link, { from: this, connection, accepted: null, paused: false });
+      engine.links.set(link, { from: this, connection, accepted: null, paused: false, task: null });
       engine.tell({
         kind: 'incoming',
         link,

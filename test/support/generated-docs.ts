@@ -8,6 +8,7 @@ import { daemonPage, settingsManual } from '../../agentd/manual.js';
 import { settingsPage, statesPage } from '../../agentd/reference.js';
 import { messagesPage, referencePage } from '../../protocol/reference.js';
 import { understudyPage } from '../../tui/manual.js';
+import { coveragePage } from './spec-coverage.js';
 import { keysPage } from '../../tui/screens/replication/key-list.js';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -18,6 +19,7 @@ export const PAGES: Readonly<Record<string, () => string>> = {
   'docs/states.md': statesPage,
   'docs/settings.md': settingsPage,
   'docs/keys.md': keysPage,
+  'docs/spec-coverage.md': () => coveragePage(),
   'docs/man/understudy.1': understudyPage,
   'docs/man/understudyd.8': daemonPage,
   'docs/man/understudy.toml.5': settingsManual,

@@ -24,6 +24,8 @@ export interface Introduction {
   readonly mirror: MirrorOptions;
   /** Default: everything below `source`. */
   readonly rules?: Rule[];
+  /** The set is there already. */
+  readonly saved?: boolean;
 }
 
 export interface Link {
@@ -37,7 +39,7 @@ export interface Link {
 /** Saves a set of one directory and connects it to a directory of the target. */
 export async function connect(source: Client, target: Client, it: Introduction): Promise<Link> {
   const rules = it.rules ?? [{ path: it.source, include: true, recursive: true }];
-  await source.request(SetSave, { name: it.set, generation: null, rules });
+  if (!it.saved) await source.request(SetSave, { name: it.set, generation: null, rules });
   const prepared = await source.request(ConnectionPrepare, {
     set: it.set,
     mapping: { kind: 'custom', custom: [{ source: it.source, target: it.target }] },

@@ -97,10 +97,8 @@ async function connectTo(server: ServerEntry): Promise<Client> {
 export function asCliFailure(error: unknown): Failure {
   if (error instanceof FailureError) return error;
   if (error instanceof LinkError) {
-    const said = failure(error.code === 'ADDRESS_INVALID' ? 'ADDRESS_INVALID' : 'UNREACHABLE', {
-      address: '',
-      reason: '',
-    });
+    if (error.code === 'ADDRESS_INVALID') return failure('ADDRESS_INVALID', { problem: error.message });
+    const said = failure('UNREACHABLE', { address: '', reason: '' });
     // The road knows better words than the catalogue.
     return new FailureError({ ...said.notice, code: error.code, text: error.message, remedy: error.remedy });
   }

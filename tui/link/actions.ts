@@ -2,7 +2,10 @@
 import type { Client } from '../../protocol/client.js';
 import { failure } from '../../protocol/errors.js';
 import {
+  BookmarkMake,
+  ConnectionEstimate,
   ConnectionRemove,
+  ConnectionSimulate,
   GrantRemove,
   type MappingWish,
   MirrorPause,
@@ -15,6 +18,7 @@ import {
   ServerPauseTarget,
   ServerResumeTarget,
   SetContinue,
+  TaskRun,
   TransmitPause,
   TransmitResume,
   TransmitStart,
@@ -23,6 +27,9 @@ import {
 } from '../../protocol/messages/index.js';
 import { formatBytes, formatMillis } from '../../protocol/units.js';
 import { introduce } from '../cli/introduce.js';
+import { FREEZE_MS } from '../cli/commands/bookmark.js';
+import { estimateLines, formatBandwidth } from '../cli/commands/estimate.js';
+import { resultText } from '../cli/commands/task.js';
 import type { Action } from '../model/app.js';
 import { LinkError } from './transport.js';
 
@@ -117,9 +124,38 @@ export async function carryOut(
         lines,
       );
     }
+    case 'bookmark_make': {
+      const { id, name, freeze } = action;
+      const options = { freezeMs: freeze ? FREEZE_MS : null, before: null, after: null, command: null };
+      const made = await client.request(
+        BookmarkMake,
+        { id, options, ...(name === '' ? {} : { name }) },
+        { signal, timeoutMs: VERIFY_MS },
+      );
+      const stood = made.stoodMs < 0 ? '' : ` The source stood still for ${formatMillis(made.stoodMs)}.`;
+      return said(`Bookmark ${made.name} is on ${made.server}, durable.${stood}`);
+    }
+    case 'task_run': {
+      const { id, command, durable } = action;
+      const ended = await client.request(
+        TaskRun,
+        { id, command: [...command], durable },
+        { signal, timeoutMs: VERIFY_MS },
+      );
+      const result = resultText(ended.outcome);
+      const output = (ended.outcome?.output ?? '').replace(/\n$/, '');
+      return said(`Task on ${ended.server} ${result}.`, [
+        `Connection ${serverName}:${id}`,
+        command.join(' '),
+        '',
+        result,
+        ...(output === '' ? [] : ['', ...output.split('\n')]),
+      ]);
+    }
     case 'disconnect': {
       const removed = await client.request(ConnectionRemove, { id: action.id }, options);
-      const revoked = await takeBack(removed.key, removed.targetKey, servers, signal);
+      const revoked =
+        /^0+$/.test(removed.targetKey) || (await takeBack(removed.key, removed.targetKey, servers, signal));
       const rest = revoked ? '' : ` ${removed.target} still allows it: it could not be reached.`;
       return said(`Connection ${serverName}:${action.id} ended.${rest}`);
     }
@@ -136,6 +172,17 @@ export async function carryOut(
     case 'target_resume': {
       const { connections } = await client.request(ServerResumeTarget, {}, options);
       return said(`Target ${serverName} resumed: ${connections} incoming connections go on.`);
+    }
+    case 'estimate': {
+      const told = await client.request(ConnectionEstimate, { id: action.id }, options);
+      return said(
+        `${formatBandwidth(told.bandwidth)} for a recovery point of ${formatMillis(told.recoveryMs)}.`,
+        estimateLines(told).trimEnd().split('\n'),
+      );
+    }
+    case 'simulate': {
+      const { id } = await client.request(ConnectionSimulate, { set: action.set }, options);
+      return said(`${serverName}:${action.set} is simulated as connection ${id}; nothing is sent.`);
     }
     case 'connect': {
       const source = servers.find((server) => server.name === serverName);

@@ -29,7 +29,15 @@ export type Action =
   | { readonly kind: 'replication_start' | 'replication_stop'; readonly id: number }
   | { readonly kind: 'transmit_start' | 'transmit_pause' | 'transmit_resume' | 'transmit_stop'; readonly id: number }
   | { readonly kind: 'verify'; readonly id: number; readonly checksum: boolean; readonly remirror: boolean }
-  | { readonly kind: 'disconnect'; readonly id: number }
+  | {
+      readonly kind: 'task_run';
+      readonly id: number;
+      readonly command: readonly string[];
+      readonly durable: boolean;
+    }
+  | { readonly kind: 'bookmark_make'; readonly id: number; readonly name: string; readonly freeze: boolean }
+  | { readonly kind: 'estimate' | 'disconnect'; readonly id: number }
+  | { readonly kind: 'simulate'; readonly set: string }
   | { readonly kind: 'set_continue'; readonly set: string; readonly acceptDeletes: boolean }
   | { readonly kind: 'target_pause' | 'target_resume' }
   | {
@@ -56,6 +64,9 @@ export type DialogKind =
   | 'transmit_resume'
   | 'transmit_stop'
   | 'verify'
+  | 'task_run'
+  | 'bookmark_make'
+  | 'estimate'
   | 'disconnect'
   | 'connect'
   | 'set_continue'

@@ -52,6 +52,9 @@ export const TRAPS: Partial<Readonly<Record<Code, Notification>>> = {
   MIRROR_STOPPED: 'understudyMirrorRequired',
   STREAM_BROKEN: 'understudyMirrorRequired',
   VERIFY_DIFFERENT: 'understudyVerifyDifferences',
+  QUEUE_ALERT: 'understudyQueueAlert',
+  QUEUE_FULL: 'understudyQueueAlert',
+  QUEUE_EXHAUSTED: 'understudyQueueAlert',
   SOURCE_MASS_DELETE: 'understudyGuardStop',
   SOURCE_ROOT_CHANGED: 'understudyGuardStop',
 };

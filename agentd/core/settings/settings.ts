@@ -4,6 +4,9 @@ import { type Field, parseListen, valueProblem } from './field.js';
 import { nearest } from './nearest.js';
 import { NOTIFY_FIELDS, notifyProblem } from './notify-fields.js';
 import { ORPHAN_FIELDS, orphanProblem } from './orphan-fields.js';
+import { BOOKMARK_FIELDS } from './bookmark-fields.js';
+import { TASK_FIELDS } from './task-fields.js';
+import { QUEUE_FIELDS } from './queue-fields.js';
 import { VERIFY_FIELDS } from './verify-fields.js';
 
 export { type Listen, parseListen } from './field.js';
@@ -40,15 +43,7 @@ export const SETTINGS = [
     why: 'bytes of one log file',
   },
   { key: 'log.files', row: 'SRV-72', kind: 'whole', preset: 5, min: 1, max: 999, why: 'log files kept' },
-  {
-    key: 'queue.memory_mb',
-    row: 'QUE-04',
-    kind: 'whole',
-    preset: 128,
-    min: 32,
-    max: 1_048_576,
-    why: 'memory for changes of one connection that wait for the network, in MB',
-  },
+  ...QUEUE_FIELDS,
   {
     key: 'source.reconnect',
     row: 'SRV-23',
@@ -117,6 +112,16 @@ export const SETTINGS = [
     why: 'and above this number of files',
   },
   {
+    key: 'connection.stall_s',
+    row: 'I3',
+    kind: 'whole',
+    preset: 20,
+    min: 0,
+    max: 86_400,
+    live: true,
+    why: 'seconds without movement, while the link is up and something waits, until a connection is called stalled; 0: never',
+  },
+  {
     key: 'transmit.compression',
     row: 'TRN-40',
     kind: 'choice',
@@ -144,6 +149,8 @@ export const SETTINGS = [
   },
   ...ORPHAN_FIELDS,
   ...VERIFY_FIELDS,
+  ...TASK_FIELDS,
+  ...BOOKMARK_FIELDS,
   ...NOTIFY_FIELDS,
 ] as const satisfies readonly Field[];
 
@@ -232,6 +239,7 @@ export function readSettings(
     '{socket}': places.socket,
     '{state}': places.state,
     '{log}': state === null ? places.log : `${state}/log`,
+    '{queue}': `${state ?? places.state}/queue`,
   };
   const values: Record<string, unknown> = {};
   const origins = new Map<SettingKey, Origin>();

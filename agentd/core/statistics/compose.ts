@@ -23,6 +23,8 @@ export interface Counters {
   readonly queuedBytes: number;
   readonly queuedMirrorOps: number;
   readonly queuedMirrorBytes: number;
+  readonly queueMemoryBytes: number;
+  readonly queueDiskBytes: number;
   readonly sentBytes: number;
   readonly sentCompressedBytes: number;
   readonly sentMirrorBytes: number;
@@ -64,6 +66,10 @@ export interface ConnectionFacts {
   readonly session: SessionPhase;
   /** The last try reached the server, and nothing listens there: its target part is off (LIC-05). */
   readonly notLoaded: boolean;
+  /** CON-40: there is no target. */
+  readonly simulated: boolean;
+  /** The link is up, something waits, and nothing moves; see core/stall. */
+  readonly stalled: boolean;
   /** Null while no stream is open. */
   readonly counters: Counters | null;
 }
@@ -80,8 +86,10 @@ export function targetDataState(facts: ConnectionFacts): TargetDataState {
   if (facts.source !== 'watching') return 'Unknown';
   if (!facts.replication) return 'Unknown';
   if (facts.phase !== 'linked' || !counters || !isFresh(counters)) return 'Unknown';
+  // Nothing holds anything (I3).
+  if (facts.simulated) return 'Not Loaded';
   if (counters.repairing || counters.latencyMs < 0) return 'Unknown';
-  if (counters.latencyMs > CAUGHT_UP_MS) return 'Busy';
+  if (facts.stalled || counters.latencyMs > CAUGHT_UP_MS) return 'Busy';
   return 'OK';
 }
 
@@ -91,7 +99,7 @@ const isFresh = (counters: Counters): boolean =>
 /** STA-06. */
 export function targetStatus(facts: ConnectionFacts): TargetStatus {
   const { counters } = facts;
-  if (facts.phase !== 'linked' && facts.notLoaded) return 'Not Loaded';
+  if (facts.simulated || (facts.phase !== 'linked' && facts.notLoaded)) return 'Not Loaded';
   if (facts.phase !== 'linked' || !counters || !isFresh(counters)) return 'Unknown';
   if (counters.targetPausing) return 'Pause Pending';
   if (counters.targetPaused) return 'Paused';
@@ -182,8 +190,8 @@ export function composeStatistics(facts: ConnectionFacts): Statistics {
     sentBytes: c?.sentBytes ?? 0,
     // TRN-44: what travelled without compression counts the same in both; the engine sees to it.
     sentCompressedBytes: c?.sentCompressedBytes ?? 0,
-    intermediateQueueBytes: c?.queuedBytes ?? 0,
-    diskQueueBytes: 0,
+    intermediateQueueBytes: c?.queueMemoryBytes ?? 0,
+    diskQueueBytes: c?.queueDiskBytes ?? 0,
     queuedReplicationBytes: less(c?.queuedBytes, c?.queuedMirrorBytes),
     sentReplicationBytes: less(c?.sentBytes, c?.sentMirrorBytes),
     sentCompressedReplicationBytes: less(c?.sentCompressedBytes, c?.sentMirrorCompressedBytes),

@@ -32,6 +32,8 @@ const statistics = composeStatistics({
   connectedSince: 42,
   counters: null,
   notLoaded: false,
+  simulated: false,
+  stalled: false,
 });
 const draft = (at: number, change: Partial<StatisticRecord> = {}): Omit<StatisticRecord, 'sequence'> => ({
   at,

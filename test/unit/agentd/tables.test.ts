@@ -7,6 +7,7 @@ import type { Row } from '../../../agentd/core/machine.js';
 import { type MirrorState, mirrorCall, mirrorStep, mirrorText } from '../../../agentd/core/mirror/step.js';
 import { MIRROR_TABLE, type MirrorFact, type MirrorPhase } from '../../../agentd/core/mirror/table.js';
 import { SOURCE_TABLE } from '../../../agentd/core/source/table.js';
+import { STALL_PHASE, STALL_TABLE } from '../../../agentd/core/stall/table.js';
 import { MANUAL_PHASE, MANUAL_TABLE, SESSION_PHASE, SESSION_TABLE } from '../../../agentd/core/transmit/table.js';
 import { LINK_REFUSED_RETRY_MS, LINK_RETRY_MS_MAX, LINK_RETRY_MS_MIN } from '../../../protocol/limits.js';
 import { CONNECTION_PHASE } from '../../../protocol/messages/connection.js';
@@ -42,6 +43,7 @@ test('I7: the tables give one answer per phase and fact, and every phase is reac
   wellFormed(t, LINK_TABLE, CONNECTION_PHASE, 'opening');
   wellFormed(t, MIRROR_TABLE, MIRROR_PHASES, 'idle');
   wellFormed(t, SOURCE_TABLE, SET_STATE, 'idle');
+  wellFormed(t, STALL_TABLE, STALL_PHASE, 'moving');
   wellFormed(t, MANUAL_TABLE, MANUAL_PHASE, 'flowing');
   wellFormed(t, SESSION_TABLE, SESSION_PHASE, 'realtime');
 });

@@ -3,11 +3,13 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { Failure } from '../../../protocol/errors.js';
+import { Failure, failure, noticeRemedy, noticeText } from '../../../protocol/errors.js';
 import { readMap } from '../../../tui/cli/commands/connect.js';
 import { mirrorOptionsOf } from '../../../tui/cli/commands/mirror.js';
 import { buildProgram } from '../../../tui/cli/index.js';
 import { chooseRoute } from '../../../tui/cli/introduce.js';
+import { asCliFailure, exitCode } from '../../../tui/cli/links.js';
+import { parseAddress } from '../../../tui/link/transport.js';
 import { columns, table, visible } from '../../../tui/cli/print.js';
 import { addServer, loadServers, removeServer, splitName } from '../../../tui/cli/servers.js';
 
@@ -109,4 +111,16 @@ test.serial('the list of servers is private, keeps its order and refuses doubles
   const path = join(folder, 'deep', 'er', 'servers.json');
   t.is(statSync(path).mode & 0o777, 0o600);
   t.is((JSON.parse(readFileSync(path, 'utf8')) as { schema: number }).schema, 1);
+});
+
+test('what is not known leaves with exit code 1, what nobody can carry out with 2, each in its own words', (t) => {
+  const server = failure('SERVER_UNKNOWN', { name: 'x', known: 'alpha' });
+  t.is(exitCode(server), 1);
+  t.is(exitCode(failure('CONNECTION_UNKNOWN', { id: '9' })), 1);
+  t.is(exitCode(failure('SET_UNKNOWN', { set: 'x' })), 1);
+  const error = t.throws(() => parseAddress('ftp://h'));
+  const said = asCliFailure(error);
+  t.is(exitCode(said), 2);
+  t.is(noticeText(said.notice), '"ftp://h" is not an address: it is neither unix: nor ssh://.');
+  t.regex(noticeRemedy(said.notice), /ssh:\/\/\[user@\]host/);
 });

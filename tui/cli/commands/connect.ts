@@ -7,8 +7,10 @@ import {
   type MirrorOptions,
   ConnectionReconnect,
   ConnectionRemove,
+  ConnectionSimulate,
   GrantRemove,
   PeerShow,
+  TDU,
 } from '../../../protocol/messages/index.js';
 import { collect, run, usage, wholeNumber } from '../command.js';
 import { introduce } from '../introduce.js';
@@ -50,7 +52,10 @@ export function addConnectCommands(program: Command): void {
     .command('connect')
     .description('connects a set to a target; prints the connection ID')
     .argument('<server:set>', 'source and set')
-    .argument('<target>', 'target server')
+    .argument(
+      '<target>',
+      'target server; `diagnostics` when no server has that name: simulated, for `estimate` (CON-40)',
+    )
     .option('--map <source=target>', 'custom directory on the target (CON-27); may be repeated', collect)
     .option('--one-to-one', 'same directories on the target (CON-26)')
     .option('--all-to-one', 'all below /source_name/replication_set_name (CON-25)')
@@ -65,6 +70,21 @@ export function addConnectCommands(program: Command): void {
     .action(
       run(async ({ links, out }, text: string, targetName: string, flags: Flags) => {
         const { server, rest: set } = splitName(text, links.servers);
+        if (/^diagnostics$/i.test(targetName) && !links.servers.some((one) => one.name === targetName)) {
+          if (flags.map ?? flags.oneToOne ?? flags.allToOne ?? flags.base ?? flags.route)
+            throw usage('A simulated connection has neither directories nor a route.');
+          const client = await links.client(server);
+          const { id } = await client.request(ConnectionSimulate, {
+            set,
+            calculateSize: flags.size,
+            ...(flags.compression === undefined ? {} : { compression: flags.compression }),
+          });
+          out.tell(
+            visible(`simulating ${server}:${set}; \`understudy estimate ${server}:${id}\` says what was counted`),
+          );
+          out.show(`${id}\n`, { server, id, route: TDU });
+          return;
+        }
         const mapping = mappingOf(flags);
         if (flags.mirror !== 'difference' && (flags.checksum || flags.newer))
           throw usage('--checksum and --newer belong to --mirror difference.');
@@ -118,8 +138,8 @@ export function addConnectCommands(program: Command): void {
         const { server, client, item } = await links.connection(text);
         const removed = await client.request(ConnectionRemove, { id: item.id });
         // The permission on the target is taken back where this console reaches it.
-        let revoked = false;
-        for (const reached of await links.all()) {
+        let revoked = item.route === TDU;
+        for (const reached of revoked ? [] : await links.all()) {
           if (reached.client?.hello.access !== 'administrator') continue;
           try {
             if ((await reached.client.request(PeerShow, {})).key !== removed.targetKey) continue;

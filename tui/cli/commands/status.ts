@@ -114,6 +114,7 @@ function details(row: Row): string {
         `${mapping.source} -> ${mapping.target}`,
       ]),
       ['Behind', latency(row.latencyMs)],
+      ...(row.stall ? [['Stalled', `since ${formatWallTime(row.stall.since)} (${row.stall.cause})`] as const] : []),
       ['Batches', `${row.sequence} made, ${row.applied} applied, ${row.durable} durable`],
       ['On the wire', formatBytes(row.wireBytes)],
       ['In quarantine', formatCount(row.quarantined)],

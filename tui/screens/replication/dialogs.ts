@@ -5,6 +5,7 @@ import { lineEdit, lineText, type LineEdit } from '../../model/line-edit.js';
 import type { ConnectionItem } from '../../../protocol/messages/index.js';
 import { actingServer, selectedConnection } from './tables.js';
 import { selectedNode } from './tree.js';
+import { words } from '../../model/words.js';
 import * as cli from './equivalents.js';
 
 export type Field =
@@ -89,7 +90,16 @@ export function openDialog(app: App, dialog: DialogKind): Dialog | null {
             base(
               row.server.name,
               row.item.key,
-              { mirror: 0, checksum: dialog === 'verify', newer: false, remirror: false },
+              {
+                mirror: 0,
+                checksum: dialog === 'verify',
+                newer: false,
+                remirror: false,
+                command: lineEdit(),
+                durable: true,
+                name: lineEdit(),
+                freeze: false,
+              },
               0,
             ),
           )
@@ -346,6 +356,61 @@ function aboutConnection(app: App, dialog: Dialog, item: ConnectionItem, plain: 
         action: { kind: 'verify', id, checksum, remirror },
       });
     }
+    case 'estimate':
+      return plain({
+        title: 'Estimate',
+        lines: [who, 'Bandwidth, recovery point and time of a first mirror, from what was counted until now.'],
+        confirm: 'Show',
+        argv: cli.estimate(server, id),
+        action: { kind: 'estimate', id },
+      });
+    case 'bookmark_make': {
+      const name = txt(values, 'name');
+      const freeze = flag(values, 'freeze');
+      return plain({
+        title: 'Make bookmark',
+        lines: [
+          who,
+          freeze
+            ? 'The file systems of the set stand still until all that changed is read, ten seconds at most; the replica is then as after a loss of power.'
+            : 'Everything that changed until now reaches the target; what changes meanwhile may be there in part.',
+        ],
+        fields: [
+          { kind: 'text', name: 'name', label: 'Name', hint: 'the time when left out' },
+          { kind: 'check', name: 'freeze', label: 'Freeze the file systems meanwhile' },
+        ],
+        confirm: 'Make',
+        danger: freeze,
+        argv: cli.bookmark(server, id, name, freeze),
+        action: { kind: 'bookmark_make', id, name, freeze },
+      });
+    }
+    case 'task_run': {
+      const command = words(txt(values, 'command'));
+      const durable = flag(values, 'durable');
+      return plain({
+        title: 'Run task',
+        lines: [
+          who,
+          'The command runs on the target with everything that changed until now, if its settings allow it (task.enabled).',
+          'Until it has ended nothing more is applied there.',
+        ],
+        fields: [
+          { kind: 'text', name: 'command', label: 'Command', hint: 'program and arguments; no shell reads them' },
+          { kind: 'check', name: 'durable', label: 'Make everything before it durable first' },
+        ],
+        confirm: 'Run',
+        danger: true,
+        argv: cli.taskRun(server, id, command ?? [], durable),
+        action: { kind: 'task_run', id, command: command ?? [], durable },
+        missing:
+          command === null
+            ? 'still needed: the end of a quotation'
+            : command.length === 0
+              ? 'still needed: a command'
+              : null,
+      });
+    }
     case 'disconnect':
       return plain({
         title: 'Disconnect',
@@ -377,9 +442,25 @@ function connectForm(app: App, dialog: Dialog, plain: Plain): Description | null
   const server = findServer(app.fleet, source);
   if (!server) return null;
   const sets = [...server.sets.keys()].sort();
-  const targets = targetNames(app, source);
+  const named = targetNames(app, source);
+  const targets = named.includes(cli.SIMULATED) ? named : [...named, cli.SIMULATED];
   const set = sets[num(values, 'set')] ?? sets[0] ?? '';
   const target = targets[num(values, 'target')] ?? targets[0] ?? '';
+  if (target === cli.SIMULATED && !named.includes(cli.SIMULATED))
+    return plain({
+      title: 'Connect',
+      lines: [
+        `${set} on ${source} is simulated: everything is read, compressed and counted,`,
+        'nothing is sent and nothing is protected. Estimate shows what was counted.',
+      ],
+      fields: [
+        { kind: 'choice', name: 'set', label: 'Replication set', options: sets },
+        { kind: 'choice', name: 'target', label: 'Target', options: targets },
+      ],
+      confirm: 'Simulate',
+      argv: cli.simulate(source, set),
+      action: { kind: 'simulate', set },
+    });
   const mapping = num(values, 'mapping');
   const path = txt(values, 'path');
   const rule = server.sets.get(set)?.rules.find((one) => one.include);

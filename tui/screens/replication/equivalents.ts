@@ -1,6 +1,12 @@
 /** The command line that does the same as a dialog, without the program's name (T16). */
 import type { Action } from '../../model/app.js';
 
+/** CON-40: the target that is not there. */
+export const SIMULATED = 'Diagnostics';
+
+export const estimate = (server: string, id: number): string[] => ['estimate', at(server, id)];
+export const simulate = (server: string, set: string): string[] => ['connect', `${server}:${set}`, 'diagnostics'];
+
 const at = (server: string, id: number): string => `${server}:${id}`;
 
 export const mirrorStart = (
@@ -27,6 +33,23 @@ export const verify = (server: string, id: number, checksum: boolean, remirror: 
   at(server, id),
   ...(checksum ? ['--checksum'] : []),
   ...(remirror ? ['--remirror'] : []),
+];
+
+export const taskRun = (server: string, id: number, command: readonly string[], durable: boolean): string[] => [
+  'task',
+  'run',
+  at(server, id),
+  ...(durable ? ['--durable'] : []),
+  '--',
+  ...(command.length > 0 ? command : ['COMMAND']),
+];
+
+export const bookmark = (server: string, id: number, name: string, freeze: boolean): string[] => [
+  'bookmark',
+  'make',
+  at(server, id),
+  ...(name === '' ? [] : ['--name', name]),
+  ...(freeze ? ['--freeze'] : []),
 ];
 
 export const disconnect = (server: string, id: number): string[] => ['disconnect', at(server, id)];

@@ -2,6 +2,7 @@
 import type { App, DialogKind } from '../../model/app.js';
 import { isStale, type Server } from '../../model/fleet.js';
 import type { Pane } from '../../layout/panes.js';
+import { SIMULATED } from './equivalents.js';
 import { actingServer, type ConnectionRow, selectedConnection } from './tables.js';
 
 export type Move =
@@ -393,6 +394,37 @@ export const KEYS: readonly Key[] = [
     blocked: needsConnection((row) =>
       row.item.statistics.mirrorStatus !== 'Idle' ? 'wait until the mirror is done' : null,
     ),
+  },
+  {
+    keys: ['b'],
+    label: 'Estimate',
+    help: 'What a simulated connection says about bandwidth, recovery point and time of a first mirror',
+    group: 'Connection',
+    intent: { do: 'dialog', dialog: 'estimate' },
+    blocked: needsConnection((row) =>
+      row.item.target === SIMULATED ? null : `only for a simulated connection; connect the set to ${SIMULATED}`,
+    ),
+  },
+  {
+    keys: ['B'],
+    label: 'Bookmark',
+    help: 'Mark a point that the target reaches and makes durable',
+    group: 'Connection',
+    changes: true,
+    intent: { do: 'dialog', dialog: 'bookmark_make' },
+    blocked: needsConnection((row) =>
+      row.item.statistics.mirrorStatus !== 'Idle' ? 'wait until the mirror is done' : null,
+    ),
+  },
+  {
+    keys: ['X'],
+    label: 'Run task',
+    help: 'Run a command on the target behind everything that changed until now',
+    group: 'Connection',
+    changes: true,
+    danger: true,
+    intent: { do: 'dialog', dialog: 'task_run' },
+    blocked: needsConnection(),
   },
   {
     keys: ['c'],

@@ -425,6 +425,12 @@ function drawDetail(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'det
   }
   rows.push([]);
   pair('Recovery point latency', item.latencyMs < 0 ? 'unknown' : formatMillis(item.latencyMs));
+  if (item.stall)
+    pair(
+      'Stalled',
+      `for ${formatMillis(Math.max(0, app.now - item.stall.since))} (${item.stall.cause})`,
+      'status.warn',
+    );
   pair('Target last heard', item.quietMs < 0 ? 'no link' : `${formatMillis(item.quietMs)} ago`);
   pair('Made / applied / durable', [item.sequence, item.applied, item.durable].map(formatCount).join(' / '));
   pair('Received, not applied', formatBytes(item.targetQueuedBytes));

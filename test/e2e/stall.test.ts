@@ -1,0 +1,76 @@
+/** A link that is up while nothing moves: seen, named, told and over by itself. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import type * as m from '../../protocol/messages/index.js';
+import { Pair } from '../support/pair.js';
+import { understudy } from '../support/understudy.js';
+
+const CONFIG = '[source]\nguard_percent = 0\n[connection]\nstall_s = 6\n';
+
+async function open(t: ExecutionContext): Promise<Pair> {
+  t.timeout(120_000);
+  const pair = await Pair.open({ config: CONFIG });
+  t.teardown(async () => {
+    if (!t.passed) t.log(pair.source.log(), pair.target.log());
+    await pair.close();
+  });
+  await understudy(pair, ['server', 'add', 'alpha', `unix:${pair.source.socket}`]);
+  return pair;
+}
+
+const stalled = (cause: m.StallCause) => (item: m.ConnectionItem) => item.stall?.cause === cause;
+
+test.serial('I3, P28: a target that is stopped (SIGSTOP) is called silent, and goes on by itself', async (t) => {
+  const pair = await open(t);
+  const link = await pair.connect(pair.folder('data'), join(pair.root, 'copy'));
+  await pair.mirrored(link);
+  process.kill(pair.target.pid, 'SIGSTOP');
+  try {
+    writeFileSync(join(link.source, 'new'), 'waits');
+    const item = await pair.until(link, 'stalled', (it) => it.stall !== null && it.stall !== undefined);
+    t.is(item.phase, 'linked', 'the link itself is still up');
+    t.not(item.statistics.targetDataState, 'OK');
+    t.is(item.severity, 'warning');
+    // Below ten seconds of silence it might as well be the way there; then it is known.
+    const silent = await pair.until(link, 'silent', stalled('target_silent'));
+    t.regex(silent.problem?.text ?? '', /nothing has moved for 6 s; the agent of target does not answer/);
+    const shown = await understudy(pair, ['status', `alpha:${silent.id}`]);
+    t.regex(shown.out, /Stalled\s+since .*\(target_silent\)/);
+    t.regex(shown.out, /whether understudyd on target runs/);
+    t.regex((await understudy(pair, ['metrics', 'alpha'])).out, /understudy_set_stalled\{[^}]*\} 1/);
+    t.not((await understudy(pair, ['health', 'alpha'])).code, 0);
+  } finally {
+    process.kill(pair.target.pid, 'SIGCONT');
+  }
+  await pair.barrier(link);
+  t.is(readFileSync(join(link.target, 'new'), 'utf8'), 'waits');
+  const after = await pair.until(link, 'OK', (item) => item.statistics.targetDataState === 'OK');
+  t.is(after.stall, null);
+  t.is(after.problem, null);
+  t.regex(pair.source.log(60), /CONNECTION_STALLED|nothing has moved/);
+});
+
+const root = process.getuid?.() === 0;
+(root ? test.serial : test.serial.skip)(
+  `I3, P28, REP-10: a full disk of the target is named as such, with the path${root ? '' : ' (needs root for its small file system)'}`,
+  async (t) => {
+    const pair = await open(t);
+    const copy = pair.folder('copy');
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'understudy-stall', copy]);
+    t.teardown(() => execFileSync('umount', ['-l', copy]));
+    const link = await pair.connect(pair.folder('data'), copy);
+    await pair.mirrored(link);
+    writeFileSync(join(copy, 'in the way'), Buffer.alloc(1_500_000, 1));
+    writeFileSync(join(link.source, 'large'), Buffer.alloc(1_200_000, 2));
+    const full = await pair.until(link, 'full', stalled('target_full'));
+    t.like(full.problem?.cause ?? {}, { errno: 'ENOSPC' });
+    t.regex(full.problem?.text ?? '', /a disk of target is full \(.*large\)/);
+    t.is(full.statistics.targetStatus, 'Retrying');
+    rmSync(join(copy, 'in the way'));
+    await pair.barrier(link);
+    t.deepEqual(pair.differences(link), []);
+    await pair.until(link, 'moving again', (item) => item.stall === null && item.problem === null);
+  },
+);
