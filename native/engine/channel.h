@@ -184,7 +184,7 @@ class Channel final : public LinkHandler {
   std::map<std::pair<u32, std::string>, bool> later;   // these; true: deep
   bool full_told = false, use_told = false;
   std::vector<SetPath> doubts;       // after a restart, beside the queue that was taken over
-  std::unordered_set<NodeId> suspect;   // files whose contents are compared whatever their attributes say
+  std::unordered_set<NodeId> suspect;   // taken back: a listing of the target says nothing of them (forget_listed)
   std::atomic<bool> acks_matter{true};  // the worker waits for what the target has done
   std::atomic<u64> replies_pending{0};  // taken from the link, not yet by the worker; counted before a later ack is
   void set_last_path(const std::string& path);

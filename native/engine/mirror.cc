@@ -217,6 +217,7 @@ bool Source::mirror_step(Channel& channel) {
   } retelling{retelling_};
   retelling_ = true;
   retry_quarantine(channel);
+  if (!mirror_running(channel)) channel.suspect.clear();
   if (!mirror_running(channel) || mirror.paused) return false;
   if (mirror.waiting) {
     if (channel.stream.target().applied >= mirror.last_sequence) mirror_finish(channel);
@@ -321,6 +322,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
     if (S_ISDIR(stat.stx_mode) && entry != nullptr && S_ISDIR(entry->mode)) mirror.stack.emplace_back(node, false);
     return true;
   }
+  if (!channel.suspect.empty() && channel.suspect.erase(node) > 0) return tell_afresh(channel, node, fd);
   const bool fresh = mirror.current_fresh || (!full && entry == nullptr && mirror.current.request != 0);
   Node& record = shadow_.at(node);
   if (S_ISDIR(stat.stx_mode)) {
@@ -364,8 +366,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   }
   const bool differs = whole || entry_differs(*entry, node, false);
   const bool content = !mirror.active || mirror.options.compare == MirrorOptions::Compare::content;
-  const bool suspect = !channel.suspect.empty() && channel.suspect.erase(node) > 0;
-  if (!whole && (suspect || (content && (differs || !mirror.active || mirror.options.all)))) {
+  if (!whole && content && (differs || !mirror.active || mirror.options.all)) {
     request_hashes(channel, node, mirror.active, entry);
     return true;
   }
@@ -408,30 +409,37 @@ void Source::mirror_extra(Channel& channel) {
       mirror.extra.push_back(node);
       continue;
     }
-    const bool is_dir = shadow_.is_directory(node);
-    if (!is_dir && shadow_.is_regular(node) && shadow_.at(node).size > (1 << 20) && !shadow_.linked(node)) {
-      // Large: compared, not sent whole. The name must exist from now on (links and renames may follow).
-      wire::OpHeader header = header_for(wire::OpKind::create, node);
-      header.flags = wire::kOpUnshare;   // What lies there may be a name of something else.
-      emit_to(channel, mirror.active, header, shadow_.path(node), {}, {});
-      times_.insert(parent);
-      request_hashes(channel, node, mirror.active, nullptr);
-      continue;
-    }
-    // What lies at this place on the target may be a name of something else: it must not be written through.
-    const bool linked = shadow_.linked(node);
-    if (!tell_object(channel.bit, mirror.active, node, fd, false, true)) {
+    if (!tell_afresh(channel, node, fd)) {
       add_dirty(parent, shadow_.name(node), kHintName | kHintContent, 0);
       if (shadow_.live(node)) mirror.extra.push_back(node);   // Gone, or moved on: its hint decides, we wait for that.
-      continue;
     }
-    shadow_.at(node).told |= channel.bit;
-    // Told as a link, its bytes were not: they may be what the target refused.
-    if (linked && shadow_.is_regular(node) && !busy(node)) request_hashes(channel, node, mirror.active, nullptr);
-    if (is_dir) mirror.stack.emplace_back(node, false);
-    else tell_attributes(channel.bit, mirror.active, node, true);
-    times_.insert(parent);
   }
+}
+
+// One object whose parent was told, whatever the target has at its place. False when it is not there now.
+bool Source::tell_afresh(Channel& channel, NodeId node, int directory) {
+  MirrorRun& mirror = channel.mirror;
+  if (busy(node)) return false;
+  const NodeId parent = shadow_.at(node).parent;
+  const bool is_dir = shadow_.is_directory(node), linked = shadow_.linked(node);
+  if (shadow_.is_regular(node) && shadow_.at(node).size > (1 << 20) && !linked) {
+    // Large: compared, not sent whole. The name must exist from now on (links and renames may follow).
+    wire::OpHeader header = header_for(wire::OpKind::create, node);
+    header.flags = wire::kOpUnshare;   // What lies there may be a name of something else.
+    emit_to(channel, mirror.active, header, shadow_.path(node), {}, {});
+    times_.insert(parent);
+    request_hashes(channel, node, mirror.active, nullptr);
+    return true;
+  }
+  // What lies at this place on the target may be a name of something else: it must not be written through.
+  if (!tell_object(channel.bit, mirror.active, node, directory, false, true)) return false;
+  shadow_.at(node).told |= channel.bit;
+  // Told as a link, its bytes were not: they may be what the target refused.
+  if (linked && shadow_.is_regular(node) && !busy(node)) request_hashes(channel, node, mirror.active, nullptr);
+  if (is_dir) mirror.stack.emplace_back(node, false);
+  else tell_attributes(channel.bit, mirror.active, node, true);
+  times_.insert(parent);
+  return true;
 }
 
 void Source::mirror_finish(Channel& channel) {
@@ -546,29 +554,28 @@ void Source::retell(Channel& channel, const SetPath& which, bool with_contents, 
     return;
   }
   if (which.deep && shadow_.is_directory(node)) channel.clean.insert(node);
-  if (mirror_running(channel) && shadow_.is_regular(node)) channel.suspect.insert(node);
+  const bool whole = (with_contents || which.deep) && !shadow_.is_root(node);
+  const bool plain = shadow_.is_directory(node) && !whole;   // Only itself is in doubt, nothing below it.
   // Missing there: then nothing that was told below it can have arrived either. Taken back before anything else, so that
-  // a walk which is still to come tells it.
-  if (!shadow_.is_root(node)) {
-    if (with_contents || which.deep) untell(node, channel.bit);
-    else untell_one(node, channel.bit);
-  }
-  std::vector<NodeId> ancestors;
-  for (NodeId at = shadow_.at(node).parent; at != kNoNode; at = shadow_.at(at).parent) ancestors.push_back(at);
-  for (auto at = ancestors.rbegin(); at != ancestors.rend(); ++at) {
+  // a walk which is still to come tells it. A walk passes by what counts as told: below an untold directory nothing does.
+  if (whole) untell(node, channel.bit);
+  else if (!plain) untell_one(node, channel.bit);
+  std::vector<NodeId> above;
+  for (NodeId at = plain ? node : shadow_.at(node).parent; at != kNoNode; at = shadow_.at(at).parent) above.push_back(at);
+  for (auto at = above.rbegin(); at != above.rend(); ++at) {
     if (!(shadow_.at(*at).told & channel.bit)) return;   // The walk will come by.
-    if (!ensured.insert(*at).second) continue;
+    const bool itself = *at == node;
+    if (!itself && !ensured.insert(*at).second) continue;
+    if (itself && shadow_.is_root(node)) return tell_attributes(channel.bit, false, node, true);
     wire::OpHeader header = header_for(wire::OpKind::mkdir, *at);
     emit_to(channel, false, header, shadow_.path(*at), {}, {});
-    const int fd = shadow_.attributes(*at).xattr_digest != 0 ? directory_fd(*at) : -1;
+    const bool attributes = itself || shadow_.attributes(*at).xattr_digest != 0;
+    const int fd = attributes ? directory_fd(*at) : -1;
     if (fd >= 0) tell_xattrs(channel.bit, false, *at, fd, nullptr);
+    else if (itself) xattrs_untold(node);   // It moved: its hint comes.
     times_.insert(*at);
   }
-  if (shadow_.is_root(node)) {
-    tell_attributes(channel.bit, false, node, true);
-    return;
-  }
-  tell_later(channel, node);
+  if (!plain) tell_later(channel, node);
 }
 
 // What the target said before it lost power is no longer true. reissue() asks again.

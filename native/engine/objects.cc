@@ -192,6 +192,23 @@ void Source::link_to(NodeId existing, NodeId parent, int directory, const std::s
 // These channels hold nothing of the object any more, or not what we think. What was on its way to them under its old
 // name is given up: it will be told from the beginning.
 void Source::untell_one(NodeId node, Mask mask) {
+  take_back(node, mask);
+  forget_listed(node, mask);
+}
+
+// The same for everything below as well.
+void Source::untell(NodeId node, Mask mask) {
+  std::vector<NodeId> stack{node};
+  while (!stack.empty()) {
+    const NodeId each = stack.back();
+    stack.pop_back();
+    take_back(each, mask);
+    for (NodeId child = shadow_.at(each).first_child; child != kNoNode; child = shadow_.at(child).next_sibling) stack.push_back(child);
+  }
+  forget_listed(node, mask);
+}
+
+void Source::take_back(NodeId node, Mask mask) {
   shadow_.at(node).told &= ~mask;
   if (!busy(node)) return;
   for (const auto& job : jobs_) {
@@ -210,14 +227,18 @@ void Source::untell_one(NodeId node, Mask mask) {
   }
 }
 
-// The same for everything below as well.
-void Source::untell(NodeId node, Mask mask) {
-  std::vector<NodeId> stack{node};
-  while (!stack.empty()) {
-    const NodeId each = stack.back();
-    stack.pop_back();
-    untell_one(each, mask);
-    for (NodeId child = shadow_.at(each).first_child; child != kNoNode; child = shadow_.at(child).next_sibling) stack.push_back(child);
+// What a target listed before tells nothing of what was taken back since: a walk must not find it equal by that.
+void Source::forget_listed(NodeId node, Mask mask) {
+  for (const auto& channel : channels_) {
+    MirrorRun& mirror = channel->mirror;
+    if (!(channel->bit & mask) || mirror.verify || !mirror_running(*channel)) continue;
+    channel->suspect.insert(node);   // In the listing of its directory.
+    // Directories taken back are told and listed anew.
+    const auto stale = [&](const MirrorDirectory& each) {
+      return shadow_.live(each.node) && !shadow_.is_root(each.node) && !(shadow_.at(each.node).told & channel->bit);
+    };
+    std::erase_if(mirror.asked, stale);
+    if (mirror.open && stale(mirror.current)) mirror.open = false;
   }
 }
 

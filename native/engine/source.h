@@ -215,6 +215,8 @@ class Source final : CaptureSink {
   void rename_to(NodeId node, NodeId directory, const std::string& name);
   void untell_one(NodeId node, Mask mask);
   void untell(NodeId node, Mask mask);
+  void take_back(NodeId node, Mask mask);
+  void forget_listed(NodeId node, Mask mask);
   void missing(NodeId node);
   bool release_deletes(bool force);
   void remove_node(NodeId node, bool emit);
@@ -321,6 +323,7 @@ class Source final : CaptureSink {
   void mirror_open(Channel& channel);
   void mirror_close(Channel& channel);
   void mirror_extra(Channel& channel);
+  bool tell_afresh(Channel& channel, NodeId node, int directory);
   void cancel_work(Channel& channel);
   void attach(const std::shared_ptr<Channel>& channel);
   void detach(Channel& channel, bool forget);

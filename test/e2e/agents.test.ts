@@ -18,6 +18,7 @@ import { native } from '../../native/index.js';
 import { Failure } from '../../protocol/errors.js';
 import * as m from '../../protocol/messages/index.js';
 import { AgentProcess } from '../support/agent-process.js';
+import { until } from '../support/fake-agent.js';
 import { REPOSITORY } from '../support/import-rules.js';
 import { connect, type Link } from '../support/introduce.js';
 import { Pair } from '../support/pair.js';
@@ -169,7 +170,7 @@ test.serial(
     t.is(await code('nonsense'), 2);
     t.is(await code('set', 'create', 'alpha:a.b', source), 2);
     t.is(await code('connect', 'alpha:docs', 'beta'), 2);
-    t.is(await code('set', 'list', 'gamma'), 2);
+    t.is(await code('set', 'list', 'gamma'), 1);
     t.is(await code('server', 'add', 'gone', `unix:${pair.root}/none.sock`), 0);
     t.is(await code('set', 'list', 'gone'), 3);
     t.is(await code('server', 'remove', 'gone'), 0);
@@ -490,10 +491,9 @@ test.serial('TOP-03..06: one to many, many to one, a chain and a single server, 
     target: { name: 'third', key, host: third.host, port: third.port },
   });
   await connect(third.client, b.client, wish('two', two, path('b/two'), b));
-  await connect(b.client, third.client, wish('onward', path('b/one'), path('c-chain'), third)).catch(async () => {
-    // The first directory appears with its mirror.
-    mkdirSync(path('b/one'), { recursive: true });
-  });
+  // The chain starts at a replica: its directory appears with the first mirror.
+  await until('the first mirror made its directory', () => existsSync(path('b/one')));
+  await connect(b.client, third.client, wish('onward', path('b/one'), path('c-chain'), third));
   await connect(a.client, a.client, wish('here', two, path('here'), a));
 
   const barriers = async (agent: AgentProcess): Promise<void> => {
