@@ -164,12 +164,22 @@ void Source::revisit(u64 device, u64 inode) {
   const NodeId node = shadow_.by_inode(device, inode);
   if (node == kNoNode || !shadow_.is_regular(node)) return;
   indexes_.drop(shadow_.object(node));
-  for (NodeId each = node; each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = -1;
+  for (NodeId each = node; each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = kUnknownTime;
   add_dirty(shadow_.at(node).parent, shadow_.name(node), kHintContent, 0);
 }
 
 void Source::unbusy(u64 object) {
   if (auto count = busy_.find(object); count != busy_.end() && --count->second == 0) busy_.erase(count);
+}
+
+// A question is given up. What was put off until its answer came is looked at now, by whatever name is left.
+void Source::drop_request(Channel& channel, const HashRequest& request) {
+  channel.hash_requests_expected -= request.expected;
+  unbusy(request.object);
+  const bool put_off = stale_.erase(request.object) > 0 || !request.mirror || !shadow_.live(request.node);
+  if (!put_off) return;
+  if (busy_.count(request.object) != 0) stale_.insert(request.object);
+  else revisit(request.device, request.inode);
 }
 
 Source::FileJob* Source::start_job(NodeId node, Mask mask, Channel* mirror, FileJob::Mode mode, bool fresh) {
@@ -484,12 +494,12 @@ void Source::finish_job(FileJob& job) {
     stale_.insert(job.object);   // Whoever is still at it looks again.
   } else if (stale) {
     stale_.erase(job.object);
-    for (NodeId each = shadow_.first_name(job.node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = -1;   // No stat equals this: the file is looked at again.
+    for (NodeId each = shadow_.first_name(job.node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = kUnknownTime;   // No stat equals this: the file is looked at again.
     add_dirty(shadow_.at(job.node).parent, shadow_.name(job.node), kHintContent, force_ ? 0 : std::min<i64>(job.spent_ns * kHotShare, 1'000'000'000), 0, job.started_ns);
   }
   // Not everything was looked at: no stat equals this either, and the proof comes later (written.cc).
   if (!job.spans.empty())
-    for (NodeId each = shadow_.first_name(job.node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = -1;
+    for (NodeId each = shadow_.first_name(job.node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = kUnknownTime;
   if (!complete && mirror) {
     untell_one(job.node, job.mask);
     tell_later(*owner, job.node);

@@ -52,6 +52,10 @@ wire::OpHeader Source::header_for(wire::OpKind kind, NodeId node) const {
   header.uid = attributes.uid;
   header.gid = attributes.gid;
   header.mtime_ns = shadow_.at(node).mtime_ns;
+  if (header.mtime_ns == kUnknownTime) {   // The look at it is on its way, and tells them.
+    header.mtime_ns = 0;
+    header.flags |= wire::kOpNoTimes;
+  }
   return header;
 }
 

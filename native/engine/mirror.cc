@@ -37,8 +37,7 @@ void Source::cancel_work(Channel& channel) {
   const bool only_look = channel.mirror.active && channel.mirror.verify;
   std::erase_if(channel.hash_requests, [&](const auto& each) {
     if (only_look && !each.second.verify) return false;
-    unbusy(each.second.object);
-    channel.hash_requests_expected -= each.second.expected;
+    drop_request(channel, each.second);
     return true;
   });
   for (auto& job : jobs_) {
@@ -592,7 +591,9 @@ void Source::forget_listings(Channel& channel) {
 // After a new link: answers that were on their way may be lost, so everything open is asked again.
 void Source::reissue(Channel& channel) {
   for (MirrorDirectory& directory : channel.mirror.asked) {
-    if (directory.complete || !shadow_.live(directory.node)) continue;
+    // Of one that is gone no answer is wanted any more, nor waited for.
+    if (!shadow_.live(directory.node)) directory.complete = true;
+    if (directory.complete) continue;
     directory.listing.clear();
     directory.request = next_request_++;
     wire::OpHeader header = header_for(wire::OpKind::manifest, directory.node);
@@ -604,8 +605,7 @@ void Source::reissue(Channel& channel) {
   for (auto& [id, request] : open) {
     request.hashes.clear();
     if (!shadow_.live(request.node)) {
-      channel.hash_requests_expected -= request.expected;
-      unbusy(request.object);
+      drop_request(channel, request);
       continue;
     }
     const u64 fresh = next_request_++;

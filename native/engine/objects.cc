@@ -220,8 +220,7 @@ void Source::take_back(NodeId node, Mask mask) {
     if (!(channel->bit & mask)) continue;
     std::erase_if(channel->hash_requests, [&](const auto& each) {
       if (each.second.node != node || each.second.verify) return false;
-      channel->hash_requests_expected -= each.second.expected;
-      unbusy(each.second.object);
+      drop_request(*channel, each.second);
       return true;
     });
   }

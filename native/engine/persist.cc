@@ -165,7 +165,7 @@ void Source::save_state() {
   log_touched();
   // Times of directories that are still to be told: no time equals this, so that the next start tells them.
   for (NodeId node : times_)
-    if (shadow_.live(node)) shadow_.at(node).mtime_ns = -1;
+    if (shadow_.live(node)) shadow_.at(node).mtime_ns = kUnknownTime;
   Bytes body;
   shadow_.save(body);
   SnapshotHead head{kMagic, body.size(), checksum(body.data(), body.size()), static_cast<u32>(roots_.size()), stop_snapshot_};

@@ -228,11 +228,15 @@ Fd Source::open_object(int directory, std::string_view name, const struct statx&
   return object;
 }
 
-// Digest of the extended attributes of the object that `stat` was taken of. That it has none is believed by its name:
-// had another object taken the name in between, the move has changed this one's ctime, and it is looked at again.
+// Digest of the extended attributes of the object that `stat` was taken of. That it has none is believed by its name if
+// the object is still there afterwards.
 Result<u64> Source::digest_of(int directory, std::string_view name, const struct statx& stat) const {
-  const auto none = has_no_xattrs(directory, std::string(name).c_str());
-  if (none && *none) return u64{0};
+  const std::string text(name);
+  struct statx now;
+  const auto none = has_no_xattrs(directory, text.c_str());
+  if (none && *none && ::statx(directory, text.c_str(), AT_SYMLINK_NOFOLLOW, STATX_INO, &now) == 0 &&
+      now.stx_ino == stat.stx_ino && stx_device(now) == stx_device(stat))
+    return u64{0};
   const Fd object = open_object(directory, name, stat);
   if (!object) return SysError{ENOENT, "open"};
   return read_xattr_digest(object.get());

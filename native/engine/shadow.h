@@ -32,6 +32,9 @@ inline constexpr u16 kNodePartial = 64;  // directory that only leads to include
 inline constexpr u16 kNodeUnlisted = 128;// directory whose names are still to be looked at
 inline constexpr u16 kNodeQueued = 256;  // waits in the list of directories to look at
 
+// Of an object whose times are still to be looked at: no stat equals it, and it is never told.
+inline constexpr i64 kUnknownTime = INT64_MIN;
+
 struct Node {
   NodeId parent = kNoNode;
   NodeId first_child = kNoNode;

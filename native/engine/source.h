@@ -302,6 +302,7 @@ class Source final : CaptureSink {
   void request_hashes(Channel& channel, NodeId node, bool mirror, const wire::ManifestEntry* entry);
   bool busy(NodeId node) const { return busy_.count(shadow_.object(node)) != 0; }
   void unbusy(u64 object);
+  void drop_request(Channel& channel, const HashRequest& request);
 
   // written.cc: where to look first
   void open_ranges();
