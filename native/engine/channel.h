@@ -170,6 +170,7 @@ class Channel final : public LinkHandler {
   i64 writer_captured_ns = 0;
   i64 writer_since_ns = 0;           // monotonic: since when the oldest change in the open batch waits
   u64 repair_until = 0;              // the batch behind the last that repairs; 0 while not everything of it is told
+  i64 repair_since_ns = 0;           // what was found up to here is part of it
   u64 writer_data = 0;
   std::vector<SetPath> touched;
   std::deque<PlacedTask> tasks;

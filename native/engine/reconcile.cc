@@ -66,8 +66,7 @@ void Source::unknown_directory(std::string_view path, std::string_view, u32) {
 }
 
 void Source::lost(std::string_view why) {
-  begin_rescan();
-  doubt_ = true;
+  doubt();
   publish();   // Before it is told: whoever hears of it may ask at once.
   tell_(Fact("source_lost").with("source", i64{options_.id}).with("why", std::string(why)));
 }

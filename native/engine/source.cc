@@ -206,14 +206,28 @@ void Source::repair_after_restart() {
 void Source::begin_repair(Channel& channel) {
   channel.counters.repairing = true;
   channel.repair_until = 0;
+  channel.repair_since_ns = monotonic_ns();
+}
+
+// Something happened that nobody saw, who knows when: everything is looked at, and until what that finds is applied the
+// replica may be older than anything here can tell.
+void Source::doubt() {
+  doubt_ = true;
+  for (const auto& channel : channels_) begin_repair(*channel);
+  begin_rescan();
 }
 
 void Source::settle_repair(Channel& channel) {
-  if (!channel.counters.repairing || !ready_told_ || channel.repair_pending || channel.behind) return;
+  if (!channel.counters.repairing || !ready_told_ || doubt_ || channel.repair_pending || channel.behind) return;
   if (channel.repair_until == 0) {
-    if (!channel.mirror.extra.empty() || !channel.mirror.stack.empty() || !channel.hash_requests.empty()) return;
+    if (!channel.mirror.extra.empty() || !channel.mirror.stack.empty()) return;
+    const i64 since_ns = channel.repair_since_ns;
+    for (const auto& [id, request] : channel.hash_requests)
+      if (request.since_ns <= since_ns) return;
     for (const auto& job : jobs_)
-      if (job->mask & channel.bit) return;
+      if ((job->mask & channel.bit) && job->since_ns <= since_ns) return;
+    for (const Dirty& dirty : dirty_)
+      if (dirty.since_ns <= since_ns) return;
     flush(channel);
     channel.repair_until = channel.stream.last_sequence() + 1;
   }
@@ -353,8 +367,7 @@ bool Source::open_roots() {
       close_roots();
       return false;
     }
-    doubt_ = true;
-    begin_rescan();
+    doubt();
     publish();
   }
   return true;
@@ -479,7 +492,8 @@ bool Source::work_once() {
       sweep_again_ = false;
       begin_rescan();
     } else {
-      doubt_ = false;
+      if (std::exchange(doubt_, false))   // What it found is as old as the doubt: told, or waiting to be.
+        for (const auto& channel : channels_) channel->repair_since_ns = monotonic_ns();
     }
     more = true;
   }

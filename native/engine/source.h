@@ -167,6 +167,7 @@ class Source final : CaptureSink {
   u64 count_files(bool exact);
   void publish();
   void begin_repair(Channel& channel);
+  void doubt();
   void settle_repair(Channel& channel);
   int idle_ms();
   void repair_after_restart();

@@ -21,7 +21,7 @@ namespace understudy::test {
 namespace {
 
 struct Options {
-  u64 first = 1, count = 6, repeat = 1, operations = 1'200;
+  u64 first = 401, count = 16, repeat = 1, operations = 1'200;
   std::string victim = "mixed", root = "/dev/shm", queue = "large";
   bool keep = false, verbose = false;
 };

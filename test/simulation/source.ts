@@ -144,6 +144,7 @@ export class Source {
   #rescan(doubt: boolean): void {
     const { time, timing } = this.host.universe;
     this.#doubt ||= doubt;
+    if (doubt) for (const channel of this.channels) this.#repairs(channel);
     // What a look that did not come to its end would have found is still to be found, and as old as that one.
     this.#scanSince = this.#scanOwed ? Math.min(this.#scanSince, time.now) : time.now;
     this.#scanOwed = true;
@@ -281,7 +282,7 @@ export class Source {
 
   /** Over when everything is told that was found meanwhile, and applied. */
   #repairOn(channel: Channel): void {
-    if (!channel.repairing || channel.startupRepair || channel.repair.size > 0 || !this.#ready) return;
+    if (!channel.repairing || channel.startupRepair || channel.repair.size > 0 || !this.#ready || this.#doubt) return;
     if (channel.repairUntil === 0) channel.repairUntil = channel.stream.last + 1;
     if (channel.stream.applied >= channel.repairUntil - 1) channel.repairing = false;
   }
