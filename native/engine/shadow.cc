@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#ifndef XXH_INLINE_ALL
 #define XXH_INLINE_ALL
+#endif
 #include <xxhash.h>
 
 namespace understudy {

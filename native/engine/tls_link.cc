@@ -94,8 +94,8 @@ BIO_METHOD* bio_method() {
 }  // namespace
 
 Link::Link(std::shared_ptr<TlsIdentity> identity, LinkHandler& handler, LinkOptions options)
-    : identity_(std::move(identity)), handler_(handler), options_(std::move(options)), compression_(options_.compression),
-      wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+    : identity_(std::move(identity)), handler_(handler), options_(std::move(options)),
+      wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), compression_(options_.compression) {}
 
 std::unique_ptr<Link> Link::connect(std::shared_ptr<TlsIdentity> identity, std::string host, u16 port,
                                     LinkHandler& handler, LinkOptions options) {

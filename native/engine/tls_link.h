@@ -130,7 +130,7 @@ class Link final : public Road {
   friend int link_bio_read(bio_st*, char*, int);
 
   OutFrame frame_;             // being written
-  bool readable_ = true;   // something may wait in the socket
+  bool readable_ = true;       // something may wait in the socket
   u32 sends_ = 0;
   bool writing_ = false;
   bool held_ = false;          // `held_frame_` is ready to go and does not fit into the budget

@@ -250,7 +250,7 @@ class ShadowModel {
 // A target as receiver.cc is one, in a few lines; and the wire between.
 class StreamModel {
  public:
-  explicit StreamModel(u64 seed) : random_(seed), stream_(kMax) {}
+  explicit StreamModel(u64 seed) : random_(seed), stream_(std::make_shared<QueueBudget>(kMax), DiskQueueOptions{}) {}
 
   void run(u64 steps) {
     for (u64 i = 0; i < steps; ++i) {
@@ -276,6 +276,8 @@ class StreamModel {
     CHECK_EQUAL(durable_ + 1, stream_.next_sequence());
     CHECK_EQUAL(stream_.counters().queued_ops, u64{0});
     CHECK_EQUAL(stream_.oldest_unapplied_ns(), i64{0});
+    CHECK_EQUAL(stream_.counters().memory, u64{0});
+    CHECK(!stream_.undurable());
   }
 
  private:
@@ -294,21 +296,43 @@ class StreamModel {
     std::vector<SetPath> touched;
     for (u64 n = random_.below(4); n > 0; --n) touched.push_back({0, std::to_string(random_.below(500)), false});
     Told told{batch.sequence, bytes->size(), batch.operations, touched};
-    u64 queued = 0;
-    for (const Told& each : told_) queued += each.sequence > acknowledged_ ? each.bytes : 0;
+    const u64 held = memory(), more = told.bytes + DiskQueue::cost(touched);
+    const bool roomy = stream_.has_room(true);
     const bool taken = stream_.push(batch, touched);
-    CHECK_EQUAL(taken, queued + bytes->size() <= kMax);
+    CHECK_EQUAL(taken, held == 0 || held + more <= kMax);   // the only member: all of the budget is its own
+    CHECK(taken || !roomy || more > kMax / 16);
     if (taken) return told_.push_back(told);
-    CHECK(stream_.broken());
+    // Nothing of it was taken, and the same number is free for the next.
+    CHECK_EQUAL(stream_.next_sequence(), told.sequence);
+    if (random_.below(4) != 0) return;
+    std::set<std::string> lost;
+    for (const SetPath& path : stream_.break_off()) lost.insert(path.path);
+    check_named(lost, known_durable_);
     begin_again();
+  }
+  u64 memory() const {
+    u64 bytes = 0;
+    for (const Told& each : told_) {
+      if (each.sequence > acknowledged_) bytes += each.bytes;
+      if (each.sequence > known_durable_) bytes += DiskQueue::cost(each.touched);
+    }
+    return bytes;
+  }
+  // Every path that was told after `durable`?
+  void check_named(const std::set<std::string>& named, u64 durable) const {
+    std::set<std::string> doubtful;
+    for (const Told& each : told_)
+      if (each.sequence > durable)
+        for (const SetPath& path : each.touched) doubtful.insert(path.path);
+    CHECK(std::includes(named.begin(), named.end(), doubtful.begin(), doubtful.end()));
   }
   void begin_again() {
     const u64 before = stream_.id();
     stream_.restart();
-    CHECK(stream_.id() != before && stream_.id() != 0 && !stream_.broken());
+    CHECK(stream_.id() != before && stream_.id() != 0 && !stream_.damaged());
     told_.clear();
     known_ = stream_.id();
-    acknowledged_ = received_ = applied_ = durable_ = flying_ = 0;
+    acknowledged_ = received_ = applied_ = durable_ = known_durable_ = flying_ = 0;
     CHECK_EQUAL(stream_.next_sequence(), u64{1});
   }
   void send() {
@@ -329,6 +353,7 @@ class StreamModel {
     for (const Told& each : told_)
       if (each.sequence > acknowledged_ && each.sequence <= applied_) flying_ -= std::min(flying_, each.bytes);
     acknowledged_ = std::max(acknowledged_, applied_);
+    known_durable_ = std::max(known_durable_, durable_);
     stream_.acknowledge(ack);
   }
   // The link goes, and perhaps the target's process or its power.
@@ -352,12 +377,9 @@ class StreamModel {
     }
     // Only batches that were dropped as applied cannot be sent again.
     CHECK(resume == Resume::repair && hello.applied > applied_);
-    std::set<std::string> named, doubtful;
+    std::set<std::string> named;
     for (const SetPath& path : repair) named.insert(path.path);
-    for (const Told& each : told_)
-      if (each.sequence > durable_)
-        for (const SetPath& path : each.touched) doubtful.insert(path.path);
-    CHECK(std::includes(named.begin(), named.end(), doubtful.begin(), doubtful.end()));
+    check_named(named, durable_);
     begin_again();
   }
   void check() {
@@ -368,7 +390,10 @@ class StreamModel {
       bytes += each.bytes;
     }
     CHECK_EQUAL(stream_.counters().queued_ops, operations);
-    CHECK_EQUAL(stream_.has_room(), bytes < kMax / 2);
+    CHECK_EQUAL(stream_.held(), bytes);
+    CHECK_EQUAL(stream_.counters().memory, memory());
+    if (bytes == 0) CHECK(stream_.has_room(true));
+    if (bytes >= kMax / 2) CHECK(!stream_.has_room(true));
     CHECK_EQUAL(stream_.last_sequence(), static_cast<u64>(told_.size()));
     CHECK_EQUAL(stream_.hello().applied, acknowledged_);
   }
@@ -382,7 +407,7 @@ class StreamModel {
   Stream stream_;
   std::deque<Told> told_;             // all of this stream
   u64 known_ = 0;                     // the stream which the target knows
-  u64 received_ = 0, applied_ = 0, durable_ = 0, acknowledged_ = 0, flying_ = 0;
+  u64 received_ = 0, applied_ = 0, durable_ = 0, acknowledged_ = 0, known_durable_ = 0, flying_ = 0;
 };
 
 void blocks(u64 seed) {
