@@ -27,6 +27,7 @@ void Source::forget_node(NodeId node) {
     indexes_.drop(object);
     hot_.erase(object);
     stale_.erase(object);
+    written_.erase(object);
   }
   times_.erase(node);
   if (auto at = fds_.find(node); at != fds_.end()) {

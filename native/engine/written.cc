@@ -125,7 +125,8 @@ void Source::ask_proofs() {
   for (auto at = written_.begin(); at != written_.end();) {
     Written& written = at->second;
     const NodeId node = shadow_.by_inode(written.device, written.inode);
-    if (node == kNoNode || shadow_.object(node) != at->first) {
+    // Gone, or the kernel has given the inode to something else, of which there is nothing to prove.
+    if (node == kNoNode || shadow_.object(node) != at->first || !shadow_.is_regular(node)) {
       at = written_.erase(at);
       continue;
     }
