@@ -146,6 +146,12 @@ void Channel::on_frame(wire::FrameType type, Bytes payload) {
       return;
     }
     case wire::FrameType::reply: {
+      wire::ReplyHeader head;
+      if (payload.size() >= sizeof head) {
+        std::memcpy(&head, payload.data(), sizeof head);
+        // Here already: an acknowledgement behind it must not forget what was told since.
+        if (head.kind == static_cast<u8>(wire::Reply::nak)) stream.refused(head.arg0);
+      }
       auto frame = std::make_shared<Bytes>(std::move(payload));
       ++replies_pending;
       source_.run([this, frame, id = stream.id()] { source_.keep_reply(*this, id, frame); });

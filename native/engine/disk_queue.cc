@@ -275,7 +275,8 @@ Result<DiskRecord> DiskQueue::read() {
     std::memcpy(entry, at, sizeof entry);
     at += sizeof entry;
     if (entry[1] > end - at) return damaged("a record is damaged");
-    record.touched.push_back({entry[0] & ~kDeep, std::string(reinterpret_cast<const char*>(at), entry[1]), (entry[0] & kDeep) != 0});
+    record.touched.push_back({entry[0] & ~kDeep, std::string(reinterpret_cast<const char*>(at), entry[1]), (entry[0] & kDeep) != 0,
+                              (entry[0] & kDeep) != 0});
     at += entry[1];
   }
   record.batch.sequence = head->sequence;

@@ -12,9 +12,13 @@ constexpr std::size_t kBatchFull = 512u << 10;   // a batch is closed beyond thi
 constexpr std::size_t kLostMax = 2'000'000;      // names remembered after a stream broke
 constexpr std::size_t kLogSoon = 4'096;          // names of broken streams kept in memory before they are logged
 
-void note_path(std::vector<SetPath>& list, u32 mapping, std::string_view path, bool deep) {
-  if (!list.empty() && list.back().mapping == mapping && list.back().path == path) list.back().deep |= deep;
-  else list.push_back({mapping, std::string(path), deep});
+void note_path(std::vector<SetPath>& list, u32 mapping, std::string_view path, bool deep, bool moved = false) {
+  if (!list.empty() && list.back().mapping == mapping && list.back().path == path) {
+    list.back().deep |= deep;
+    list.back().moved |= moved;
+  } else {
+    list.push_back({mapping, std::string(path), deep, moved});
+  }
 }
 
 // May another object hold the name now than before? Then all that was told below it may be gone with the old one.
@@ -59,8 +63,8 @@ wire::OpHeader Source::header_for(wire::OpKind kind, NodeId node) const {
   return header;
 }
 
-void Source::touch(Channel& channel, u32 mapping, std::string_view path, bool deep) {
-  note_path(channel.touched, mapping, path, deep);
+void Source::touch(Channel& channel, u32 mapping, std::string_view path, bool deep, bool moved) {
+  note_path(channel.touched, mapping, path, deep, moved);
   log_doubt(mapping, path, deep);
 }
 
@@ -133,8 +137,8 @@ void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header
   channel.writer_data += data.size();
   if (kind == wire::OpKind::hashes && !mirror) touch(channel, header.mapping, path, false);   // See found_equal.
   if (!touches(kind)) return;
-  touch(channel, header.mapping, path, takes_name(kind, header.flags));
-  if (kind == wire::OpKind::rename) touch(channel, header.aux, path2, true);
+  touch(channel, header.mapping, path, takes_name(kind, header.flags), kind == wire::OpKind::rename || kind == wire::OpKind::link);
+  if (kind == wire::OpKind::rename) touch(channel, header.aux, path2, true, true);
 }
 
 void Source::emit(Mask mask, bool mirror, wire::OpHeader& header, std::string_view path, std::string_view path2,

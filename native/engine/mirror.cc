@@ -529,6 +529,37 @@ void Source::retry_quarantine(Channel& channel) {
   channel.counters.failed = channel.quarantine.size();
 }
 
+// Something was refused, and behind it in the stream objects were moved or linked: under their names the target may hold
+// what was not meant. What was refused itself has its own turns.
+void Source::retell_moved(Channel& channel) {
+  bool beyond = false;
+  std::vector<SetPath> moved = channel.stream.take_moved(beyond);
+  for (const SetPath& path : channel.touched)   // of the batch that is being filled
+    if (path.moved) moved.push_back(path);
+  if (beyond) {
+    std::vector<SetPath> logged;
+    read_logged(logged);
+    std::copy_if(logged.begin(), logged.end(), std::back_inserter(moved), [](const SetPath& path) { return path.deep; });
+  }
+  std::erase_if(moved, [&](SetPath& path) {
+    path.deep = true;
+    const auto refused = channel.quarantine.find({path.mapping, path.path});
+    if (refused == channel.quarantine.end()) return false;
+    refused->second.deep = true;
+    return true;
+  });
+  if (moved.empty()) return;
+  if (channel.broken || channel.behind) {
+    for (const SetPath& path : moved) {
+      if (channel.broken) note_lost(channel, path.mapping, path.path, true);
+      else note_later(channel, path.mapping, path.path, true);
+    }
+    return;
+  }
+  retell_all(channel, moved);
+  begin_repair(channel);
+}
+
 // Compares what the target may not hold: each path once, a deep one for all below it.
 void Source::retell_all(Channel& channel, const std::vector<SetPath>& paths) {
   std::map<std::pair<u32, std::string_view>, bool> once;

@@ -465,7 +465,10 @@ bool Source::work_once() {
     on_reply(*channel, *frame);
     --channel->replies_pending;
   }
-  for (const auto& channel : channels_) channel->confirm_refusals();
+  for (const auto& channel : channels_) {
+    if (channel->stream.move_in_doubt()) retell_moved(*channel);
+    channel->confirm_refusals();
+  }
   bool more = false;
   // While no channel can take more, changes wait as dirty names: bounded by the number of files, not of writes.
   const bool room = room_for(replicating_);

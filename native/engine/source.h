@@ -263,7 +263,8 @@ class Source final : CaptureSink {
   bool open_batch(Channel& channel, bool mirror, std::size_t path, std::size_t path2, std::size_t data);
   void note_untold(Channel& channel, const wire::OpHeader& header, std::string_view path, std::string_view path2);
   Channel* only_channel(Mask mask) const;   // the one that all of it goes to; none when there are several
-  void touch(Channel& channel, u32 mapping, std::string_view path, bool deep = false);
+  void touch(Channel& channel, u32 mapping, std::string_view path, bool deep = false, bool moved = false);
+  void retell_moved(Channel& channel);
   void log_doubt(u32 mapping, std::string_view path, bool deep);
   void found_equal(Channel& channel, NodeId node);
   void tell_later(Channel& channel, NodeId node);

@@ -79,6 +79,7 @@ void Stream::release(u64 bytes) {
 void Stream::forget_queued() {
   batches_.clear();
   touched_.clear();
+  refused_from_ = 0;
   sent_index_ = 0;
   in_flight_ = touched_count_ = 0;
   queued_bytes_ = mirror_bytes_ = 0;
@@ -293,7 +294,28 @@ bool Stream::acknowledge(const wire::Ack& ack) {
   return much;
 }
 
+void Stream::refused(u64 sequence) {
+  std::lock_guard lock(mutex_);
+  if (sequence == 0 || sequence >= next_) return;
+  if (refused_from_ == 0 || sequence < refused_from_) refused_from_ = sequence;
+}
+
+std::vector<SetPath> Stream::take_moved(bool& beyond) {
+  std::lock_guard lock(mutex_);
+  std::vector<SetPath> moved;
+  for (const Touched& touched : touched_) {
+    if (touched.sequence < refused_from_) continue;
+    for (const SetPath& path : touched.paths)
+      if (path.moved) moved.push_back(path);
+  }
+  beyond = disk_.unread() != 0;
+  refused_from_ = 0;
+  forget_durable(target_.durable);
+  return moved;
+}
+
 void Stream::forget_durable(u64 durable) {
+  if (refused_from_ != 0) durable = std::min(durable, refused_from_ - 1);
   while (!touched_.empty() && touched_.front().sequence <= durable) {
     touched_count_ -= touched_.front().paths.size();
     release(touched_.front().cost);

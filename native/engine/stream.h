@@ -88,6 +88,11 @@ class Stream {
   // Compares the target's position with ours and rewinds. `repair` receives the paths whose fate is unknown;
   // the caller compares them, on Resume::repair after restarting the stream.
   Resume welcome(const wire::StreamPosition& target, std::vector<SetPath>& repair);
+  // Something of this batch was refused: whatever was moved or linked since may be another object than was meant. The
+  // paths of that are kept until `take_moved` hands them out. `beyond`: and there is more, on disk.
+  void refused(u64 sequence);
+  bool move_in_doubt() const { return refused_from_.load(std::memory_order_acquire) != 0; }
+  std::vector<SetPath> take_moved(bool& beyond);
   // The next batch to send, or an empty one. `window` bounds what is sent and not yet applied.
   StreamBatch take(u64 window);
   void sent(const StreamBatch& batch, u64 wire_bytes);
@@ -131,6 +136,7 @@ class Stream {
   u64 in_flight_ = 0;                 // bytes of those
   std::deque<Touched> touched_;       // durable+1 .., as far as memory goes
   u64 touched_count_ = 0;
+  std::atomic<u64> refused_from_{0};  // touched_ from here on is kept; 0: nothing was refused
   u64 generation_ = 0;                // counts what empties the queue
   std::atomic<bool> damaged_{false};
   SysError damage_;

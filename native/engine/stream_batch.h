@@ -13,6 +13,7 @@ struct SetPath {
   u32 mapping = 0;
   std::string path;
   bool deep = false;   // another object may have taken this name: in doubt, all below it is
+  bool moved = false;  // and that object was at another name before: what it is depends on what came before
 };
 
 struct StreamBatch {

@@ -57,7 +57,7 @@ struct Reader {
     for (u64 left = take<u64>(); good && left > 0; --left) {
       const u32 mapping = take<u32>(), size = take<u32>();
       if (size > end - at) good = false;
-      else list.push_back({mapping & ~kDeep, std::string(reinterpret_cast<const char*>(at), size), (mapping & kDeep) != 0}), at += size;
+      else list.push_back({mapping & ~kDeep, std::string(reinterpret_cast<const char*>(at), size), (mapping & kDeep) != 0, (mapping & kDeep) != 0}), at += size;
     }
     return list;
   }
