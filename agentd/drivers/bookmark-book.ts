@@ -4,6 +4,7 @@ import { BOOKMARK_LIST_MAX } from '../../protocol/limits.js';
 import { Bookmark, BookmarkSchedule } from '../../protocol/messages/bookmark.js';
 import { TaskCommand } from '../../protocol/messages/task.js';
 import { keptBookmarks } from '../core/bookmark/bookmark.js';
+import { replaced, withoutOutput } from '../core/task/records.js';
 import { loadDocument } from './stored.js';
 import { saveDocument, saveSoon, type World } from './world.js';
 
@@ -39,9 +40,7 @@ export class BookmarkBook {
   }
 
   list(): Bookmark[] {
-    return this.#bookmarks
-      .slice(0, BOOKMARK_LIST_MAX)
-      .map((one) => ({ ...one, outcome: one.outcome && { ...one.outcome, output: '' } }));
+    return this.#bookmarks.slice(0, BOOKMARK_LIST_MAX).map(withoutOutput);
   }
 
   find(key: string, role: Bookmark['role']): Bookmark | null {
@@ -49,10 +48,7 @@ export class BookmarkBook {
   }
 
   put(bookmark: Bookmark): void {
-    const at = this.#bookmarks.findIndex((one) => one.key === bookmark.key && one.role === bookmark.role);
-    if (at >= 0) this.#bookmarks[at] = bookmark;
-    else this.#bookmarks.unshift(bookmark);
-    this.#bookmarks = keptBookmarks(this.#bookmarks, this.world.settings['bookmark.keep']);
+    this.#bookmarks = keptBookmarks(replaced(this.#bookmarks, bookmark), this.world.settings['bookmark.keep']);
   }
 
   /** @throws Failure when it is not on disk */

@@ -21,7 +21,7 @@ const PLACE_MS = 60_000;
 type FreezeEvent = Extract<EngineEvent, { freeze: number }>;
 interface Frozen {
   readonly handle: number;
-  ended: Extract<FreezeEvent, { kind: 'freeze_ended' }> | null;
+  ended: boolean;
   readonly wake: Set<() => void>;
 }
 
@@ -140,14 +140,13 @@ export class Bookmarks {
     let undone = how === 'plain';
     let held: Frozen | null = null;
     /** Lets the source go on, whatever became of the point. */
-    const letGo = async (): Promise<string> => {
-      if (undone) return '';
+    const letGo = async (): Promise<void> => {
+      if (undone) return;
       undone = true;
-      const how = held ? await this.#thaw(held) : 'released';
+      if (held) await this.#thaw(held);
       if (options.after) await this.#hook(run, options.after, 'after', point.key, options.timeoutMs);
       stood = Math.max(0, world.clock.wall() - began);
       book.end(point.key);
-      return how;
     };
     if (how !== 'plain') await book.begin(point);
     began = world.clock.wall();
@@ -158,7 +157,7 @@ export class Bookmarks {
       }
       if (options.freezeMs !== null) held = await this.#freeze(frozen, options.freezeMs, failed);
       const at = world.clock.wall();
-      let releasing: Promise<string> | null = null;
+      let releasing: Promise<void> | null = null;
       const item = await run.tasks.ask(
         {
           purpose: 'bookmark',
@@ -176,7 +175,7 @@ export class Bookmarks {
         },
         signal,
       );
-      await (releasing as Promise<string> | null);
+      await (releasing as Promise<void> | null);
       const { outcome } = item;
       const there = outcome !== null && !['not_run', 'refused', 'unknown'].includes(outcome.result);
       const bookmark: Bookmark = {
@@ -228,7 +227,7 @@ export class Bookmarks {
   #freeze(paths: readonly string[], limitMs: number, failed: (why: string) => Failure): Promise<Frozen> {
     return new Promise((resolve, reject) => {
       const handle = this.world.engine.freeze(paths, limitMs);
-      const frozen: Frozen = { handle, ended: null, wake: new Set() };
+      const frozen: Frozen = { handle, ended: false, wake: new Set() };
       this.#freezes.set(handle, {
         told: (event) => {
           if (event.kind === 'freeze_held') {
@@ -238,20 +237,18 @@ export class Bookmarks {
           this.#freezes.delete(handle);
           if (event.kind === 'freeze_failed')
             reject(failed(`the file systems cannot be frozen (${event.call}: ${event.code})`));
-          else frozen.ended = event;
+          else frozen.ended = true;
           for (const wake of frozen.wake) wake();
         },
       });
     });
   }
 
-  async #thaw(frozen: Frozen): Promise<string> {
-    if (!frozen.ended) {
-      const ended = new Promise<void>((resolve) => frozen.wake.add(resolve));
-      this.world.engine.freezeRelease(frozen.handle);
-      await ended;
-    }
-    return frozen.ended?.how ?? 'released';
+  async #thaw(frozen: Frozen): Promise<void> {
+    if (frozen.ended) return;
+    const ended = new Promise<void>((resolve) => frozen.wake.add(resolve));
+    this.world.engine.freezeRelease(frozen.handle);
+    await ended;
   }
 
   /** @returns what is wrong; empty: nothing */
@@ -349,7 +346,7 @@ export class Bookmarks {
     this.#timers.get(key)?.cancel();
     this.#timers.delete(key);
     const schedule = this.book.schedules.get(key);
-    const next = schedule ? nextTime({ ...schedule, options: NOTHING_TO_VERIFY }, clock.wall()) : null;
+    const next = schedule ? nextTime(schedule, clock.wall()) : null;
     if (!schedule || next === null) return;
     const cancel = clock.after(Math.min(next - clock.wall(), LOOK_MS_MAX), () => {
       // A clock may be set, and timers have an end.
@@ -377,4 +374,3 @@ export class Bookmarks {
 
 /** Timers of the platform do not reach further. */
 const LOOK_MS_MAX = 86_400_000;
-const NOTHING_TO_VERIFY = { checksum: false, remirror: false, newer: false };

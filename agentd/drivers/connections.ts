@@ -9,7 +9,7 @@ import { innerOverlap, planMapping } from '../core/mapping/mapping.js';
 import { COMPRESSION } from '../core/settings/settings.js';
 import { planRoots } from '../core/set/rules.js';
 import { type ConnectionEvent, ConnectionRun, type RunHost } from './connection-run.js';
-import { DIAGNOSTICS, TDU } from '../../protocol/messages/estimate.js';
+import { DIAGNOSTICS, TDU } from '../../protocol/diagnostics.js';
 import type { Peers } from './peers.js';
 import { Rates } from './rates.js';
 import { Queues } from './queues.js';
@@ -171,6 +171,15 @@ export class Connections implements RunHost {
       everLinked: false,
       created: world.clock.wall(),
     });
+    await this.#created(run);
+    run.warn(wanted.mirror);
+    this.#begin(run, wanted.compression);
+    return run;
+  }
+
+  /** Written down, or not there at all. */
+  async #created(run: ConnectionRun): Promise<void> {
+    const { world } = this;
     try {
       await saveDocument(world, CONNECTIONS_FILE, this.#stored());
     } catch (error) {
@@ -178,19 +187,17 @@ export class Connections implements RunHost {
       this.lines.leave(run.transmit);
       throw error;
     }
-    world.log.say(
-      'CONNECTION_CREATED',
-      { id: run.id, set: set.name, target: run.targetName, route: run.route },
-      run.scope,
-    );
-    run.warn(wanted.mirror);
-    if (wanted.compression !== undefined && wanted.compression !== run.transmit.line.settings.compression)
-      run.transmit.line.patch({ compression: wanted.compression });
+    const about = { id: run.id, set: run.stored.set, target: run.targetName, route: run.route };
+    world.log.say('CONNECTION_CREATED', about, run.scope);
+  }
+
+  #begin(run: ConnectionRun, compression: number | undefined): void {
+    if (compression !== undefined && compression !== run.transmit.line.settings.compression)
+      run.transmit.line.patch({ compression });
     this.lines.save();
     run.begin();
     this.sources.start();
-    world.hub.touch('connections', 'sets', 'server');
-    return run;
+    this.world.hub.touch('connections', 'sets', 'server');
   }
 
   mirrored(run: ConnectionRun, event: Extract<ConnectionEvent, { kind: 'mirror_done' }>): void {
@@ -222,21 +229,9 @@ export class Connections implements RunHost {
       simulated: true,
       created: world.clock.wall(),
     });
-    try {
-      await saveDocument(world, CONNECTIONS_FILE, this.#stored());
-    } catch (error) {
-      this.#runs.delete(run.id);
-      this.lines.leave(run.transmit);
-      throw error;
-    }
-    const about = { id: run.id, set: set.name, target: run.targetName, route: run.route };
-    world.log.say('CONNECTION_CREATED', about, run.scope);
-    if (compression !== run.transmit.line.settings.compression) run.transmit.line.patch({ compression });
-    this.lines.save();
-    run.begin();
-    this.sources.start();
+    await this.#created(run);
+    this.#begin(run, compression);
     this.rates.arm();
-    world.hub.touch('connections', 'sets', 'server');
     return run;
   }
 

@@ -55,6 +55,8 @@ interface Pending {
   token: number | null;
   /** It was in a stream once. */
   wasPlaced: boolean;
+  /** The engine was asked to give it back for good. */
+  givenUp: boolean;
   why: string;
   readonly resolve: (item: TaskItem) => void;
   readonly reject: (error: Error) => void;
@@ -81,6 +83,7 @@ export class SourceTasks {
         onPlaced: nobody,
         token: null,
         wasPlaced: true,
+        givenUp: false,
         why: '',
         resolve: nobody,
         reject: nobody,
@@ -140,6 +143,7 @@ export class SourceTasks {
         onPlaced: wish.onPlaced ?? (() => undefined),
         token: null,
         wasPlaced: false,
+        givenUp: false,
         why: 'it was not reached in time',
         resolve,
         reject,
@@ -150,27 +154,22 @@ export class SourceTasks {
         // The engine may have placed it a moment ago; it says which.
         pending.why = why;
         if (pending.token !== null && owner.handle !== null) {
-          gaveUp = true;
+          pending.givenUp = true;
           world.engine.taskCancel(owner.handle, pending.token);
         } else this.#fact(pending, 'given_up');
       };
-      let gaveUp = false;
-      this.#givenUp.set(pending, () => gaveUp);
       const onAbort = (): void => giveUp('it was cancelled');
       const cancel = world.clock.after(wish.placeMs, () => giveUp(this.#obstacle()));
       signal.addEventListener('abort', onAbort, { once: true });
       pending.stopWaiting = () => {
         cancel();
         signal.removeEventListener('abort', onAbort);
-        this.#givenUp.delete(pending);
       };
       this.#pending.set(item.key, pending);
       if (signal.aborted) onAbort();
       this.pump();
     });
   }
-
-  readonly #givenUp = new Map<Pending, () => boolean>();
 
   #obstacle(): string {
     return this.owner.linked
@@ -207,7 +206,7 @@ export class SourceTasks {
     else if (pending.freeze !== null) {
       pending.why = event.why;
       this.#fact(pending, 'given_up');
-    } else if (this.#givenUp.get(pending)?.()) this.#fact(pending, 'given_up');
+    } else if (pending.givenUp) this.#fact(pending, 'given_up');
     else this.#fact(pending, 'given_back');
   }
 

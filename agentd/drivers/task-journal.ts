@@ -2,6 +2,7 @@
 import { failure } from '../../protocol/errors.js';
 import { TASK_KEPT_MAX, TASK_LIST_MAX } from '../../protocol/limits.js';
 import type { TaskItem, TaskOutcome } from '../../protocol/messages/task.js';
+import { replaced, withoutOutput } from '../core/task/records.js';
 import { keptTasks, outcomeText, unknown } from '../core/task/step.js';
 import type { LogScope } from './log.js';
 import { loadDocument, StoredTasks, TASKS_FILE } from './stored.js';
@@ -33,9 +34,7 @@ export class TaskJournal {
   }
 
   list(): TaskItem[] {
-    return this.#items
-      .slice(0, TASK_LIST_MAX)
-      .map((item) => ({ ...item, outcome: item.outcome && { ...item.outcome, output: '' } }));
+    return this.#items.slice(0, TASK_LIST_MAX).map(withoutOutput);
   }
 
   show(key: string): TaskItem {
@@ -45,10 +44,7 @@ export class TaskJournal {
   }
 
   put(item: TaskItem): void {
-    const at = this.#items.findIndex((known) => known.key === item.key && known.role === item.role);
-    if (at >= 0) this.#items[at] = item;
-    else this.#items.unshift(item);
-    this.#items = keptTasks(this.#items, TASK_KEPT_MAX);
+    this.#items = keptTasks(replaced(this.#items, item), TASK_KEPT_MAX);
   }
 
   forget(item: TaskItem): void {

@@ -1,9 +1,6 @@
 // XXH3-64 of a block. Every width of registers gives the same number.
 #include "block_index.h"
 
-#ifndef XXH_INLINE_ALL
-#define XXH_INLINE_ALL
-#endif
 #include <xxhash.h>
 
 namespace understudy {

@@ -6,9 +6,6 @@
 
 #pragma GCC push_options
 #pragma GCC target("avx2")
-#ifndef XXH_INLINE_ALL
-#define XXH_INLINE_ALL
-#endif
 #define XXH_VECTOR 2   // XXH_AVX2, a name that only the header itself knows
 #include <xxhash.h>
 

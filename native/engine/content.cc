@@ -89,6 +89,11 @@ void Source::set_ctime(NodeId node, i64 ctime_ns) {
   for (; each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).ctime_ns = ctime_ns;
 }
 
+// No stat equals what the shadow says of the object then, by any of its names: it is looked at again.
+void Source::time_unknown(NodeId node) {
+  for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = kUnknownTime;
+}
+
 // The contents of a known file may differ from what was told.
 void Source::content_changed(NodeId node, int directory, const struct statx& stat) {
   const u64 object = shadow_.object(node);
@@ -164,7 +169,7 @@ void Source::revisit(u64 device, u64 inode) {
   const NodeId node = shadow_.by_inode(device, inode);
   if (node == kNoNode || !shadow_.is_regular(node)) return;
   indexes_.drop(shadow_.object(node));
-  for (NodeId each = node; each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = kUnknownTime;
+  time_unknown(node);
   add_dirty(shadow_.at(node).parent, shadow_.name(node), kHintContent, 0);
 }
 
@@ -494,12 +499,10 @@ void Source::finish_job(FileJob& job) {
     stale_.insert(job.object);   // Whoever is still at it looks again.
   } else if (stale) {
     stale_.erase(job.object);
-    for (NodeId each = shadow_.first_name(job.node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = kUnknownTime;   // No stat equals this: the file is looked at again.
+    time_unknown(job.node);
     add_dirty(shadow_.at(job.node).parent, shadow_.name(job.node), kHintContent, force_ ? 0 : std::min<i64>(job.spent_ns * kHotShare, 1'000'000'000), 0, job.started_ns);
   }
-  // Not everything was looked at: no stat equals this either, and the proof comes later (written.cc).
-  if (!job.spans.empty())
-    for (NodeId each = shadow_.first_name(job.node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = kUnknownTime;
+  if (!job.spans.empty()) time_unknown(job.node);   // Not everything was looked at: the proof comes later (written.cc).
   if (!complete && mirror) {
     untell_one(job.node, job.mask);
     tell_later(*owner, job.node);

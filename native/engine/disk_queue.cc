@@ -14,7 +14,6 @@ namespace understudy {
 
 namespace {
 constexpr u32 kMagic = 0x31715355;               // "USq1"
-constexpr u32 kDeep = 1u << 31;                  // SetPath::deep, in the mapping of a path
 constexpr u32 kMirror = 1;
 constexpr u32 kTouchedBytesMax = 64u << 20;
 constexpr u64 kSpare = 1u << 20;                 // room means room for more than one small batch
@@ -123,16 +122,16 @@ Result<DiskQueue::SegmentPtr> DiskQueue::make_segment(u64 first) {
   return segment;
 }
 
+u64 DiskQueue::record_size(const StreamBatch& batch, const std::vector<SetPath>& touched) {
+  return sizeof(Head) + batch.bytes->size() + cost(touched) - touched.size() * (sizeof(SetPath) - kSetPathHead);
+}
+
 // At the end of the segment, whole or not at all.
 Status DiskQueue::write_record(Segment& segment, u64 stream, const StreamBatch& batch, const std::vector<SetPath>& touched) {
   Head head{};
   Bytes front(sizeof head);
   front.resize(sizeof head);
-  for (const SetPath& path : touched) {
-    const u32 entry[2] = {path.mapping | (path.deep ? kDeep : 0), static_cast<u32>(path.path.size())};
-    front.append(entry, sizeof entry);
-    front.append(path.path.data(), path.path.size());
-  }
+  for (const SetPath& path : touched) put_path(front, path);
   head.magic = kMagic;
   head.stream = stream;
   head.sequence = batch.sequence;
@@ -154,7 +153,7 @@ Status DiskQueue::write_record(Segment& segment, u64 stream, const StreamBatch& 
 }
 
 Status DiskQueue::append(u64 stream, const StreamBatch& batch, const std::vector<SetPath>& touched) {
-  const u64 size = sizeof(Head) + batch.bytes->size() + DiskQueue::cost(touched) - touched.size() * (sizeof(SetPath) - 8);
+  const u64 size = record_size(batch, touched);
   auto failed = [this](SysError error) {
     why_ = error.code == 0 ? EIO : error.code;
     measured_ns_ = monotonic_ns();
@@ -239,7 +238,7 @@ Result<u64> DiskQueue::peek() {
   }
   Result<Head> head = read_head(*segment, offset);
   if (!head) return head.error();
-  return u64{head->size} + head->touched_count * (sizeof(SetPath) - 8) + head->touched_size;
+  return u64{head->size} + head->touched_count * (sizeof(SetPath) - kSetPathHead) + head->touched_size;
 }
 
 Result<DiskRecord> DiskQueue::read() {
@@ -270,14 +269,10 @@ Result<DiskRecord> DiskQueue::read() {
   DiskRecord record;
   const u8* at = names.data();
   const u8* const end = at + names.size();
-  while (end - at >= 8) {
-    u32 entry[2];
-    std::memcpy(entry, at, sizeof entry);
-    at += sizeof entry;
-    if (entry[1] > end - at) return damaged("a record is damaged");
-    record.touched.push_back({entry[0] & ~kDeep, std::string(reinterpret_cast<const char*>(at), entry[1]), (entry[0] & kDeep) != 0,
-                              (entry[0] & kDeep) != 0});
-    at += entry[1];
+  while (at != end) {
+    SetPath path;
+    if (!take_path(at, end, path)) return damaged("a record is damaged");
+    record.touched.push_back(std::move(path));
   }
   record.batch.sequence = head->sequence;
   record.batch.mirror = (head->flags & kMirror) != 0;
@@ -333,7 +328,7 @@ Status DiskQueue::keep_batch(u64 stream, const StreamBatch& batch, const std::ve
   std::size_t at = 0;
   for (; at < segments_.size() && segments_[at]->first <= batch.sequence; ++at)
     if (batch.sequence <= segments_[at]->last) return ok();
-  const u64 size = sizeof(Head) + batch.bytes->size() + DiskQueue::cost(touched) - touched.size() * (sizeof(SetPath) - 8);
+  const u64 size = record_size(batch, touched);
   if (Status possible = fits(size, false); !possible) return possible;
   if (at == 0 || segments_[at - 1]->last + 1 != batch.sequence || segments_[at - 1]->size >= options_.segment_bytes) {
     Result<SegmentPtr> made = make_segment(batch.sequence);

@@ -91,6 +91,7 @@ class DiskQueue {
   };
   using SegmentPtr = std::shared_ptr<Segment>;
   Result<SegmentPtr> make_segment(u64 first);
+  static u64 record_size(const StreamBatch& batch, const std::vector<SetPath>& touched);
   Status write_record(Segment& segment, u64 stream, const StreamBatch& batch, const std::vector<SetPath>& touched);
   Status make_folder();
   Status fits(u64 size, bool limited);

@@ -10,9 +10,6 @@
 #include "block_index.h"
 #include "xattr.h"
 
-#ifndef XXH_INLINE_ALL
-#define XXH_INLINE_ALL
-#endif
 #include <xxhash.h>
 
 namespace understudy {

@@ -9,9 +9,6 @@
 
 #include "crc.h"
 
-#ifndef XXH_INLINE_ALL
-#define XXH_INLINE_ALL
-#endif
 #include <xxhash.h>
 
 namespace understudy {

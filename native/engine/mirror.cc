@@ -6,9 +6,6 @@
 #include "object_facts.h"
 #include "source.h"
 
-#ifndef XXH_INLINE_ALL
-#define XXH_INLINE_ALL
-#endif
 #include <xxhash.h>
 
 namespace understudy {
@@ -534,13 +531,9 @@ void Source::retry_quarantine(Channel& channel) {
 void Source::retell_moved(Channel& channel) {
   bool beyond = false;
   std::vector<SetPath> moved = channel.stream.take_moved(beyond);
-  for (const SetPath& path : channel.touched)   // of the batch that is being filled
-    if (path.moved) moved.push_back(path);
-  if (beyond) {
-    std::vector<SetPath> logged;
-    read_logged(logged);
-    std::copy_if(logged.begin(), logged.end(), std::back_inserter(moved), [](const SetPath& path) { return path.deep; });
-  }
+  std::vector<SetPath> more = channel.touched;   // of the batch that is being filled
+  if (beyond) read_logged(more);
+  std::copy_if(more.begin(), more.end(), std::back_inserter(moved), [](const SetPath& path) { return path.moved; });
   std::erase_if(moved, [&](SetPath& path) {
     path.deep = true;
     const auto refused = channel.quarantine.find({path.mapping, path.path});

@@ -232,6 +232,7 @@ void Source::forget_listed(NodeId node, Mask mask) {
     MirrorRun& mirror = channel->mirror;
     if (!(channel->bit & mask) || mirror.verify || !mirror_running(*channel)) continue;
     channel->suspect.insert(node);   // In the listing of its directory.
+    if (!shadow_.is_directory(node)) continue;
     // Directories taken back are told and listed anew.
     const auto stale = [&](const MirrorDirectory& each) {
       return shadow_.live(each.node) && !shadow_.is_root(each.node) && !(shadow_.at(each.node).told & channel->bit);

@@ -3,16 +3,14 @@
 // A path is written to the touched log before the batch that tells it can leave. After a crash the newest snapshot
 // says what the replica held, the log says which paths may have moved on; only those are compared with the target.
 // Log segments are dropped when a newer snapshot is on disk and every channel has made their batches durable.
-#include <sys/stat.h>
-
 #include "crc.h"
 #include "marks.h"
 #include "source.h"
+#include "state_file.h"
 
 namespace understudy {
 
 namespace {
-constexpr u32 kDeep = 1u << 31;                  // SetPath::deep, in the mapping of a record
 constexpr u64 kMagic = 0x32776f6461685355ull;         // "UShadow2"
 constexpr u64 kMagicNameless = 0x31776f6461685355ull; // "UShadow1": the head ends before `name`
 
@@ -25,53 +23,16 @@ struct SnapshotHead {
 };
 constexpr std::size_t kHeadNameless = offsetof(SnapshotHead, name);
 
-Status write_all(int fd, const void* data, std::size_t size) {
-  const char* at = static_cast<const char*>(data);
-  while (size > 0) {
-    const ssize_t done = ::write(fd, at, size);
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) return sys_error("write");
-    at += done;
-    size -= static_cast<std::size_t>(done);
-  }
-  return ok();
-}
-
-Result<Bytes> read_file(const std::string& path) {
-  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return sys_error("open");
-  struct stat stat;
-  if (::fstat(fd.get(), &stat) != 0) return sys_error("fstat");
-  Bytes bytes;
-  bytes.resize(static_cast<std::size_t>(stat.st_size));
-  std::size_t have = 0;
-  while (have < bytes.size()) {
-    const ssize_t got = ::read(fd.get(), bytes.data() + have, bytes.size() - have);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    have += static_cast<std::size_t>(got);
-  }
-  bytes.resize(have);
-  return bytes;
-}
-
-// Records: u32 mapping (and kDeep), u32 length, bytes. A torn last record is ignored.
+// A torn last record is ignored.
 void read_log(const std::string& path, std::vector<SetPath>& out) {
   Result<Bytes> bytes = read_file(path);
   if (!bytes) return;
   const u8* at = bytes->data();
-  const u8* end = at + bytes->size();
+  const u8* const end = at + bytes->size();
   std::unordered_set<std::string> seen;
-  while (end - at >= 8) {
-    u32 head[2];
-    std::memcpy(head, at, sizeof head);
-    at += sizeof head;
-    if (head[1] > wire::kPathBytesMax || head[1] > end - at) return;
-    std::string text(reinterpret_cast<const char*>(at), head[1]);
-    at += head[1];
-    if (seen.insert(std::to_string(head[0]) + "/" + text).second)   // A deep record counts besides a shallow one.
-      out.push_back({head[0] & ~kDeep, std::move(text), (head[0] & kDeep) != 0});
-  }
+  SetPath next;
+  while (take_path(at, end, next))   // A deep record counts besides a shallow one.
+    if (seen.insert(std::to_string(next.mapping | (next.deep ? kSetPathDeep : 0)) + "/" + next.path).second) out.push_back(std::move(next));
 }
 }  // namespace
 
@@ -111,27 +72,14 @@ void Source::note_running() {
     if (left->size() == sizeof before) std::memcpy(&before, left->data(), sizeof before);
     power_lost_ = before != boot || boot == 0;
   }
-  const std::string fresh = path + ".new";
-  Fd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!fd || !write_all(fd.get(), &boot, sizeof boot) || ::fsync(fd.get()) != 0 || ::rename(fresh.c_str(), path.c_str()) != 0)
-    unreadable(path, sys_error("write"));
-  sync_directory();
-}
-
-void Source::sync_directory() {
-  Fd directory(::open(options_.state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory) ::fsync(directory.get());
+  if (Status written = replace_file(path, {view_of(boot)}); !written) unreadable(path, written.error());
 }
 
 // Appends what is about to be told. Survives a kill (page cache), not a power loss of the source.
 void Source::log_touched() {
   if (logged_.empty()) return;
   Bytes out;
-  for (const SetPath& path : logged_) {
-    const u32 head[2] = {path.mapping | (path.deep ? kDeep : 0), static_cast<u32>(path.path.size())};
-    out.append(head, sizeof head);
-    out.append(path.path.data(), path.path.size());
-  }
+  for (const SetPath& path : logged_) put_path(out, path);
   logged_.clear();
   if (!touched_log_) {
     touched_log_ = Fd(::open(state_path("touched").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
@@ -169,11 +117,8 @@ void Source::save_state() {
   Bytes body;
   shadow_.save(body);
   SnapshotHead head{kMagic, body.size(), checksum(body.data(), body.size()), static_cast<u32>(roots_.size()), stop_snapshot_};
-  const std::string temporary = state_path("shadow.new");
-  Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!fd || !write_all(fd.get(), &head, sizeof head) || !write_all(fd.get(), body.data(), body.size()) ||
-      ::fsync(fd.get()) != 0 || ::rename(temporary.c_str(), state_path("shadow").c_str()) != 0) {
-    unreadable(temporary, sys_error("write"));
+  if (Status written = replace_file(state_path("shadow"), {view_of(head), view(body)}); !written) {
+    unreadable(state_path("shadow"), written.error());
     return;   // The old snapshot and the whole log still hold.
   }
   // What is not durable on every target yet must be looked at again after a restart, so those paths stay in the log.
@@ -192,7 +137,7 @@ void Source::save_state() {
     ::unlink(old.c_str());
     ::unlink(log.c_str());
   }
-  sync_directory();
+  (void)sync_folder(options_.state_dir);
   touched_log_bytes_ = 0;
 }
 

@@ -3,9 +3,6 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
-#ifndef XXH_INLINE_ALL
-#define XXH_INLINE_ALL
-#endif
 #include <xxhash.h>
 
 namespace understudy {

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 
+#include "state_file.h"
+
 namespace understudy {
 
 namespace {
@@ -599,7 +601,7 @@ void Source::work() {
   if (ready_told_ && !stopped_) {
     save_state();
     ::unlink(state_path("running").c_str());
-    sync_directory();
+    (void)sync_folder(options_.state_dir);
   }
   close_roots();
   std::vector<std::shared_ptr<Channel>> channels;

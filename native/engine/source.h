@@ -296,6 +296,7 @@ class Source final : CaptureSink {
   FileJob* start_job(NodeId node, Mask mask, Channel* mirror, FileJob::Mode mode, bool fresh);
   bool step_job(FileJob& job);                    // false: finished or given up
   void set_ctime(NodeId node, i64 ctime_ns);
+  void time_unknown(NodeId node);
   void revisit(u64 device, u64 inode);
   bool step_jobs();
   void tell_created(FileJob& job);
@@ -358,7 +359,6 @@ class Source final : CaptureSink {
   void save_state();
   bool unsettled(const Channel& channel) const;
   void note_running();
-  void sync_directory();
   void log_touched();
   void read_logged(std::vector<SetPath>& out);
   std::string state_path(const char* name) const { return options_.state_dir + "/" + name; }

@@ -2,11 +2,10 @@
 //
 // The file is bound to the shadow snapshot of the same stop, and it is gone before anything of it is used: a queue is
 // never taken up twice, nor beside a shadow that has moved on.
-#include <sys/stat.h>
-
 #include <algorithm>
 
 #include "crc.h"
+#include "state_file.h"
 #include "stream.h"
 
 namespace understudy {
@@ -14,7 +13,6 @@ namespace understudy {
 namespace {
 constexpr u64 kMagic = 0x3130657565755155ull;   // "UQueue01"
 constexpr u64 kBytesMax = 1u << 30;
-constexpr u32 kDeep = 1u << 31;
 
 struct Front {
   u64 magic;
@@ -34,11 +32,7 @@ struct Position {
 void put(Bytes& out, const std::vector<SetPath>& paths) {
   const u64 count = paths.size();
   out.append(&count, sizeof count);
-  for (const SetPath& path : paths) {
-    const u32 head[2] = {path.mapping | (path.deep ? kDeep : 0), static_cast<u32>(path.path.size())};
-    out.append(head, sizeof head);
-    out.append(path.path.data(), path.path.size());
-  }
+  for (const SetPath& path : paths) put_path(out, path);
 }
 
 struct Reader {
@@ -55,34 +49,13 @@ struct Reader {
   std::vector<SetPath> paths() {
     std::vector<SetPath> list;
     for (u64 left = take<u64>(); good && left > 0; --left) {
-      const u32 mapping = take<u32>(), size = take<u32>();
-      if (size > end - at) good = false;
-      else list.push_back({mapping & ~kDeep, std::string(reinterpret_cast<const char*>(at), size), (mapping & kDeep) != 0, (mapping & kDeep) != 0}), at += size;
+      SetPath path;
+      good = take_path(at, end, path);
+      if (good) list.push_back(std::move(path));
     }
     return list;
   }
 };
-
-Status sync_folder_of(const std::string& path) {
-  const Fd folder(::open(path.substr(0, path.rfind('/')).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder || ::fsync(folder.get()) != 0) return sys_error("fsync");
-  return ok();
-}
-
-Status write_whole(const std::string& path, const Bytes& front, const Bytes& body) {
-  const std::string fresh = path + ".new";
-  const Fd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return sys_error("open");
-  for (const Bytes* part : {&front, &body})
-    for (std::size_t done = 0; done < part->size();) {
-      const ssize_t put = ::write(fd.get(), part->data() + done, part->size() - done);
-      if (put < 0 && errno == EINTR) continue;
-      if (put <= 0) return sys_error("write");
-      done += static_cast<std::size_t>(put);
-    }
-  if (::fsync(fd.get()) != 0 || ::rename(fresh.c_str(), path.c_str()) != 0) return sys_error("rename");
-  return sync_folder_of(path);
-}
 }  // namespace
 
 bool Stream::keep(const std::string& path, u64 snapshot, const std::vector<SetPath>& doubts, i64 until_ns) {
@@ -127,32 +100,23 @@ bool Stream::keep(const std::string& path, u64 snapshot, const std::vector<SetPa
   }
   put(body, doubts);
   const Front front{kMagic, body.size(), checksum(body.data(), body.size()), 0};
-  Bytes head;
-  head.append(&front, sizeof front);
-  return static_cast<bool>(write_whole(path, head, body));
+  return static_cast<bool>(replace_file(path, {view_of(front), view(body)}));
 }
 
 Stream::Taken Stream::resume(const std::string& path, u64 snapshot, std::vector<SetPath>& doubts) {
-  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  struct stat stat;
-  Bytes bytes;
-  if (file && ::fstat(file.get(), &stat) == 0 && static_cast<u64>(stat.st_size) <= kBytesMax) {
-    bytes.resize(static_cast<std::size_t>(stat.st_size));
-    std::size_t have = 0;
-    for (ssize_t got; have < bytes.size() && (got = ::read(file.get(), bytes.data() + have, bytes.size() - have)) > 0;)
-      have += static_cast<std::size_t>(got);
-    bytes.resize(have);
-  }
+  Result<Bytes> file = read_file(path, kBytesMax);
+  const bool there = file || file.error().code != ENOENT;
   auto fresh = [&] {
-    const bool some = disk_.bytes() != 0 || file;
+    const bool some = disk_.bytes() != 0 || there;
     disk_.clear();
     return disk_.discard_leftovers() || some ? Taken::dropped : Taken::nothing;
   };
   // Used up before it is used.
-  if (file && (::unlink(path.c_str()) != 0 || !sync_folder_of(path))) return fresh();
-  Reader reader{bytes.data(), bytes.data() + bytes.size()};
+  if (there && (::unlink(path.c_str()) != 0 || !sync_folder(folder_of(path)))) return fresh();
+  if (!file) return fresh();
+  Reader reader{file->data(), file->data() + file->size()};
   const Front front = reader.take<Front>();
-  if (!reader.good || front.magic != kMagic || front.size != bytes.size() - sizeof front ||
+  if (!reader.good || front.magic != kMagic || front.size != file->size() - sizeof front ||
       front.checksum != checksum(reader.at, front.size))
     return fresh();
   const Position position = reader.take<Position>();

@@ -3,9 +3,6 @@
 #include "object_facts.h"
 #include "source.h"
 
-#ifndef XXH_INLINE_ALL
-#define XXH_INLINE_ALL
-#endif
 #include <xxhash.h>
 
 namespace understudy {

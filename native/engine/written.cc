@@ -133,7 +133,7 @@ void Source::ask_proofs() {
     if (proof_due_ns(written) <= now && now - written.asked_ns > kQuietNs / 4 && busy_.count(at->first) == 0) {
       written.asked_ns = now;
       written.whole = true;
-      for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = kUnknownTime;
+      time_unknown(node);
       add_dirty(shadow_.at(node).parent, shadow_.name(node), kHintContent, 0, 0, written.unproven_ns);
     }
     ++at;

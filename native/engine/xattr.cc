@@ -10,9 +10,6 @@
 #include <atomic>
 #include <cstdio>
 
-#ifndef XXH_INLINE_ALL
-#define XXH_INLINE_ALL
-#endif
 #include <xxhash.h>
 
 namespace understudy {

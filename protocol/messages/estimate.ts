@@ -16,9 +16,7 @@ import {
   whole,
 } from '../schema.js';
 
-/** CON-40: name of the target and route of a simulated connection. */
-export const DIAGNOSTICS = 'Diagnostics';
-export const TDU = 'Throughput Diagnostics Utility (TDU)';
+export { DIAGNOSTICS, TDU } from '../diagnostics.js';
 
 export const ConnectionSimulate = method(
   'connection.simulate',

@@ -52,6 +52,9 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   };
 }
 
+/** As messages take a time that was given in seconds: at least 1 ms, at most a day. */
+export const milliseconds = (seconds: number): number => Math.max(1, Math.min(86_400_000, Math.round(seconds * 1000)));
+
 export function positive(text: string): number {
   const value = Number(text);
   if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('It must be a number above 0.');

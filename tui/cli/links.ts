@@ -46,15 +46,18 @@ export class Links {
     );
   }
 
+  /** One server by name, which has to answer; all of them when no name is given. */
+  async some(name: string | undefined): Promise<Reached[]> {
+    if (name === undefined) return await this.all();
+    return [{ server: findServer(this.servers, name), client: await this.client(name), error: null }];
+  }
+
   /** The connection `ID` or `SERVER:ID` names, looked for on every listed server. */
   async connection(text: string): Promise<Found> {
     const match = /^(?:([^:]+):)?(\d{1,9})$/.exec(text);
     if (!match) throw failure('USAGE', { problem: `"${text}" is not a connection ID; write ID or SERVER:ID.` });
     const id = Number(match[2]);
-    const reached =
-      match[1] === undefined
-        ? await this.all()
-        : [{ server: findServer(this.servers, match[1]), client: await this.client(match[1]), error: null }];
+    const reached = await this.some(match[1]);
     const found: Found[] = [];
     let denied: Failure | null = null;
     for (const { server, client } of reached) {

@@ -14,7 +14,10 @@ export interface ScheduleState {
 export const NO_SCHEDULE: ScheduleState = { phase: 'off', schedule: null, next: null };
 
 /** First time of the schedule after `now`; null when there is none any more. */
-export function nextTime(schedule: VerifySchedule, now: WallTime): WallTime | null {
+export function nextTime<S extends Pick<VerifySchedule, 'start' | 'everyMs'>>(
+  schedule: S,
+  now: WallTime,
+): WallTime | null {
   if (schedule.start > now) return schedule.start;
   if (schedule.everyMs === null) return null;
   return schedule.start + (Math.floor((now - schedule.start) / schedule.everyMs) + 1) * schedule.everyMs;

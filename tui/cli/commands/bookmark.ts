@@ -11,7 +11,7 @@ import {
 } from '../../../protocol/messages/index.js';
 import { formatMillis } from '../../../protocol/units.js';
 import { words } from '../../model/words.js';
-import { positive, run, usage } from '../command.js';
+import { milliseconds, positive, run, usage } from '../command.js';
 import { properties, table, visible } from '../print.js';
 import { parseSpan, parseTime } from '../times.js';
 
@@ -79,7 +79,7 @@ export function addBookmarkCommands(program: Command): void {
               id: item.id,
               options,
               ...(flags.name === undefined ? {} : { name: flags.name }),
-              placeMs: Math.max(1, Math.min(86_400_000, Math.round(flags.giveUp * 1000))),
+              placeMs: milliseconds(flags.giveUp),
             },
             { signal, timeoutMs: ANSWER_MS },
           );
@@ -99,10 +99,7 @@ export function addBookmarkCommands(program: Command): void {
     .argument('[server]', 'server; all when left out')
     .action(
       run(async ({ links, out }, name: string | undefined) => {
-        const reached =
-          name === undefined
-            ? await links.all()
-            : [{ server: { name, address: '' }, client: await links.client(name), error: null }];
+        const reached = await links.some(name);
         const rows: (Bookmark & { on: string })[] = [];
         for (const { server, client, error } of reached) {
           if (error) out.tell(`${server.name}: ${error.message}`);

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { Barrier, type Check, ServerDoctor } from '../../../protocol/messages/index.js';
 import { formatMillis } from '../../../protocol/units.js';
-import { positive, run } from '../command.js';
+import { milliseconds, positive, run } from '../command.js';
 import { table, visible } from '../print.js';
 
 const BARRIER_SECONDS = 60;
@@ -18,7 +18,7 @@ export function addCheckCommands(program: Command): void {
     .action(
       run(async ({ links, out, signal }, id: string, flags: { timeout: number }) => {
         const { server, client, item } = await links.connection(id);
-        const timeoutMs = Math.max(1, Math.min(86_400_000, Math.round(flags.timeout * 1000)));
+        const timeoutMs = milliseconds(flags.timeout);
         const { ms } = await client.request(
           Barrier,
           { id: item.id, timeoutMs },
@@ -39,10 +39,7 @@ export function addCheckCommands(program: Command): void {
     .option('--path <directory>', 'what can be captured there')
     .action(
       run(async ({ links, out }, server: string | undefined, flags: { path?: string }) => {
-        const reached =
-          server === undefined
-            ? await links.all()
-            : [{ server: { name: server, address: '' }, client: await links.client(server), error: null }];
+        const reached = await links.some(server);
         const all: (Check & { server: string })[] = [];
         for (const {
           server: { name },

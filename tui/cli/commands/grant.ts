@@ -15,10 +15,7 @@ export function addGrantCommands(program: Command): void {
     .argument('[server]', 'target server; all when left out')
     .action(
       run(async ({ links, out }, server: string | undefined) => {
-        const reached =
-          server === undefined
-            ? await links.all()
-            : [{ server: { name: server, address: '' }, client: await links.client(server), error: null }];
+        const reached = await links.some(server);
         const grants: (Grant & { target: string })[] = [];
         for (const {
           server: { name },

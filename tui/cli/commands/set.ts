@@ -154,10 +154,7 @@ export function addSetCommands(program: Command): void {
     .argument('[server]', 'server')
     .action(
       run(async ({ links, out }, server: string | undefined) => {
-        const reached =
-          server === undefined
-            ? await links.all()
-            : [{ server: { name: server, address: '' }, client: await links.client(server), error: null }];
+        const reached = await links.some(server);
         const sets: (SetItem & { server: string })[] = [];
         for (const {
           server: { name },

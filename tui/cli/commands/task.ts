@@ -9,7 +9,7 @@ import {
   TaskSubmit,
 } from '../../../protocol/messages/index.js';
 import { formatMillis } from '../../../protocol/units.js';
-import { positive, run, usage } from '../command.js';
+import { milliseconds, positive, run, usage } from '../command.js';
 import { type Column, type Output, properties, table, visible } from '../print.js';
 
 const PLACE_SECONDS = 60;
@@ -48,8 +48,8 @@ function show(out: Output, server: string, item: TaskItem): number {
   return exitOf(item);
 }
 
-const milliseconds = (seconds: number | undefined): { timeoutMs?: number } =>
-  seconds === undefined ? {} : { timeoutMs: Math.max(1, Math.min(86_400_000, Math.round(seconds * 1000))) };
+const limit = (seconds: number | undefined): { timeoutMs?: number } =>
+  seconds === undefined ? {} : { timeoutMs: milliseconds(seconds) };
 
 export function addTaskCommands(program: Command): void {
   const task = program.command('task').description('commands on a target, at a known point of the stream');
@@ -83,8 +83,8 @@ export function addTaskCommands(program: Command): void {
               id: item.id,
               command,
               ...(flags.durable ? { durable: true } : {}),
-              ...milliseconds(flags.timeout),
-              placeMs: Math.max(1, Math.min(86_400_000, Math.round(flags.giveUp * 1000))),
+              ...limit(flags.timeout),
+              placeMs: milliseconds(flags.giveUp),
               ...(flags.wait ? {} : { wait: false }),
             },
             { signal, timeoutMs: ANSWER_MS },
@@ -104,7 +104,7 @@ export function addTaskCommands(program: Command): void {
         const client = await links.client(name);
         const ended = await client.request(
           TaskSubmit,
-          { command, ...milliseconds(flags.timeout) },
+          { command, ...limit(flags.timeout) },
           { signal, timeoutMs: ANSWER_MS },
         );
         return show(out, name, ended);
@@ -116,10 +116,7 @@ export function addTaskCommands(program: Command): void {
     .argument('[server]', 'server; all when left out')
     .action(
       run(async ({ links, out }, name: string | undefined) => {
-        const reached =
-          name === undefined
-            ? await links.all()
-            : [{ server: { name, address: '' }, client: await links.client(name), error: null }];
+        const reached = await links.some(name);
         const rows: (TaskItem & { on: string })[] = [];
         for (const { server, client, error } of reached) {
           if (error) out.tell(`${server.name}: ${error.message}`);

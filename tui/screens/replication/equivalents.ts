@@ -2,7 +2,7 @@
 import type { Action } from '../../model/app.js';
 
 /** CON-40: the target that is not there. */
-export const SIMULATED = 'Diagnostics';
+export { DIAGNOSTICS as SIMULATED } from '../../../protocol/diagnostics.js';
 
 export const estimate = (server: string, id: number): string[] => ['estimate', at(server, id)];
 export const simulate = (server: string, set: string): string[] => ['connect', `${server}:${set}`, 'diagnostics'];
