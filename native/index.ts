@@ -215,7 +215,9 @@ export interface ReceiverStatistics {
   readonly applied: number;
   readonly durable: number;
   readonly queuedBytes: number;
+  /** Operations that were handed back to the source, ever; paths of these that were not put right since. */
   readonly failed: number;
+  readonly quarantined: number;
   readonly checkpoints: number;
   /** Paused, but the operation at hand has not ended yet (CON-60). */
   readonly pausing: boolean;

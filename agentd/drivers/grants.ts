@@ -507,7 +507,7 @@ export class Grants {
       writtenBytes: counters?.writtenBytes ?? 0,
       queuedBytes: counters?.queuedBytes ?? 0,
       operations: counters?.operations ?? 0,
-      failed: counters?.failed ?? 0,
+      failed: counters?.quarantined ?? 0,
       lastFileTouched: counters?.lastPath ?? '',
     };
   }

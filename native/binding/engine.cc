@@ -245,7 +245,7 @@ napi_value receiver_statistics(napi_env env, Host& host, Arguments& arguments) {
   if (!link || !link->statistics(now, linked)) return none;
   return Object(env).set("linked", linked).count("batches", now.batches).count("operations", now.operations)
       .count("writtenBytes", now.written_bytes).count("applied", now.applied).count("durable", now.durable)
-      .count("queuedBytes", now.queued_bytes).count("failed", now.failed).count("checkpoints", now.checkpoints)
+      .count("queuedBytes", now.queued_bytes).count("failed", now.failed).count("quarantined", now.quarantined).count("checkpoints", now.checkpoints)
       .set("pausing", now.pausing).set("retrying", now.retrying)
       .set("task", now.task).set("lastPath", now.last_path).value();
 }

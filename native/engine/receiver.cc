@@ -155,6 +155,7 @@ ReceiverStatistics TargetReceiver::statistics() const {
   out.applied = applied_;
   out.durable = durable_;
   out.queued_bytes = queued_bytes_;
+  out.quarantined = quarantined_;
   out.pausing = pausing();
   out.retrying = retrying_;
   out.task = task_runs_;

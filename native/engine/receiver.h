@@ -49,7 +49,8 @@ struct ReceiverStatistics {
   u64 written_bytes = 0;
   u64 applied = 0, durable = 0;
   u64 queued_bytes = 0;
-  u64 failed = 0;                   // operations NAKed
+  u64 failed = 0;                   // operations NAKed, ever
+  u64 quarantined = 0;              // paths of these that were not put right since
   u64 checkpoints = 0;
   bool pausing = false;             // paused, but the operation at hand has not ended yet (CON-60)
   bool retrying = false;            // REP-10

@@ -484,6 +484,7 @@ bool Source::work_once() {
     sweep_due_ns_ = 0;
     if (!ready_told_) {
       ready_told_ = true;
+      directory_times();   // Of what was found: whom it is new to hears of it by his mirror.
       for (const auto& channel : channels_) {
         if (!channel->told_after_scan) continue;
         channel->told_after_scan = false;

@@ -134,6 +134,7 @@ TEST("P6: a bad path goes back to the source, is counted, and the rest goes on")
   link.must({remove_op("nothing")});
   CHECK_EQUAL(link.ack().failed, 0u);
   CHECK_EQUAL(link.receiver->statistics().failed, 2u);
+  CHECK_EQUAL(link.receiver->statistics().quarantined, 0u);
 }
 
 TEST("CON-60: a paused target keeps everything and says so") {

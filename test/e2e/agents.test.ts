@@ -90,6 +90,7 @@ test.serial('a transcript: from two servers to a verified replica and back, by t
   const { out: id } = await us('connect', 'alpha:docs', 'beta', '--map', `${source}=${target}`);
   t.is(id, '1\n', 'CON-01');
   t.regex((await us('barrier', '1', '--timeout', '30')).out, /durable on target/);
+  t.false((await logCodes(pair.target)).includes('RECEIVER_REPORT'), 'nothing is told ahead of the first mirror');
   identical(t, source, target);
 
   writeFileSync(join(source, 'new'), 'live');

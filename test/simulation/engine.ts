@@ -272,6 +272,7 @@ export class SimEngine implements Engine, SourceHost {
       durable: receiver.durable,
       queuedBytes: receiver.queuedBytes,
       failed: 0,
+      quarantined: 0,
       checkpoints: 0,
       pausing: false,
       retrying: receiver.retrying,

@@ -147,6 +147,7 @@ export class FakeEngine implements Engine {
           durable: 1,
           queuedBytes: 0,
           failed: 0,
+          quarantined: 0,
           checkpoints: 1,
           pausing: false,
           retrying: false,

@@ -450,8 +450,8 @@ function connectForm(app: App, dialog: Dialog, plain: Plain): Description | null
     return plain({
       title: 'Connect',
       lines: [
-        `${set} on ${source} is simulated: everything is read, compressed and counted,`,
-        'nothing is sent and nothing is protected. Estimate shows what was counted.',
+        `${set} on ${source} is simulated: everything is read, compressed and counted, nothing is sent and nothing is protected.`,
+        'Estimate shows what was counted.',
       ],
       fields: [
         { kind: 'choice', name: 'set', label: 'Replication set', options: sets },
