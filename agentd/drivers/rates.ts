@@ -151,7 +151,8 @@ export class Rates {
       packed - before.packed,
       RATE_MINUTES_MAX,
     );
-    rate.observedMs += Math.max(0, now - (last?.at ?? now));
+    // What a stream has counted by the first look at it, it has counted since it was opened.
+    rate.observedMs += Math.max(0, now - (last?.at ?? statistics.connectedSince ?? now));
     rate.last = { at: now, bytes, packed };
   }
 

@@ -77,6 +77,7 @@ test.serial(
         (await understudy(pair, ['--json', 'estimate', '1', '--bandwidth', '8M', '--minutes'])).out,
       ) as m.Estimate;
     let told = await estimate();
+    t.true(told.observedMs > 0, 'EDN-50: what was counted took time');
     // Files are counted once a second.
     for (const end = Date.now() + 5_000; told.files !== 52 && Date.now() < end; ) told = await estimate();
     t.like(told, { set: 's', files: 52, bytes: total + 1_000_000 });
