@@ -106,7 +106,9 @@ test('a lost link comes back by itself; what vanished meanwhile is gone, what is
   agent.connections.clear();
   agent.sets.set('new', makeSet('new'));
   up = true;
+  // Sets and connections come one after the other.
   await watched.until((server) => server.link.kind === 'online' && server.sets.size === 2, 'the return');
+  await watched.until((server) => server.connections.size === 0, 'the end of what vanished');
   t.is(watched.server.connections.size, 0);
 });
 
