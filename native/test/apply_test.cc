@@ -406,7 +406,7 @@ TEST("CAP-12: a running program is replaced beside, and the note says so") {
   CHECK_EQUAL(target.notes[0], "busy_file_replaced prog");
 }
 
-TEST("CAP-17, CAP-18: names of any bytes and paths of 4094 bytes") {
+TEST("CAP-10, CAP-18: names of any bytes and paths of 4094 bytes") {
   Target target;
   for (int byte = 1; byte < 256; ++byte) {
     if (byte == '/' || byte == '.') continue;

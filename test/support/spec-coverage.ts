@@ -138,18 +138,13 @@ const cell = (text: string): string => text.replaceAll('|', '\\|');
 /** What a row is: a test decides before a list does. */
 function stateOf({ proven, notApplicable }: Coverage, id: string): readonly [string, string] {
   const files = proven.get(id);
+  const reason = notApplicable.get(id);
   if (files) {
     const names = [...files].sort();
     const more = names.length > FILES_SHOWN_MAX ? ', …' : '';
-    return [
-      'done',
-      `${names
-        .slice(0, FILES_SHOWN_MAX)
-        .map((name) => `\`${name}\``)
-        .join(', ')}${more}`,
-    ];
+    const shown = names.slice(0, FILES_SHOWN_MAX).map((name) => `\`${name}\``);
+    return ['done', `${shown.join(', ')}${more}${reason === undefined ? '' : `; otherwise than written: ${reason}`}`];
   }
-  const reason = notApplicable.get(id);
   return reason === undefined ? ['not yet', ''] : ['N/A', reason];
 }
 
@@ -163,8 +158,9 @@ export function coveragePage(found: Coverage = coverage()): string {
     '# What of the specification is proven',
     '',
     'Made by `npm run docs` from the titles of the tests; do not edit. *done*: the title of a test cites the row, and the',
-    'test runs. It says that what the test shows is there, not that nothing of the row is missing. *N/A*: decided',
-    'otherwise, with the reason. *not yet*: no test cites it, whether or not something of it works.',
+    'test runs. It says that what the test shows is there, not that nothing of the row is missing; where the test shows',
+    'that it was decided otherwise, the reason stands behind it. *N/A*: decided otherwise, with the reason. *not yet*: no',
+    'test cites it, whether or not something of it works.',
     '',
     '| Section | Rows | done | not yet | N/A |',
     '|---|--:|--:|--:|--:|',
