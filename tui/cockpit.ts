@@ -89,6 +89,7 @@ export class Cockpit {
       asked: [],
       note: null,
       done: [],
+      results: [],
       running: new Map(),
       nextCommand: 1,
       typed: [],

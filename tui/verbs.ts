@@ -9,7 +9,9 @@ export function readVerbs(): Verb[] {
     for (const one of command.commands) {
       const name = prefix === '' ? one.name() : `${prefix} ${one.name()}`;
       if (one.commands.length > 0) walk(one, name);
-      else if (name !== 'demo' && name !== 'help')
+      // `verify ID` does something itself and has commands of its own, too.
+      const acts = one.commands.length === 0 || one.registeredArguments.length > 0;
+      if (acts && name !== 'demo' && name !== 'help')
         verbs.push({
           name,
           args: one.registeredArguments.map((arg) => (arg.required ? `<${arg.name()}>` : `[${arg.name()}]`)).join(' '),

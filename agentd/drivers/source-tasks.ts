@@ -50,6 +50,8 @@ interface Pending {
   item: TaskItem;
   readonly payload: Uint8Array;
   readonly placedOnly: boolean;
+  /** Name of the bookmark that it is. */
+  readonly bookmark: string | null;
   readonly freeze: number | null;
   readonly onPlaced: () => void;
   token: number | null;
@@ -79,6 +81,7 @@ export class SourceTasks {
         item,
         payload: new Uint8Array(),
         placedOnly: false,
+        bookmark: null,
         freeze: null,
         onPlaced: nobody,
         token: null,
@@ -139,6 +142,7 @@ export class SourceTasks {
         item,
         payload,
         placedOnly: wish.placedOnly,
+        bookmark: wish.bookmark?.name ?? null,
         freeze: wish.freeze ?? null,
         onPlaced: wish.onPlaced ?? (() => undefined),
         token: null,
@@ -241,7 +245,7 @@ export class SourceTasks {
   }
 
   #fact(pending: Pending, fact: TaskFact, outcome: TaskOutcome | null = null): void {
-    const { owner, journal } = this;
+    const { journal } = this;
     const [phase, acts] = taskStep(pending.item.phase, fact);
     if (phase === pending.item.phase && acts.length === 0) return;
     pending.item = { ...pending.item, phase };
@@ -249,13 +253,20 @@ export class SourceTasks {
     if (fact === 'placed') {
       pending.wasPlaced = true;
       pending.onPlaced();
-      owner.world.log.say('TASK_PLACED', { ...owner.at, command: commandText(pending.item.command) }, owner.scope);
+      this.#sayPlaced(pending);
       pending.stopWaiting();
       if (pending.placedOnly) pending.resolve(pending.item);
       this.#askLater();
     }
     for (const act of acts) this.#perform(act, pending, outcome);
     journal.saveSoon();
+  }
+
+  #sayPlaced({ item, bookmark }: Pending): void {
+    const { at, scope, world } = this.owner;
+    if (bookmark !== null) world.log.say('BOOKMARK_PLACED', { ...at, name: bookmark }, scope);
+    // A bookmark may have a command, and a command is a task.
+    if (item.command.length > 0) world.log.say('TASK_PLACED', { ...at, command: commandText(item.command) }, scope);
   }
 
   #perform(act: TaskAct, pending: Pending, outcome: TaskOutcome | null): void {

@@ -1,5 +1,6 @@
 /** Shape of a catalogue message. */
 import type { Severity } from '../messages/log.js';
+import { formatBytes, formatCount, formatMillis } from '../units.js';
 
 export type Params = Readonly<Record<string, string | number | boolean | null>>;
 
@@ -20,6 +21,15 @@ export interface Entry<P extends Params = Params> {
   /** Something to do, and what holds until then; empty when nothing is needed. */
   readonly remedy: (params: P) => string;
 }
+
+/** Figures as people read them. The page of messages is made with names in braces for figures; those stay as they are. */
+const shown =
+  (format: (value: number) => string) =>
+  (value: number): string =>
+    typeof value === 'number' ? format(value) : String(value);
+export const amount = shown(formatBytes);
+export const span = shown(formatMillis);
+export const many = shown(formatCount);
 
 interface Draft<P extends Params> extends Omit<Entry<P>, 'retry' | 'exit' | 'remedy'> {
   readonly retry?: Retry;

@@ -1,5 +1,5 @@
 /** What the log tells. Numbers 2000 and above; a problem shown beside a set or connection is one of these, too. */
-import { define } from './define.js';
+import { amount, define, many, span } from './define.js';
 import { QUEUE_EVENTS } from './queue.js';
 import { SERVICE_EVENTS } from './services.js';
 import { TASK_EVENTS } from './tasks.js';
@@ -122,7 +122,7 @@ export const EVENTS = {
     id: 2111,
     severity: 'information',
     message: (p) =>
-      `Set "${p.set}": changes are captured by ${p.capture}; ${p.files} files, ${p.bytes} bytes, looked at in ${p.ms} ms.`,
+      `Set "${p.set}": changes are captured by ${p.capture}; ${many(p.files)} files, ${amount(p.bytes)}, looked at in ${span(p.ms)}.`,
   }),
   SOURCE_LOST: define<{ set: string; why: string }>({
     id: 2112,
@@ -270,7 +270,7 @@ export const EVENTS = {
     id: 2221,
     severity: 'information',
     message: (p) =>
-      `Connection ${p.id}: mirror finished: ${p.files} files in ${p.ms} ms, ${p.sentBytes} bytes sent, ${p.skippedBytes} bytes equal, ${p.orphans} orphans.`,
+      `Connection ${p.id}: mirror finished: ${many(p.files)} files in ${span(p.ms)}, ${amount(p.sentBytes)} sent, ${amount(p.skippedBytes)} equal, ${many(p.orphans)} orphans.`,
   }),
   MIRROR_STOPPED: define<At & { why: string }>({
     id: 2222,
@@ -329,14 +329,14 @@ export const EVENTS = {
     id: 2231,
     severity: 'information',
     message: (p) =>
-      `Connection ${p.id}: verified ${p.files} files in ${p.ms} ms: ${p.different} different, ${p.missing} missing, ${p.orphans} only on the target.`,
+      `Connection ${p.id}: verified ${many(p.files)} files in ${span(p.ms)}: ${many(p.different)} different, ${many(p.missing)} missing, ${many(p.orphans)} only on the target.`,
   }),
   VERIFY_DIFFERENT: define<At & { files: number; different: number; missing: number; orphans: number; ms: number }>({
     id: 2232,
     severity: 'warning',
     retry: 'after_fix',
     message: (p) =>
-      `Connection ${p.id}: verified ${p.files} files in ${p.ms} ms: ${p.different} different, ${p.missing} missing, ${p.orphans} only on the target.`,
+      `Connection ${p.id}: verified ${many(p.files)} files in ${span(p.ms)}: ${many(p.different)} different, ${many(p.missing)} missing, ${many(p.orphans)} only on the target.`,
     remedy: (p) => `\`understudy mirror start ${p.id} --difference --checksum\`.`,
   }),
 
@@ -388,7 +388,8 @@ export const EVENTS = {
     id: 2239,
     severity: 'warning',
     retry: 'after_fix',
-    message: (p) => `The verification log ${p.file} has reached ${p.lengthMax} bytes; nothing more is logged (VER-13).`,
+    message: (p) =>
+      `The verification log ${p.file} has reached ${amount(p.lengthMax)}; nothing more is logged (VER-13).`,
     remedy: () => 'Move it away, raise verify.length, or set verify.append to false so that each run begins a new log.',
   }),
   VERIFY_LOG_NOT_WRITTEN: define<{ file: string }>({
@@ -495,7 +496,7 @@ export const EVENTS = {
     id: 2324,
     severity: 'information',
     message: (p) =>
-      `Orphans of the set "${p.set}" of ${p.server}: ${p.files} files and ${p.directories} directories with ${p.bytes} bytes ${p.word}; ${p.kept} kept, ${p.failed} failed, ${p.unlisted} not listed.`,
+      `Orphans of the set "${p.set}" of ${p.server}: ${many(p.files)} files and ${many(p.directories)} directories with ${amount(p.bytes)} ${p.word}; ${many(p.kept)} kept, ${many(p.failed)} failed, ${many(p.unlisted)} not listed.`,
   }),
   ORPHANS_FOLDER_INSIDE: define<{ folder: string; replica: string }>({
     id: 2325,

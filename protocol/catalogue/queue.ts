@@ -1,5 +1,5 @@
 /** Messages of queues: events 2270 to 2289. */
-import { define } from './define.js';
+import { amount, define } from './define.js';
 
 type At = { id: number; set: string; target: string };
 
@@ -8,7 +8,7 @@ export const QUEUE_EVENTS = {
     id: 2270,
     severity: 'warning',
     message: (p) =>
-      `Connection ${p.id}: the queue for ${p.target} is ${p.percent} % full, ${p.held} of ${p.capacity} bytes (QUE-10).`,
+      `Connection ${p.id}: the queue for ${p.target} is ${p.percent} % full, ${amount(p.held)} of ${amount(p.capacity)} (QUE-10).`,
     remedy: (p) =>
       `Bring the link or the target back, raise queue.disk_mb, or give ${p.folder} more space. Nothing is lost so far.`,
   }),
@@ -49,7 +49,7 @@ export const QUEUE_EVENTS = {
     id: 2276,
     severity: 'information',
     message: (p) =>
-      `Connection ${p.id}: the queue for ${p.target} goes on where the agent stopped: ${p.bytes} bytes wait, nothing of it is read again.`,
+      `Connection ${p.id}: the queue for ${p.target} goes on where the agent stopped: ${amount(p.bytes)} wait, nothing of it is read again.`,
   }),
   QUEUE_DROPPED: define<At>({
     id: 2277,

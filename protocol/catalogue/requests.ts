@@ -1,5 +1,5 @@
 /** What a request may be answered with when it is not done. Numbers 1000 to 1999. */
-import { define } from './define.js';
+import { define, span } from './define.js';
 import { TASK_REQUESTS } from './tasks.js';
 import { SERVICE_REQUESTS } from './services.js';
 import { TRANSMIT_REQUESTS } from './transmit.js';
@@ -95,7 +95,7 @@ export const REQUESTS = {
     severity: 'warning',
     retry: 'backoff',
     exit: 75,
-    message: (p) => `${p.what} did not finish within ${p.ms} ms.`,
+    message: (p) => `${p.what} did not finish within ${span(p.ms)}.`,
     remedy: () => 'It may still be under way; look at the status, or allow more time.',
   }),
   INTERNAL: define<{ detail: string }>({

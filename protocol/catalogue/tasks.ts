@@ -1,5 +1,5 @@
 /** Task commands, bookmarks and simulated connections. */
-import { define } from './define.js';
+import { define, span } from './define.js';
 
 type At = { id: number; set: string; target: string };
 
@@ -82,7 +82,7 @@ export const TASK_EVENTS = {
   TASK_DONE: define<{ where: string; command: string; ms: number }>({
     id: 2512,
     severity: 'information',
-    message: (p) => `Task \`${p.command}\` (${p.where}) ended with exit code 0 after ${p.ms} ms.`,
+    message: (p) => `Task \`${p.command}\` (${p.where}) ended with exit code 0 after ${span(p.ms)}.`,
   }),
   TASK_NOT_DONE: define<{ where: string; command: string; text: string }>({
     id: 2513,
@@ -109,6 +109,11 @@ export const TASK_EVENTS = {
     id: 2520,
     severity: 'information',
     message: (p) => `Connection ${p.id}: ${p.target} has bookmark "${p.name}" (${p.how}), durable.`,
+  }),
+  BOOKMARK_PLACED: define<At & { name: string }>({
+    id: 2526,
+    severity: 'information',
+    message: (p) => `Connection ${p.id}: bookmark "${p.name}" is in the stream to ${p.target}.`,
   }),
   BOOKMARK_RECORDED: define<{ server: string; set: string; name: string; how: string }>({
     id: 2521,

@@ -1,5 +1,5 @@
 /** Messages of transmission: requests 1220 to 1229, events 2250 to 2269. */
-import { define } from './define.js';
+import { amount, define } from './define.js';
 
 type At = { id: number; set: string; target: string };
 
@@ -59,13 +59,13 @@ export const TRANSMIT_EVENTS = {
   SESSION_STARTED: define<{ address: string; why: string; queued: number }>({
     id: 2255,
     severity: 'information',
-    message: (p) => `A transmission session to ${p.address} began (${p.why}); ${p.queued} bytes are queued.`,
+    message: (p) => `A transmission session to ${p.address} began (${p.why}); ${amount(p.queued)} are queued.`,
   }),
   SESSION_ENDED: define<{ address: string; why: string; bytes: number; seconds: number; queued: number }>({
     id: 2256,
     severity: 'information',
     message: (p) =>
-      `The transmission session to ${p.address} ended because ${p.why}: ${p.bytes} bytes in ${p.seconds} s, ${p.queued} bytes stay queued.`,
+      `The transmission session to ${p.address} ended because ${p.why}: ${amount(p.bytes)} in ${p.seconds} s, ${amount(p.queued)} stay queued.`,
   }),
   SESSION_OUTSIDE_WINDOW: define<{ address: string; open: string }>({
     id: 2257,

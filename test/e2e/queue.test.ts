@@ -88,7 +88,7 @@ test.serial(
     const before = fs.statSync(sly);
     t.true(fs.existsSync(path.join(pair.source.root, 'state/queue', link.key)));
     await pair.source.start();
-    t.regex(await untilSaid(pair, 'QUEUE_RESUMED'), /8\d{7} bytes wait/);
+    t.regex(await untilSaid(pair, 'QUEUE_RESUMED'), /[78]\d(\.\d)? MiB wait/);
     const back = await pair.until(link, 'there again', (it) => it.statistics.diskQueueBytes > 70 * MIB);
     t.true(queuedBytes(back) >= 80 * MIB);
     fs.writeFileSync(path.join(link.source, 'after'), 'the restart');

@@ -12,6 +12,8 @@ import {
   MirrorResume,
   MirrorStart,
   MirrorStop,
+  OrphansStart,
+  OrphansStop,
   PeerShow,
   ReplicationStart,
   ReplicationStop,
@@ -25,7 +27,7 @@ import {
   TransmitStop,
   Verify,
 } from '../../protocol/messages/index.js';
-import { formatBytes, formatMillis } from '../../protocol/units.js';
+import { formatBytes, formatCount, formatMillis } from '../../protocol/units.js';
 import { introduce } from '../cli/introduce.js';
 import { FREEZE_MS } from '../cli/commands/bookmark.js';
 import { estimateLines, formatBandwidth } from '../cli/commands/estimate.js';
@@ -110,7 +112,7 @@ export async function carryOut(
       const lines = [
         `Connection ${serverName}:${action.id}`,
         '',
-        `Compared   ${found.files} files, ${formatBytes(found.bytes)}, in ${formatMillis(found.ms)}`,
+        `Compared   ${formatCount(found.files)} files, ${formatBytes(found.bytes)}, in ${formatMillis(found.ms)}`,
         `Different  ${found.different}${action.remirror ? ' (sent)' : ''}`,
         `Missing    ${found.missing}${action.remirror ? ' (sent)' : ''}`,
         `Orphans    ${found.orphans} (on the target only)`,
@@ -119,7 +121,7 @@ export async function carryOut(
       ];
       return said(
         differing === 0
-          ? `Verified: ${found.files} files, no difference.`
+          ? `Verified: ${formatCount(found.files)} files, no difference.`
           : `Verified: ${found.different} different, ${found.missing} missing, ${found.orphans} orphans.`,
         lines,
       );
@@ -158,6 +160,31 @@ export async function carryOut(
         /^0+$/.test(removed.targetKey) || (await takeBack(removed.key, removed.targetKey, servers, signal));
       const rest = revoked ? '' : ` ${removed.target} still allows it: it could not be reached.`;
       return said(`Connection ${serverName}:${action.id} ended.${rest}`);
+    }
+    case 'orphans': {
+      const { id, preview } = action;
+      const found = await client.request(OrphansStart, { id, preview }, { signal, timeoutMs: VERIFY_MS });
+      const many = `${formatCount(found.orphans)} orphan${found.orphans === 1 ? '' : 's'}`;
+      return said(
+        preview
+          ? `${many} found; nothing was touched.`
+          : `${many} told to the target; its log says what became of them.`,
+        found.orphans === 0
+          ? null
+          : [
+              `Connection ${serverName}:${id}: ${many}, only on the target`,
+              ...(found.wildcards
+                ? ['The set has wildcards: what its includes do not name is an orphan, what it excludes is kept.']
+                : []),
+              '',
+              ...found.paths,
+              ...(found.omitted > 0 ? [`... and ${formatCount(found.omitted)} more`] : []),
+            ],
+      );
+    }
+    case 'orphans_stop': {
+      const { stopped } = await client.request(OrphansStop, { id: action.id }, options);
+      return said(stopped ? 'Removing orphans is stopped.' : 'No orphans were being removed.');
     }
     case 'set_continue': {
       await client.request(SetContinue, { name: action.set, acceptDeletes: action.acceptDeletes }, options);

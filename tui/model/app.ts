@@ -36,7 +36,8 @@ export type Action =
       readonly durable: boolean;
     }
   | { readonly kind: 'bookmark_make'; readonly id: number; readonly name: string; readonly freeze: boolean }
-  | { readonly kind: 'estimate' | 'disconnect'; readonly id: number }
+  | { readonly kind: 'orphans'; readonly id: number; readonly preview: boolean }
+  | { readonly kind: 'estimate' | 'disconnect' | 'orphans_stop'; readonly id: number }
   | { readonly kind: 'simulate'; readonly set: string }
   | { readonly kind: 'set_continue'; readonly set: string; readonly acceptDeletes: boolean }
   | { readonly kind: 'target_pause' | 'target_resume' }
@@ -67,6 +68,7 @@ export type DialogKind =
   | 'task_run'
   | 'bookmark_make'
   | 'estimate'
+  | 'orphans'
   | 'disconnect'
   | 'connect'
   | 'set_continue'
@@ -155,6 +157,8 @@ export interface App {
   readonly note: Note | null;
   /** What was done, newest last, bounded. */
   readonly done: readonly Note[];
+  /** Output of commands that ended while something else lay open, oldest first, bounded. */
+  readonly results: readonly { readonly title: string; readonly lines: readonly string[] }[];
   /** Commands on their way, by number. */
   readonly running: ReadonlyMap<number, string>;
   readonly nextCommand: number;
@@ -176,6 +180,7 @@ export interface Verb {
 
 export const DONE_MAX = 200;
 export const TYPED_MAX = 100;
+export const RESULTS_MAX = 8;
 
 export interface MouseMsg {
   readonly kind: 'mouse';

@@ -134,6 +134,12 @@ test('DESIGN 6: commands around a point run only where tasks are enabled, and a 
   const made = await make({});
   t.like(made, { how: 'plain', stoodMs: -1, why: '' });
   t.true(a.documents.saved.get(BOOKMARKS_FILE)?.includes(made.key));
+  const { lines } = await client.request(m.LogRead, {});
+  t.deepEqual(
+    lines.flatMap(({ notice }) => (/_PLACED$/.test(notice.code) ? [notice.text] : [])),
+    [`Connection 1: bookmark "${made.name}" is in the stream to b.`],
+    'no message names a command that is not there',
+  );
   t.is(
     (await (await b.client()).request(m.BookmarkList, {})).bookmarks[0]?.key,
     made.key,

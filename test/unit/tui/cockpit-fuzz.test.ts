@@ -23,6 +23,7 @@ const START: App = {
   asked: [],
   note: null,
   done: [],
+  results: [],
   running: new Map(),
   nextCommand: 1,
   typed: [],

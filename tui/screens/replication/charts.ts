@@ -16,8 +16,9 @@ export const WIDGET_WIDTH_MIN = 30;
 
 interface Data {
   readonly title: string;
-  readonly rates: readonly number[];
-  readonly latencies: readonly number[];
+  /** Null: there is no connection that could have any. */
+  readonly rates: readonly number[] | null;
+  readonly latencies: readonly number[] | null;
   readonly rateNow: number;
   /** -1: not known. */
   readonly latencyNow: number;
@@ -50,7 +51,7 @@ function data(app: App, count: number): Data {
       rates[i] = (rates[i] ?? 0) + value;
     });
   }
-  return { title: '', rates: any ? rates : [], latencies: [], rateNow, latencyNow: -1, stale: false };
+  return { title: '', rates: any ? rates : null, latencies: any ? [] : null, rateNow, latencyNow: -1, stale: false };
 }
 
 export function drawCharts(
@@ -65,8 +66,9 @@ export function drawCharts(
   const left = Math.floor((rect.width - gap) / 2);
   const right = rect.width - gap - left;
   const known = data(app, Math.max(left, right));
-  const rateText = `${formatBytes(known.rateNow)}/s`;
-  const latencyText = known.latencyNow < 0 ? 'unknown' : formatMillis(known.latencyNow);
+  // A place without connections has no throughput; 0 would be a figure that nobody measured.
+  const rateText = known.rates === null ? '' : ` ${formatBytes(known.rateNow)}/s`;
+  const latencyText = known.title === '' ? '' : ` ${known.latencyNow < 0 ? 'unknown' : formatMillis(known.latencyNow)}`;
   head(known.title === '' ? 'Charts' : `Charts: ${known.title}`, []);
   const top = rect.y + 1;
   const height = rect.height - 1;
@@ -76,23 +78,32 @@ export function drawCharts(
     x: number,
     wide: number,
     label: string,
-    values: readonly number[],
+    values: readonly number[] | null,
     role: Role,
     format: (value: number) => string,
   ): void => {
     const area = { x, y: top, width: wide, height };
-    const recent = values.slice(-wide);
+    const recent = (values ?? []).slice(-wide);
     const most = Math.max(0, ...recent);
     const widget = !covered && !app.ascii && height >= WIDGET_HEIGHT_MIN && wide >= WIDGET_WIDTH_MIN && most > 0;
     // Half a number says something wrong: the maximum is shown whole or not at all.
     const withMost = most > 0 ? `${label}  max ${format(most)}` : label;
     const title = cut(width(withMost) <= wide ? withMost : label, wide, 'start', glyphs.ellipsis);
     grid.put(x, top, [run(title, known.stale ? 'stale' : 'title')], wide);
-    if (values.length === 0) {
+    if (recent.length === 0) {
       grid.put(
         x,
         top + 1,
-        [run(known.title === '' && id === 'latency' ? 'select a connection' : 'no data yet', 'dim')],
+        [
+          run(
+            values === null
+              ? 'no connection here'
+              : id === 'latency' && known.title === ''
+                ? 'select a connection'
+                : 'no data yet',
+            'dim',
+          ),
+        ],
         wide,
       );
       return;
@@ -108,12 +119,12 @@ export function drawCharts(
     'throughput',
     rect.x,
     left,
-    `Throughput ${rateText}`,
+    `Throughput${rateText}`,
     known.rates,
     'chart.1',
     (value) => `${formatBytes(value)}/s`,
   );
-  chart('latency', rect.x + left + gap, right, `Latency ${latencyText}`, known.latencies, 'chart.2', formatMillis);
+  chart('latency', rect.x + left + gap, right, `Latency${latencyText}`, known.latencies, 'chart.2', formatMillis);
   return spots;
 }
 

@@ -6,6 +6,7 @@ import type { ConnectionItem } from '../../../protocol/messages/index.js';
 import { actingServer, selectedConnection } from './tables.js';
 import { selectedNode } from './tree.js';
 import { words } from '../../model/words.js';
+import { connectForm } from './connect-form.js';
 import * as cli from './equivalents.js';
 
 export type Field =
@@ -28,17 +29,24 @@ export interface Description {
   readonly missing: string | null;
 }
 
-const num = (values: Dialog['values'], name: string): number =>
+export const num = (values: Dialog['values'], name: string): number =>
   typeof values[name] === 'number' ? (values[name] as number) : 0;
-const flag = (values: Dialog['values'], name: string): boolean => values[name] === true;
-const txt = (values: Dialog['values'], name: string): string => {
+export const flag = (values: Dialog['values'], name: string): boolean => values[name] === true;
+export const txt = (values: Dialog['values'], name: string): string => {
   const value = values[name];
   return value && typeof value === 'object' ? lineText(value as LineEdit).trim() : '';
 };
 
 const MIRRORS = ['Difference', 'Full'] as const;
-const CONNECT_MIRRORS = ['Difference', 'Full', 'None'] as const;
-const MAPPINGS = ['All to one', 'One to one', 'Custom'] as const;
+const ORPHANS = ['List only', 'Move or delete'] as const;
+
+/** The set that the tree or, with the focus there, the table is at. */
+function selectedSetName(app: App): string | null {
+  const place = selectedNode(app)?.place;
+  const row = selectedConnection(app);
+  if (row && (app.screen.focus === 'table' || place?.kind !== 'set')) return row.item.set;
+  return place?.kind === 'set' ? place.set : null;
+}
 
 /** Opens a dialog for what is selected; null when there is nothing it could be about. */
 export function openDialog(app: App, dialog: DialogKind): Dialog | null {
@@ -70,7 +78,10 @@ export function openDialog(app: App, dialog: DialogKind): Dialog | null {
     }
     case 'set_continue': {
       const server = actingServer(app);
-      const set = server && [...server.sets.values()].find((one) => one.state === 'stopped');
+      // The one that is selected, where it is one of several.
+      const chosen = selectedSetName(app);
+      const stopped = server ? [...server.sets.values()].filter((one) => one.state === 'stopped') : [];
+      const set = stopped.find((one) => one.name === chosen) ?? stopped[0];
       return server && set ? ready(base(server.name, set.name, { deletes: 0 }, 0)) : null;
     }
     case 'connect': {
@@ -99,6 +110,8 @@ export function openDialog(app: App, dialog: DialogKind): Dialog | null {
                 durable: true,
                 name: lineEdit(),
                 freeze: false,
+                orphans: 0,
+                set: lineEdit(),
               },
               0,
             ),
@@ -211,7 +224,7 @@ export function describe(app: App, dialog: Dialog): Description | null {
   }
 }
 
-type Plain = (more: Partial<Description> & Pick<Description, 'title' | 'lines' | 'confirm'>) => Description;
+export type Plain = (more: Partial<Description> & Pick<Description, 'title' | 'lines' | 'confirm'>) => Description;
 
 function aboutConnection(app: App, dialog: Dialog, item: ConnectionItem, plain: Plain): Description | null {
   const { values, server } = dialog;
@@ -411,6 +424,37 @@ function aboutConnection(app: App, dialog: Dialog, item: ConnectionItem, plain: 
               : null,
       });
     }
+    case 'orphans': {
+      if (item.statistics.mirrorStatus === 'Removing Orphans')
+        return plain({
+          title: 'Stop removing orphans',
+          lines: [who, 'What the target was told already is worked off.'],
+          confirm: 'Stop',
+          argv: ['orphans', 'stop', `${server}:${id}`],
+          action: { kind: 'orphans_stop', id },
+        });
+      const remove = num(values, 'orphans') === 1;
+      return plain({
+        title: 'Orphans',
+        lines: [
+          who,
+          remove
+            ? `What is on ${target} below the directories of this connection and not in the set is moved away or deleted, as the settings orphans.* of ${target} say.`
+            : `Lists what is on ${target} and not in the set, here and in its log; nothing is touched.`,
+        ],
+        fields: [
+          { kind: 'choice', name: 'orphans', label: 'What to do', options: ORPHANS },
+          ...(remove
+            ? [{ kind: 'text' as const, name: 'set', label: 'Set', hint: `${item.set}, typed as a check` }]
+            : []),
+        ],
+        confirm: remove ? 'Remove' : 'List',
+        danger: remove,
+        argv: ['orphans', remove ? 'start' : 'preview', `${server}:${id}`],
+        action: { kind: 'orphans', id, preview: !remove },
+        missing: remove && txt(values, 'set') !== item.set ? `still needed: the name of the set, ${item.set}` : null,
+      });
+    }
     case 'disconnect':
       return plain({
         title: 'Disconnect',
@@ -427,95 +471,4 @@ function aboutConnection(app: App, dialog: Dialog, item: ConnectionItem, plain: 
     default:
       return null;
   }
-}
-
-/** Names of servers that can be targets: every other one, and the source itself for a single server. */
-export function targetNames(app: App, source: string): string[] {
-  return [
-    ...app.fleet.servers.filter((one) => one.name !== source),
-    ...app.fleet.servers.filter((one) => one.name === source),
-  ].map((one) => one.name);
-}
-
-function connectForm(app: App, dialog: Dialog, plain: Plain): Description | null {
-  const { values, server: source } = dialog;
-  const server = findServer(app.fleet, source);
-  if (!server) return null;
-  const sets = [...server.sets.keys()].sort();
-  const named = targetNames(app, source);
-  const targets = named.includes(cli.SIMULATED) ? named : [...named, cli.SIMULATED];
-  const set = sets[num(values, 'set')] ?? sets[0] ?? '';
-  const target = targets[num(values, 'target')] ?? targets[0] ?? '';
-  if (target === cli.SIMULATED && !named.includes(cli.SIMULATED))
-    return plain({
-      title: 'Connect',
-      lines: [
-        `${set} on ${source} is simulated: everything is read, compressed and counted, nothing is sent and nothing is protected.`,
-        'Estimate shows what was counted.',
-      ],
-      fields: [
-        { kind: 'choice', name: 'set', label: 'Replication set', options: sets },
-        { kind: 'choice', name: 'target', label: 'Target', options: targets },
-      ],
-      confirm: 'Simulate',
-      argv: cli.simulate(source, set),
-      action: { kind: 'simulate', set },
-    });
-  const mapping = num(values, 'mapping');
-  const path = txt(values, 'path');
-  const rule = server.sets.get(set)?.rules.find((one) => one.include);
-  const mirror = CONNECT_MIRRORS[num(values, 'mirror')] ?? 'Difference';
-  const replication = flag(values, 'replication');
-  const link = findServer(app.fleet, target)?.link.kind === 'online';
-  const where =
-    mapping === 1
-      ? 'the same directories'
-      : mapping === 0
-        ? `${path === '/' ? '' : path}/${server.hello?.name ?? source}/${set}/`
-        : path;
-  return plain({
-    title: 'Connect',
-    lines: [
-      `${set} on ${source} is replicated to ${target}, into ${where}`,
-      'Files there that have the same names are overwritten.',
-    ],
-    fields: [
-      { kind: 'choice', name: 'set', label: 'Replication set', options: sets },
-      { kind: 'choice', name: 'target', label: 'Target', options: targets },
-      { kind: 'choice', name: 'mapping', label: 'Directories', options: MAPPINGS },
-      ...(mapping === 1
-        ? []
-        : [
-            {
-              kind: 'text' as const,
-              name: 'path',
-              label: mapping === 0 ? 'Below' : 'Into',
-              hint: 'a directory on the target',
-            },
-          ]),
-      { kind: 'choice', name: 'mirror', label: 'Mirror', options: CONNECT_MIRRORS },
-      { kind: 'check', name: 'replication', label: 'Start replication' },
-    ],
-    confirm: 'Connect',
-    danger: false,
-    argv: cli.connect(source, set, target, mapping, path, rule?.path ?? '/', mirror.toLowerCase(), replication),
-    action: {
-      kind: 'connect',
-      set,
-      target,
-      mapping: (['all_to_one', 'one_to_one', 'custom'] as const)[mapping] ?? 'all_to_one',
-      path,
-      sourcePath: rule?.path ?? '/',
-      mirror: (['difference', 'full', 'none'] as const)[num(values, 'mirror')] ?? 'difference',
-      replication,
-    },
-    missing:
-      mapping !== 1 && !path.startsWith('/')
-        ? 'still needed: an absolute directory on the target'
-        : mapping === 2 && path === '/'
-          ? 'still needed: a directory on the target other than /'
-          : link
-            ? null
-            : `${target} is not connected; log on to it first`,
-  });
 }

@@ -99,6 +99,24 @@ const needsServer =
     return mayChange(app, server) ?? (server && more ? more(server) : null);
   };
 
+/** Why it has to wait for what the connection does now. */
+function busy({ item }: ConnectionRow, what: string): string | null {
+  if (item.target === SIMULATED) return 'a simulated connection has no target';
+  const { mirrorStatus } = item.statistics;
+  switch (mirrorStatus) {
+    case 'Idle':
+      return null;
+    case 'Paused':
+      return 'the mirror is paused; resume (U) or stop it (S) first';
+    case 'Verifying':
+      return what === 'Verify' ? 'a verification is running' : 'wait until the verification is done';
+    case 'Removing Orphans':
+      return 'wait until the orphans are removed';
+    default:
+      return 'wait until the mirror is done';
+  }
+}
+
 const mirrorRuns = (row: ConnectionRow): boolean =>
   ['Mirroring', 'Waiting', 'Paused', 'Restoring'].includes(row.item.statistics.mirrorStatus);
 
@@ -391,8 +409,18 @@ export const KEYS: readonly Key[] = [
     group: 'Connection',
     changes: true,
     intent: { do: 'dialog', dialog: 'verify' },
+    blocked: needsConnection((row) => busy(row, 'Verify')),
+  },
+  {
+    keys: ['O'],
+    label: 'Orphans',
+    help: 'List what only the target has, remove it, or stop removing it',
+    group: 'Connection',
+    changes: true,
+    danger: true,
+    intent: { do: 'dialog', dialog: 'orphans' },
     blocked: needsConnection((row) =>
-      row.item.statistics.mirrorStatus !== 'Idle' ? 'wait until the mirror is done' : null,
+      row.item.statistics.mirrorStatus === 'Removing Orphans' ? null : busy(row, 'Orphans'),
     ),
   },
   {
@@ -401,9 +429,13 @@ export const KEYS: readonly Key[] = [
     help: 'What a simulated connection says about bandwidth, recovery point and time of a first mirror',
     group: 'Connection',
     intent: { do: 'dialog', dialog: 'estimate' },
-    blocked: needsConnection((row) =>
-      row.item.target === SIMULATED ? null : `only for a simulated connection; connect the set to ${SIMULATED}`,
-    ),
+    // It only looks: a monitor may, and so may a read-only console.
+    blocked: (app) => {
+      const row = selectedConnection(app);
+      if (!row) return 'select a connection first';
+      if (isStale(row.server)) return `${row.server.name} is not connected`;
+      return row.item.target === SIMULATED ? null : `only for a simulated connection; connect the set to ${SIMULATED}`;
+    },
   },
   {
     keys: ['B'],
@@ -412,9 +444,7 @@ export const KEYS: readonly Key[] = [
     group: 'Connection',
     changes: true,
     intent: { do: 'dialog', dialog: 'bookmark_make' },
-    blocked: needsConnection((row) =>
-      row.item.statistics.mirrorStatus !== 'Idle' ? 'wait until the mirror is done' : null,
-    ),
+    blocked: needsConnection((row) => busy(row, 'Bookmark')),
   },
   {
     keys: ['X'],

@@ -50,13 +50,29 @@ export function entryText(entry: Entry): string {
     return `${entry.count} line${entry.count === 1 ? ' is' : 's are'} missing here; the log file on the server is complete (understudy logs)`;
   }
   const { line } = entry;
-  const about = line.connection !== null ? ` [${line.connection}]` : line.set !== null ? ` [${line.set}]` : '';
+  const text = noticeText(line.notice);
+  // Most messages name their connection or set; saying it twice costs a quarter of a narrow line.
+  const about =
+    line.connection !== null
+      ? text.startsWith(`Connection ${line.connection}:`)
+        ? ''
+        : ` [${line.connection}]`
+      : line.set !== null && !text.includes(`"${line.set}"`)
+        ? ` [${line.set}]`
+        : '';
   const times = line.count > 1 ? ` (x${line.count})` : '';
-  return `${line.notice.id}${about} ${noticeText(line.notice)}${times}`;
+  return `${line.notice.id}${about} ${text}${times}`;
 }
 
-export function entryTime(entry: Entry): string {
-  return entry.kind === 'line' ? formatWallTime(entry.line.at).slice(11, 19) : '        ';
+/** Do some of these need their date, because they are not of today? */
+export function datesNeeded(entries: readonly Entry[], now: number): boolean {
+  const today = formatWallTime(now).slice(0, 10);
+  return entries.some((entry) => entry.kind === 'line' && formatWallTime(entry.line.at).slice(0, 10) !== today);
+}
+
+export function entryTime(entry: Entry, dated: boolean): string {
+  const [from, to] = dated ? [5, 19] : [11, 19];
+  return entry.kind === 'line' ? formatWallTime(entry.line.at).slice(from, to) : ' '.repeat(to - from);
 }
 
 /** One line as it would stand in a file. */

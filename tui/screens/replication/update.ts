@@ -1,4 +1,6 @@
 /** What each key of the Replication Console does. */
+import type { Grant } from '../../../protocol/messages/index.js';
+import { formatBytes, formatCount, formatWallTime } from '../../../protocol/units.js';
 import { type App, type Command, type Dialog, DONE_MAX, type Note, type Step } from '../../model/app.js';
 import { clear } from '../../model/log-ring.js';
 import { withServer } from '../../model/fleet.js';
@@ -275,7 +277,7 @@ function openDetail(app: App): Step {
     const index = nodes(app).findIndex((node) => node.id === `server:${row.server.name}`);
     return [index >= 0 ? selectNode(app, index) : app, []];
   }
-  const lines = JSON.stringify(row.item, null, 2).split('\n');
+  const lines = grantLines(row.item);
   return [
     {
       ...app,
@@ -289,6 +291,31 @@ function openDetail(app: App): Step {
     },
     [],
   ];
+}
+
+/** What a target knows of one source and set, in words. */
+function grantLines(grant: Grant): string[] {
+  const pairs: (readonly [string, string])[] = [
+    ['Replication set', grant.set],
+    ['Source', grant.server],
+    [
+      'Link',
+      grant.paused ? 'paused here' : grant.linked ? `linked from ${grant.address ?? 'an unknown address'}` : 'no link',
+    ],
+    ['Target data', grant.status],
+    ['Written', `${formatBytes(grant.writtenBytes)} in ${formatCount(grant.operations)} operations`],
+    ['Queued', formatBytes(grant.queuedBytes)],
+    ['Failed', `${formatCount(grant.failed)} operations${grant.failed > 0 ? '; the messages say which' : ''}`],
+    ['Last file touched', grant.lastFileTouched],
+    ...grant.mappings.flatMap(({ source, target }) => [
+      ['Directory', source] as const,
+      ['written to', target] as const,
+    ]),
+    ['Deletions', grant.ignoreDeletes ? 'ignored' : 'carried out'],
+    ['Allowed', `${formatWallTime(grant.created).slice(0, 19)} by ${grant.createdBy}`],
+    ['Key of the source', grant.peer],
+  ];
+  return pairs.map(([label, value]) => `${label.padEnd(19)}${value}`);
 }
 
 /** One step back; the same model when there is none. */

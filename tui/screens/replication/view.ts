@@ -12,7 +12,7 @@ import { lineText } from '../../model/line-edit.js';
 import { drawCharts } from './charts.js';
 import { placeColumns } from './columns.js';
 import type { Entry } from '../../model/log-ring.js';
-import { entryText, entryTime, logView } from './logs.js';
+import { datesNeeded, entryText, entryTime, logView } from './logs.js';
 import { TABLE_HEAD } from './move.js';
 import { selectedIndex, shown } from './tables.js';
 import { age, nodes, type Node } from './tree.js';
@@ -253,8 +253,14 @@ function drawLog(app: App, grid: Grid, rect: Rect): void {
     grid.put(rect.x + 2, rect.y + 1, [run(view.server ? 'No messages yet.' : 'No server yet.', 'dim')], rect.width - 2);
     return;
   }
-  const textWidth = Math.max(10, rect.width - 11);
-  const shownLines = logLines(app, view.entries, rows, textWidth, glyphs.ellipsis);
+  // Only what is in sight decides: a night ago must not look like an hour ago.
+  const textWidth = (dated: boolean): number => Math.max(10, rect.width - (dated ? 17 : 11));
+  const seen = logLines(app, view.entries, rows, textWidth(false), glyphs.ellipsis);
+  const dated = datesNeeded(
+    seen.flatMap(({ at }) => view.entries[at] ?? []),
+    app.now,
+  );
+  const shownLines = dated ? logLines(app, view.entries, rows, textWidth(true), glyphs.ellipsis) : seen;
   shownLines.forEach(({ at, first, text }, i) => {
     const entry = view.entries[at];
     if (!entry) return;
@@ -267,10 +273,10 @@ function drawLog(app: App, grid: Grid, rect: Rect): void {
       first
         ? [
             run(signOf(level, glyphs), stale ? 'stale' : level === 'notice' ? 'dim' : roleOf(level)),
-            run(` ${entryTime(entry)} `, stale ? 'stale' : 'dim'),
+            run(` ${entryTime(entry, dated)} `, stale ? 'stale' : 'dim'),
             { text, role },
           ]
-        : [run(' '.repeat(11)), { text, role }],
+        : [run(' '.repeat(dated ? 17 : 11)), { text, role }],
       rect.width,
     );
     if (focused && view.first + at === view.selected)

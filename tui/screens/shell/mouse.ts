@@ -8,6 +8,7 @@ import { focusPane, paneRows, selectNode, selectRow, showLine, TABLE_HEAD } from
 import { selectedIndex, shown } from '../replication/tables.js';
 import { nodes } from '../replication/tree.js';
 import { perform } from '../replication/update.js';
+import { askedNow } from './questions.js';
 
 type PressKey = (app: App, name: string, text: string) => Step;
 
@@ -19,9 +20,10 @@ const inside = (rect: Rect, x: number, y: number): boolean =>
 export function mouse(app: App, msg: MouseMsg, press: PressKey): Step {
   const wheel = msg.action === 'wheel_up' ? 'up' : msg.action === 'wheel_down' ? 'down' : null;
   // On top of everything else only the wheel means something: it scrolls or chooses.
-  if (app.asked.length > 0 || app.overlay) {
+  const asked = askedNow(app) !== null;
+  if (asked || app.overlay) {
     if (!wheel) return [app, []];
-    return app.overlay?.kind === 'dialog' || app.asked.length > 0 ? [app, []] : press(app, wheel, '');
+    return app.overlay?.kind === 'dialog' || asked ? [app, []] : press(app, wheel, '');
   }
   const layout = arrange(app.size.width, app.size.height, app.screen.zoomed);
   if (!layout) return [app, []];

@@ -5,9 +5,11 @@ import { chooserKey } from '../replication/column-choice.js';
 import { describe, type Field } from '../replication/dialogs.js';
 import { actionsFor } from '../replication/key-list.js';
 import { KEYS } from '../replication/keys.js';
-import { confirm, copyChoices, press, say, start } from '../replication/update.js';
-import { complete, splitLine, suggestions } from './palette.js';
+import { selectedConnection } from '../replication/tables.js';
+import { confirm, copyChoices, perform, press, say, start } from '../replication/update.js';
+import { complete, onlyLooks, splitLine, suggestions } from './palette.js';
 import { rememberTyped } from './update.js';
+import { leftMax, type Reading, topMax } from './windows.js';
 
 const PAGE = 10;
 
@@ -57,7 +59,6 @@ function pick(app: App, overlay: Extract<Overlay, { kind: 'menu' | 'copy' }>, na
   return [{ ...app, overlay: { ...overlay, selected } }, []];
 }
 
-/** Views clamp at the end; here only the top is known. */
 function scroll(app: App, overlay: Extract<Overlay, { kind: 'text' | 'detail' }>, name: string): Step {
   switch (name) {
     case 'escape':
@@ -66,7 +67,7 @@ function scroll(app: App, overlay: Extract<Overlay, { kind: 'text' | 'detail' }>
     case 'enter':
       return [close(app), []];
     case 'y': {
-      if (overlay.kind !== 'text') return [app, []];
+      if (overlay.kind !== 'text') return perform(close(app), { do: 'copy_menu' });
       return [app, [{ kind: 'copy', text: overlay.lines.join('\n'), what: 'the text' }]];
     }
     default:
@@ -89,23 +90,31 @@ function scroll(app: App, overlay: Extract<Overlay, { kind: 'text' | 'detail' }>
     end: 1e9,
     G: 1e9,
   }[name];
-  if (by !== undefined) {
-    const lines = overlay.kind === 'text' ? overlay.lines.length : 60;
-    const top = Math.max(0, Math.min(Math.max(0, lines - 1), overlay.top + by));
-    return [{ ...app, overlay: { ...overlay, top } }, []];
-  }
+  if (by !== undefined) return [{ ...app, overlay: { ...overlay, top: scrolled(app, overlay, by) } }, []];
   if (overlay.kind === 'text' && overlay.left !== null) {
     const sideways = { left: -8, h: -8, right: 8, l: 8 }[name];
-    const longest = Math.max(0, ...overlay.lines.map((line) => line.length));
-    if (sideways !== undefined)
-      return [{ ...app, overlay: { ...overlay, left: Math.max(0, Math.min(longest, overlay.left + sideways)) } }, []];
+    if (sideways !== undefined) {
+      const left = Math.max(0, Math.min(leftMax(app, overlay.lines), overlay.left + sideways));
+      return [{ ...app, overlay: { ...overlay, left } }, []];
+    }
   }
   // The row behind the detail may be acted on without closing it first.
   if (overlay.kind === 'detail') {
     const key = KEYS.find((one) => one.group === 'Connection' && one.keys.includes(name));
-    if (key) return press(close(app), key);
+    if (!key) return [app, []];
+    // Another row took the place of one that is gone: the key was not meant for it.
+    const meant = selectedConnection(app);
+    if (meant?.item.key !== overlay.key || meant.server.name !== overlay.server)
+      return [say(app, 'error', `${key.label}: the row behind this window is another one; close it first.`), []];
+    return press(close(app), key);
   }
   return [app, []];
+}
+
+/** Where a window stands after scrolling. No further than it goes: every key pressed there would have to be taken back. */
+function scrolled(app: App, overlay: Reading, by: number): number {
+  const most = topMax(app, overlay);
+  return Math.max(0, Math.min(most, Math.min(most, overlay.top) + by));
 }
 
 function helpKey(app: App, overlay: Extract<Overlay, { kind: 'help' }>, name: string, text: string): Step {
@@ -124,7 +133,7 @@ function helpKey(app: App, overlay: Extract<Overlay, { kind: 'help' }>, name: st
   const by = { up: -1, k: -1, down: 1, j: 1, pageup: -page, pagedown: page, space: page, home: -1e9, end: 1e9, G: 1e9 }[
     name
   ];
-  return by === undefined ? [app, []] : set({ top: Math.max(0, Math.min(KEYS.length + 20, overlay.top + by)) });
+  return by === undefined ? [app, []] : set({ top: scrolled(app, overlay, by) });
 }
 
 // ---------------------------------------------------------------------------------------------- dialogs
@@ -231,9 +240,8 @@ function run(app: App, line: string): Step {
   if (verb === 'ascii' || verb === 'unicode')
     return [say({ ...typed, ascii: verb === 'ascii' }, 'info', `Signs: ${verb}.`), []];
   if (verb === '') return [typed, []];
-  if (app.readOnly && !/^(status|logs|doctor|peer|set|server|help|--help|--version)$/.test(verb)) {
-    return [say(typed, 'error', 'This console was started read-only.'), []];
-  }
+  if (app.readOnly && !onlyLooks(argv))
+    return [say(typed, 'error', 'This console was started read-only: only commands that look are run.'), []];
   if (argv.some((word) => word === '-f' || word === '--watch' || word === '--follow')) {
     return [
       say(typed, 'error', 'What follows for ever belongs in a terminal of its own; here the screen follows by itself.'),

@@ -15,6 +15,17 @@ const OWN = [
   { name: 'quit', args: '', why: 'leave the cockpit' },
 ] as const;
 
+/** What a console that was started read-only may run: commands that only look. */
+const LOOKING = new Set([
+  ...['status', 'logs', 'doctor', 'health', 'metrics', 'stats', 'estimate', 'help', '--help', '--version'],
+  ...['server list', 'server show', 'set list', 'set show', 'peer show', 'grant list', 'config show', 'config check'],
+  ...['task list', 'task show', 'bookmark list', 'bookmark show', 'verify log', 'transmit show'],
+  ...['mail show', 'snmp show'],
+]);
+
+export const onlyLooks = (argv: readonly string[]): boolean =>
+  argv.some((word) => word === '--help') || LOOKING.has(argv[0] ?? '') || LOOKING.has(argv.slice(0, 2).join(' '));
+
 const LIST_MAX = 8;
 
 export function suggestions(app: App, line: string): Suggestion[] {
@@ -38,8 +49,9 @@ export function suggestions(app: App, line: string): Suggestion[] {
       .slice(0, LIST_MAX)
       .map((name) => ({ insert: `${before} ${name}`, shown: name, why: exact.why }));
   }
-  return verbs
-    .filter((verb) => verb.name.startsWith(typed) || (typed.length > 1 && verb.name.includes(typed)))
+  const begin = verbs.filter((verb) => verb.name.startsWith(typed));
+  const within = verbs.filter((verb) => !verb.name.startsWith(typed) && typed.length > 1 && verb.name.includes(typed));
+  return [...begin, ...within]
     .slice(0, LIST_MAX)
     .map((verb) => ({ insert: verb.name, shown: verb.args ? `${verb.name} ${verb.args}` : verb.name, why: verb.why }));
 }

@@ -6,6 +6,12 @@ import { say } from '../replication/update.js';
 export const HOST_KEY_BUTTONS = ['Refuse', 'Only this time', 'Accept and remember'] as const;
 const HOST_KEY_ANSWERS = ['no', 'once', 'yes'] as const;
 
+/** The question on the screen. One that comes while a form or a command is being typed waits: the next key was not for it. */
+export function askedNow(app: App): Asked | null {
+  const typing = app.overlay?.kind === 'dialog' || app.overlay?.kind === 'palette' || app.screen.table.typing !== null;
+  return typing ? null : (app.asked[0] ?? null);
+}
+
 const withFirst = (app: App, change: Partial<Asked>): App => {
   const [first, ...rest] = app.asked;
   return first ? { ...app, asked: [{ ...first, ...change }, ...rest] } : app;

@@ -1,5 +1,6 @@
 /** The cockpit's one update: what can happen, who it concerns, what becomes of the model. Pure. */
-import { type App, type Msg, type Note, type Step, TYPED_MAX } from '../../model/app.js';
+import { type App, type Msg, type Note, RESULTS_MAX, type Step, TYPED_MAX } from '../../model/app.js';
+import { arrange } from '../../layout/panes.js';
 import { applyFacts, newServer } from '../../model/fleet.js';
 import { editKey, insert, lineEdit, lineText } from '../../model/line-edit.js';
 import { KEYS } from '../replication/keys.js';
@@ -8,7 +9,7 @@ import type { Replication } from '../replication/model.js';
 import { selectedIndex } from '../replication/tables.js';
 import { perform, press, record, say } from '../replication/update.js';
 import { keyInOverlay, pasteInOverlay } from './overlays.js';
-import { answerKey, answerPaste } from './questions.js';
+import { answerKey, answerPaste, askedNow } from './questions.js';
 import { mouse } from './mouse.js';
 
 /** A message stays this long; then the line tells of the selection again. */
@@ -19,7 +20,7 @@ const withScreen = (app: App, change: Partial<Replication>): App => ({ ...app, s
 export function update(app: App, msg: Msg): Step {
   switch (msg.kind) {
     case 'key':
-      return key(app, msg.key, msg.text);
+      return showWaiting(key(app, msg.key, msg.text));
     case 'paste':
       return paste(app, msg.text);
     case 'mouse':
@@ -86,8 +87,17 @@ function finished(app: App, msg: Extract<Msg, { kind: 'finished' }>): App {
     : { kind: 'ok', text: text || `${label}: done.`, cli, at: app.now };
   const next = record({ ...app, running }, note);
   if (!msg.lines) return next;
-  return { ...next, overlay: { kind: 'text', title: label, lines: msg.lines, top: 0, left: 0 } };
+  // A window that jumps up would take the keys that were meant for what lies open: it waits until that is closed.
+  return waitingShown({ ...next, results: [...next.results, { title: label, lines: msg.lines }].slice(-RESULTS_MAX) });
 }
+
+function waitingShown(app: App): App {
+  const [first, ...rest] = app.results;
+  if (!first || app.overlay !== null || askedNow(app) || app.screen.table.typing) return app;
+  return { ...app, results: rest, overlay: { kind: 'text', ...first, top: 0, left: 0 } };
+}
+
+const showWaiting = ([app, commands]: Step): Step => [waitingShown(app), commands];
 
 /** After rows came, went or the window changed: the selection stays on its row and on the screen. */
 function keepInSight(app: App): App {
@@ -95,8 +105,15 @@ function keepInSight(app: App): App {
   return index < 0 ? app : selectRow(app, index);
 }
 
+/** T2: with nothing of the screen in sight, only what the small one names is done; a key meant for it must not fall into a hidden form. */
+function smallKey(app: App, name: string): Step {
+  if (name === 'q' || name === 'f10' || name === 'C-c') return [app, [{ kind: 'quit' }]];
+  return name === 'C-z' ? perform(app, { do: 'suspend' }) : name === 'C-l' ? perform(app, { do: 'redraw' }) : [app, []];
+}
+
 function key(app: App, name: string, text: string): Step {
-  if (app.asked.length > 0) return answerKey(app, name, text);
+  if (!arrange(app.size.width, app.size.height, null)) return smallKey(app, name);
+  if (askedNow(app)) return answerKey(app, name, text);
   if (name === 'C-c') return perform(app, { do: 'interrupt' });
   if (app.overlay) return keyInOverlay(app, name, text);
   if (app.screen.table.typing) return typeFilter(app, name, text);
@@ -112,7 +129,8 @@ function key(app: App, name: string, text: string): Step {
 }
 
 function paste(app: App, text: string): Step {
-  if (app.asked.length > 0) return answerPaste(app, text);
+  if (!arrange(app.size.width, app.size.height, null)) return [app, []];
+  if (askedNow(app)) return answerPaste(app, text);
   if (app.overlay) return pasteInOverlay(app, text);
   const { table } = app.screen;
   if (table.typing) return [withScreen(app, { table: { ...table, typing: insert(table.typing, text), top: 0 } }), []];

@@ -1,25 +1,18 @@
-/** What lies on top: dialogs, questions, menus, help, texts, the row's detail, the palette. Pure. */
-import { noticeRemedy, noticeText } from '../../../protocol/errors.js';
+/** What lies on top: dialogs, questions, menus, windows to read, the palette. Pure. */
 import { STATISTIC_COLUMNS } from '../../../protocol/messages/statistic-columns.js';
-import { formatBytes, formatCount, formatMillis } from '../../../protocol/units.js';
 import type { App, Asked, Dialog, Overlay } from '../../model/app.js';
-import { findServer, isStale, targetName } from '../../model/fleet.js';
 import { type LineEdit, lineText } from '../../model/line-edit.js';
-import { ofConnection, SEVERITY_WORD } from '../../model/severity.js';
 import { type Grid, type Rect, run, type Run } from '../../layout/grid.js';
 import { glyphsFor } from '../../layout/glyphs.js';
 import { centred } from '../../layout/panes.js';
-import { cells, cut, fitTo, width, wrap } from '../../layout/text.js';
-import { describe } from '../replication/dialogs.js';
+import { cut, fitTo, width, wrap } from '../../layout/text.js';
+import { describe, type Field } from '../replication/dialogs.js';
 import { commandLine } from '../replication/equivalents.js';
 import { actionsFor, keyName } from '../replication/key-list.js';
-import { KEYS } from '../replication/keys.js';
-import { stateRole, statisticText } from '../replication/tables.js';
-import { age } from '../replication/tree.js';
 import { copyChoices } from '../replication/update.js';
-import { roleOf, signOf } from '../replication/view.js';
 import { suggestions } from './palette.js';
 import { HOST_KEY_BUTTONS } from './questions.js';
+import { textWindow, type Window, windowOf, windowRect } from './windows.js';
 
 type Cursor = { x: number; y: number } | null;
 
@@ -56,8 +49,6 @@ export function drawOverlay(app: App, grid: Grid, overlay: Overlay): Cursor {
       return drawDialog(app, grid, overlay);
     case 'palette':
       return drawPalette(app, grid, overlay);
-    case 'help':
-      return drawHelp(app, grid, overlay);
     case 'menu': {
       const list = actionsFor(app).map(({ key, reason }) => ({
         left: `${keyName(key.keys[0] ?? '').padEnd(5)} ${key.label}`,
@@ -89,9 +80,12 @@ export function drawOverlay(app: App, grid: Grid, overlay: Overlay): Cursor {
       return drawList(app, grid, 'Statistics', list, overlay.selected);
     }
     case 'text':
-      return drawText(app, grid, overlay.title, overlay.lines, overlay.top, overlay.left);
     case 'detail':
-      return drawDetail(app, grid, overlay);
+    case 'help': {
+      const rect = drawWindow(app, grid, windowOf(app, overlay), overlay.top);
+      if (overlay.kind !== 'help' || !overlay.typing) return null;
+      return { x: Math.min(rect.x + rect.width - 2, rect.x + 9 + width(lineText(overlay.filter))), y: rect.y };
+    }
   }
 }
 
@@ -127,49 +121,23 @@ function drawList(
     );
     if (top + i === selected) grid.tint({ x: inside.x, y, width: inside.width, height: 1 }, 'select');
   }
+  position(grid, rect, top, inside.height, list.length);
   return null;
 }
 
-function drawText(
-  app: App,
-  grid: Grid,
-  title: string,
-  lines: readonly string[],
-  wantedTop: number,
-  left: number | null = null,
-): Cursor {
-  const longest = Math.max(title.length + 4, ...lines.map((line) => width(line)));
-  const wide = Math.min(grid.width - 2, Math.max(40, longest + 4));
-  const room = Math.max(10, wide - 4);
-  const from = left === null ? 0 : Math.max(0, Math.min(left, longest - room));
-  // Output of commands keeps its columns and is scrolled sideways; everything else is wrapped.
-  const shown =
-    left === null ? lines.flatMap((line) => wrap(line, room)) : lines.map((line) => dropColumns(line, from));
-  const rect = centred(grid.width, grid.height - 1, wide, shown.length + 2);
-  const inside = box(app, grid, rect, title);
-  const top = Math.max(0, Math.min(wantedTop, shown.length - inside.height));
-  for (let i = 0; i < inside.height; i++)
-    grid.put(inside.x, inside.y + i, [run(shown[top + i] ?? '', 'dialog')], inside.width);
-  position(grid, rect, top, inside.height, shown.length);
-  const g = glyphsFor(app.ascii);
-  if (left !== null && longest > room) {
-    const more = ` ${from > 0 ? g.left : ' '} ${from + room < longest ? g.right : ' '} `;
+/** A text, the detail, or help, from where it was scrolled to. */
+function drawWindow(app: App, grid: Grid, window: Window, wantedTop: number): Rect {
+  const rect = windowRect(app, window);
+  const inside = box(app, grid, rect, window.title);
+  const top = Math.max(0, Math.min(wantedTop, window.lines.length - inside.height));
+  for (let i = 0; i < inside.height; i++) grid.put(inside.x, inside.y + i, window.lines[top + i] ?? [], inside.width);
+  position(grid, rect, top, inside.height, window.lines.length);
+  if (window.sides) {
+    const g = glyphsFor(app.ascii);
+    const more = ` ${window.sides.left ? g.left : ' '} ${window.sides.right ? g.right : ' '} `;
     grid.put(rect.x + 2, rect.y + rect.height - 1, [run(more, 'border.focus')]);
   }
-  return null;
-}
-
-/** The line without its first columns; half a wide character becomes a space. */
-function dropColumns(line: string, columns: number): string {
-  if (columns === 0) return line;
-  let at = 0;
-  let out = '';
-  for (const cell of cells(line)) {
-    if (at >= columns) out += cell.text;
-    else if (at + cell.width > columns) out += ' ';
-    at += cell.width;
-  }
-  return out;
+  return rect;
 }
 
 function position(grid: Grid, rect: Rect, top: number, rows: number, total: number): void {
@@ -182,58 +150,73 @@ function position(grid: Grid, rect: Rect, top: number, rows: number, total: numb
 
 function drawDialog(app: App, grid: Grid, dialog: Dialog): Cursor {
   const told = describe(app, dialog);
-  if (!told) return drawText(app, grid, 'Gone', ['What this was about is gone. Esc closes.'], 0);
-  const g = glyphsFor(app.ascii);
-  const command = told.argv.length === 0 ? [] : wrap(`$ ${commandLine(told.argv)}`, Math.min(grid.width - 8, 70));
+  if (!told) {
+    drawWindow(app, grid, textWindow(app, 'Gone', ['What this was about is gone. Esc closes.'], null), 0);
+    return null;
+  }
   const wide = Math.min(grid.width - 2, 76);
-  const lines = told.lines.flatMap((line) => wrap(line, wide - 4));
-  const high =
-    lines.length + (told.fields.length > 0 ? told.fields.length + 1 : 0) + command.length + 5 + (told.missing ? 1 : 0);
-  const rect = centred(grid.width, grid.height - 1, wide, high);
+  const room = wide - 4;
+  const rows: DialogRow[] = told.lines.flatMap((line) => wrap(line, room)).map((line) => [run(line, 'dialog')]);
+  if (told.fields.length > 0) rows.push([], ...told.fields);
+  rows.push([]);
+  if (told.argv.length > 0)
+    rows.push(...wrap(`$ ${commandLine(told.argv)}`, Math.min(room, 70)).map((line) => [run(line, 'dim')]));
+  if (told.missing) rows.push(...wrap(told.missing, room).map((line) => [run(line, 'status.warn')]));
+  const rect = centred(grid.width, grid.height - 1, wide, rows.length + 4);
   const inside = box(app, grid, rect, told.title, told.danger);
-  let y = inside.y;
-  let cursor: Cursor = null;
-  for (const line of lines) grid.put(inside.x, y++, [run(line, 'dialog')], inside.width);
-  if (told.fields.length > 0) y++;
+  // On a small screen the part with the focus is in sight, and the buttons always are.
+  const body = Math.max(1, inside.height - 2);
+  const field = told.fields[dialog.focus];
+  const focused = field ? rows.indexOf(field) : rows.length - 1;
+  const top = rows.length <= body ? 0 : Math.min(rows.length - body, Math.max(0, focused - (body >> 1)));
   const labelWidth = Math.min(
     26,
-    Math.max(0, ...told.fields.map((field) => (field.kind === 'check' ? 0 : width(field.label)))),
+    Math.max(0, ...told.fields.map((one) => (one.kind === 'check' ? 0 : width(one.label)))),
   );
-  told.fields.forEach((field, index) => {
-    const on = dialog.focus === index;
-    const value = dialog.values[field.name];
-    if (field.kind === 'check') {
-      grid.put(inside.x, y, [run(`${value === true ? '[x]' : '[ ]'} ${field.label}`, 'dialog')], inside.width);
-      if (on) grid.tint({ x: inside.x, y, width: 4 + width(field.label), height: 1 }, 'select');
-    } else if (field.kind === 'choice') {
-      const at = typeof value === 'number' ? value : 0;
-      const label = fitTo(field.label, labelWidth);
-      grid.put(inside.x, y, [run(`${label}  `, 'dialog')], inside.width);
-      const text = `${g.left} ${field.options[at] ?? ''} ${g.right}`;
-      const x = inside.x + labelWidth + 2;
-      grid.put(
-        x,
-        y,
-        [run(cut(text, inside.width - labelWidth - 2), on ? 'select' : 'input')],
-        inside.width - labelWidth - 2,
-      );
-      const all = field.options.length > 1 ? `  (${at + 1} of ${field.options.length})` : '';
-      grid.put(x + width(text), y, [run(all, 'dim')], Math.max(0, inside.width - labelWidth - 2 - width(text)));
-    } else {
-      const edit = value && typeof value === 'object' ? (value as LineEdit) : null;
-      grid.put(inside.x, y, [run(`${fitTo(field.label, labelWidth)}  `, 'dialog')], inside.width);
-      const room = inside.width - labelWidth - 2;
-      const found = drawEdit(grid, { x: inside.x + labelWidth + 2, y, width: room, height: 1 }, edit, field.hint);
-      if (on) cursor = found;
-    }
-    y++;
+  let cursor: Cursor = null;
+  rows.slice(top, top + body).forEach((row, i) => {
+    const y = inside.y + i;
+    if (!('kind' in row)) grid.put(inside.x, y, row, inside.width);
+    else cursor = drawField(app, grid, { ...inside, y }, dialog, row, labelWidth, row === field) ?? cursor;
   });
-  y++;
-  for (const line of command) grid.put(inside.x, y++, [run(line, 'dim')], inside.width);
-  if (told.missing) grid.put(inside.x, y++, [run(cut(told.missing, inside.width), 'status.warn')], inside.width);
-  y = rect.y + rect.height - 2;
+  const y = rect.y + rect.height - 2;
   drawButtons(grid, inside, y, ['Cancel', told.confirm], dialog.focus - told.fields.length, told.danger ? 1 : -1);
   return cursor;
+}
+
+type DialogRow = readonly Run[] | Field;
+
+/** One field on one line; where the cursor is when it is typed into. */
+function drawField(
+  app: App,
+  grid: Grid,
+  at: Rect,
+  dialog: Dialog,
+  field: Field,
+  labelWidth: number,
+  on: boolean,
+): Cursor {
+  const { x, y } = at;
+  const value = dialog.values[field.name];
+  if (field.kind === 'check') {
+    grid.put(x, y, [run(`${value === true ? '[x]' : '[ ]'} ${field.label}`, 'dialog')], at.width);
+    if (on) grid.tint({ x, y, width: Math.min(at.width, 4 + width(field.label)), height: 1 }, 'select');
+    return null;
+  }
+  grid.put(x, y, [run(`${fitTo(field.label, labelWidth)}  `, 'dialog')], at.width);
+  const inner = { x: x + labelWidth + 2, y, width: at.width - labelWidth - 2, height: 1 };
+  if (field.kind === 'choice') {
+    const g = glyphsFor(app.ascii);
+    const index = typeof value === 'number' ? value : 0;
+    const text = cut(`${g.left} ${field.options[index] ?? ''} ${g.right}`, inner.width, 'start', g.ellipsis);
+    grid.put(inner.x, y, [run(text, on ? 'select' : 'input')], inner.width);
+    const all = field.options.length > 1 ? `  (${index + 1} of ${field.options.length})` : '';
+    grid.put(inner.x + width(text), y, [run(all, 'dim')], Math.max(0, inner.width - width(text)));
+    return null;
+  }
+  const edit = value && typeof value === 'object' ? (value as LineEdit) : null;
+  const cursor = drawEdit(grid, inner, edit, field.hint);
+  return on ? cursor : null;
 }
 
 function drawButtons(
@@ -264,8 +247,11 @@ function drawEdit(grid: Grid, rect: Rect, edit: LineEdit | null, hint: string, h
   if (parts.length === 0) grid.put(rect.x, rect.y, [run(cut(hint, rect.width), 'dim')], rect.width);
   const shown = hidden ? parts.map(() => '*') : parts;
   const at = edit?.at ?? 0;
-  let from = 0;
-  while (width(shown.slice(from, at).join('')) > rect.width - 1) from++;
+  let from = at;
+  for (let used = 1; from > 0; from--) {
+    used += width(shown[from - 1] ?? '');
+    if (used > rect.width) break;
+  }
   if (parts.length > 0) grid.put(rect.x, rect.y, [run(shown.slice(from).join(''), 'input')], rect.width);
   return { x: rect.x + width(shown.slice(from, at).join('')), y: rect.y };
 }
@@ -304,62 +290,6 @@ export function drawAsked(app: App, grid: Grid, asked: Asked): Cursor {
 
 // ------------------------------------------------------------------------------------------------- help, palette
 
-function drawHelp(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'help' }>): Cursor {
-  const filter = lineText(overlay.filter).toLowerCase();
-  const wide = Math.min(grid.width - 2, 100);
-  const lines: { runs: Run[] }[] = [];
-  for (const group of ['Move', 'Look', 'Connection', 'Server', 'Messages', 'Program'] as const) {
-    const keys = KEYS.filter(
-      (key) =>
-        key.group === group &&
-        `${key.label} ${key.help} ${key.keys.map(keyName).join(' ')}`.toLowerCase().includes(filter),
-    );
-    if (keys.length === 0) continue;
-    if (lines.length > 0) lines.push({ runs: [] });
-    lines.push({ runs: [{ text: group, role: 'dialog.title', bold: true }] });
-    for (const key of keys) {
-      const names = key.keys.map(keyName).join(' ');
-      const where = key.where
-        ? ` (in ${key.where.map((pane) => ({ tree: '1', table: '2', charts: '3', log: '4' })[pane]).join(', ')})`
-        : '';
-      wrap(key.help + where, Math.max(10, wide - 4 - 30)).forEach((part, i) => {
-        lines.push({
-          runs: [
-            run(fitTo(i === 0 ? names : '', 10), 'key'),
-            run(' ', 'dialog'),
-            run(fitTo(i === 0 ? key.label : '', 19), key.danger ? 'danger' : 'dialog'),
-            run(part, 'dialog'),
-          ],
-        });
-      });
-    }
-  }
-  if (filter === '') {
-    lines.push({ runs: [] }, { runs: [{ text: 'Signs', role: 'dialog.title', bold: true }] });
-    const g = glyphsFor(app.ascii);
-    for (const severity of ['ok', 'notice', 'warn', 'alert'] as const) {
-      lines.push({
-        runs: [run(fitTo(`  ${signOf(severity, g)}`, 11), roleOf(severity)), run(SEVERITY_WORD[severity], 'dialog')],
-      });
-    }
-    lines.push({
-      runs: [
-        run(fitTo('  grey', 11), 'stale'),
-        run('with ? : not connected; what is shown is as old as its age says', 'dialog'),
-      ],
-    });
-  }
-  const rect = centred(grid.width, grid.height - 1, wide, lines.length + 2);
-  const title = overlay.typing || filter !== '' ? `Help /${lineText(overlay.filter)}` : 'Help';
-  const inside = box(app, grid, rect, title);
-  const top = Math.max(0, Math.min(overlay.top, lines.length - inside.height));
-  for (let i = 0; i < inside.height; i++) grid.put(inside.x, inside.y + i, lines[top + i]?.runs ?? [], inside.width);
-  position(grid, rect, top, inside.height, lines.length);
-  return overlay.typing
-    ? { x: Math.min(rect.x + rect.width - 2, rect.x + 9 + width(lineText(overlay.filter))), y: rect.y }
-    : null;
-}
-
 function drawPalette(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'palette' }>): Cursor {
   const line = lineText(overlay.edit);
   const list = suggestions(app, line);
@@ -387,68 +317,4 @@ function drawPalette(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'pa
     overlay.edit,
     'a command as on the command line, without "understudy"',
   );
-}
-
-// ------------------------------------------------------------------------------------------------- detail
-
-function drawDetail(app: App, grid: Grid, overlay: Extract<Overlay, { kind: 'detail' }>): Cursor {
-  const server = findServer(app.fleet, overlay.server);
-  const item = server?.connections.get(overlay.key);
-  if (!server || !item) return drawText(app, grid, 'Gone', ['This connection is gone. Esc closes.'], 0);
-  const g = glyphsFor(app.ascii);
-  const stale = isStale(server);
-  const severity = ofConnection(item);
-  const wide = Math.min(grid.width - 2, 110);
-  const labelWidth = 36;
-  const rows: Run[][] = [];
-  const pair = (label: string, value: string, role: Run['role'] = 'dialog'): void => {
-    const parts = wrap(value, Math.max(8, wide - 4 - labelWidth));
-    parts.forEach((part, i) => {
-      rows.push([run(fitTo(i === 0 ? label : '', labelWidth), 'dim'), run(part, stale ? 'stale' : role)]);
-    });
-  };
-  pair(
-    'State',
-    stale
-      ? `${g.none} Unknown; ${SEVERITY_WORD[severity]} as of ${age(app.now - server.heardAt)} ago`
-      : `${signOf(severity, g)} ${SEVERITY_WORD[severity]}`,
-    roleOf(severity),
-  );
-  if (item.problem) {
-    pair('Problem', noticeText(item.problem), roleOf(severity));
-    if (noticeRemedy(item.problem)) pair('What to do', noticeRemedy(item.problem));
-  }
-  for (const column of STATISTIC_COLUMNS) {
-    const text = column.id === 'STA-03' ? targetName(app.fleet, item) : statisticText(item, column);
-    const state = column.id === 'STA-05' || column.id === 'STA-06' || (column.id >= 'STA-08' && column.id <= 'STA-10');
-    pair(column.label, text, state ? (stateRole(text) ?? 'dialog') : 'dialog');
-  }
-  rows.push([]);
-  pair('Recovery point latency', item.latencyMs < 0 ? 'unknown' : formatMillis(item.latencyMs));
-  if (item.stall)
-    pair(
-      'Stalled',
-      `for ${formatMillis(Math.max(0, app.now - item.stall.since))} (${item.stall.cause})`,
-      'status.warn',
-    );
-  pair('Target last heard', item.quietMs < 0 ? 'no link' : `${formatMillis(item.quietMs)} ago`);
-  pair('Made / applied / durable', [item.sequence, item.applied, item.durable].map(formatCount).join(' / '));
-  pair('Received, not applied', formatBytes(item.targetQueuedBytes));
-  pair('On the wire', formatBytes(item.wireBytes));
-  pair('Paths in quarantine', formatCount(item.quarantined), item.quarantined > 0 ? 'status.warn' : 'dialog');
-  if (item.mirrorFilesTotal > 0)
-    pair('Mirror files', `${formatCount(item.mirrorFilesDone)} of ${formatCount(item.mirrorFilesTotal)}`);
-  pair('Route', item.route);
-  for (const mapping of item.mappings) pair('Directory', `${mapping.source} ${g.arrow} ${mapping.target}`);
-  const rect = centred(grid.width, grid.height - 1, wide, rows.length + 2);
-  const inside = box(
-    app,
-    grid,
-    rect,
-    `Connection ${server.name}:${item.id}  ${item.set} ${g.arrow} ${targetName(app.fleet, item)}`,
-  );
-  const top = Math.max(0, Math.min(overlay.top, rows.length - inside.height));
-  for (let i = 0; i < inside.height; i++) grid.put(inside.x, inside.y + i, rows[top + i] ?? [], inside.width);
-  position(grid, rect, top, inside.height, rows.length);
-  return null;
 }

@@ -13,6 +13,7 @@ import { KEYS } from '../replication/keys.js';
 import { actingServer, selectedConnection } from '../replication/tables.js';
 import { selectedNode } from '../replication/tree.js';
 import { cutRuns, drawReplication, roleOf, signOf } from '../replication/view.js';
+import { askedNow } from './questions.js';
 import { drawAsked, drawOverlay } from './view-overlays.js';
 
 export function view(app: App): Scene {
@@ -20,14 +21,14 @@ export function view(app: App): Scene {
   const grid = new Grid(Math.max(1, wide), Math.max(1, high), app.ascii);
   const layout = arrange(wide, high, app.screen.zoomed);
   if (!layout) return tooSmall(app, grid);
-  const onTop = app.overlay !== null || app.asked.length > 0;
+  const asked = askedNow(app);
+  const onTop = app.overlay !== null || asked !== null;
   const drawn = drawReplication(app, grid, layout, onTop);
   drawTitle(app, grid, layout.title);
   drawAction(app, grid, layout.action);
   drawFooter(app, grid, layout.footer);
   let cursor = onTop ? null : drawn.cursor;
   if (app.overlay) cursor = drawOverlay(app, grid, app.overlay);
-  const asked = app.asked[0];
   if (asked) cursor = drawAsked(app, grid, asked);
   return { grid, cursor, charts: onTop ? [] : drawn.charts };
 }
@@ -56,6 +57,8 @@ function drawTitle(app: App, grid: Grid, rect: Rect): void {
   const severity = worst(servers.map(serverSeverity));
   const unknown = servers.filter((server) => isStale(server) && serverSeverity(server) !== 'alert').length;
   const right: Run[] = [];
+  const waiting = askedNow(app) ? null : app.asked[0];
+  if (waiting) right.push(run(`${glyphs.warn} ${waiting.question.server} asks  `, 'status.warn'));
   if (app.readOnly) right.push(run('read-only  ', 'status.warn'));
   if (app.running.size > 0) right.push(run(`${glyphs.busy} ${app.running.size} running  `, 'status.notice'));
   if (servers.length > 0) {
@@ -94,7 +97,7 @@ function drawAction(app: App, grid: Grid, rect: Rect): void {
     const role = note.kind === 'error' ? 'status.alert' : note.kind === 'ok' ? 'status.ok' : 'text';
     const runs: Run[] = [run(`${sign} `, role), run(note.text, note.kind === 'error' ? role : 'text')];
     if (note.cli) runs.push(run(`   $ ${note.cli}`, 'dim'));
-    grid.put(rect.x, rect.y, cutRuns(runs, rect.width), rect.width);
+    putWhole(app, grid, rect, runs, app.done.at(-1) === note ? 'd' : null);
     return;
   }
   const trouble = selectionTrouble(app);
@@ -104,17 +107,38 @@ function drawAction(app: App, grid: Grid, rect: Rect): void {
       run(trouble.text, roleOf(trouble.severity)),
       run(trouble.remedy === '' ? '' : `  ${trouble.remedy}`, 'dim'),
     ];
-    grid.put(rect.x, rect.y, cutRuns(runs, rect.width), rect.width);
+    putWhole(app, grid, rect, runs, trouble.inDetail && app.screen.focus === 'table' ? 'Enter' : null);
   }
 }
 
-function selectionTrouble(app: App): { severity: 'warn' | 'alert'; text: string; remedy: string } | null {
+/** One line; what has no room is marked, and the key that shows all of it is named. */
+function putWhole(app: App, grid: Grid, rect: Rect, runs: readonly Run[], key: string | null): void {
+  const { ellipsis } = glyphsFor(app.ascii);
+  const wide = runs.reduce((sum, one) => sum + width(one.text), 0);
+  const more: Run[] =
+    wide <= rect.width
+      ? []
+      : [run(ellipsis, 'dim'), ...(key === null ? [] : [run(` ${key}`, 'key'), run(' shows all', 'dim')])];
+  const room = rect.width - more.reduce((sum, one) => sum + width(one.text), 0);
+  const used = grid.put(rect.x, rect.y, cutRuns(runs, room), room);
+  grid.put(rect.x + used, rect.y, more);
+}
+
+interface Told {
+  readonly severity: 'warn' | 'alert';
+  readonly text: string;
+  readonly remedy: string;
+  /** The detail of the selected row says the same, whole. */
+  readonly inDetail: boolean;
+}
+
+function selectionTrouble(app: App): Told | null {
   const row = selectedConnection(app);
   const place = selectedNode(app)?.place;
   const server = row?.server ?? actingServer(app);
   if (server && isStale(server) && (server.link.kind === 'lost' || server.link.kind === 'refused')) {
     const { trouble } = server.link;
-    return { severity: 'alert', text: `${server.name}: ${trouble.text}`, remedy: trouble.remedy };
+    return { severity: 'alert', text: `${server.name}: ${trouble.text}`, remedy: trouble.remedy, inDetail: false };
   }
   const set = server && place?.kind === 'set' ? server.sets.get(place.set) : undefined;
   const problem = row?.item.problem ?? set?.problem ?? server?.status?.problems[0] ?? null;
@@ -127,6 +151,7 @@ function selectionTrouble(app: App): { severity: 'warn' | 'alert'; text: string;
       severity: 'warn',
       text: `Connection ${id}: ${since}; its data state is unknown.`,
       remedy: 'It goes on by itself when the target answers.',
+      inDetail: false,
     };
   }
   if (!problem) return null;
@@ -134,6 +159,7 @@ function selectionTrouble(app: App): { severity: 'warn' | 'alert'; text: string;
     severity: problem.severity === 'error' ? 'alert' : 'warn',
     text: noticeText(problem),
     remedy: noticeRemedy(problem),
+    inDetail: problem === row?.item.problem,
   };
 }
 
@@ -163,8 +189,9 @@ function drawFooter(app: App, grid: Grid, rect: Rect): void {
 }
 
 function overlayHints(app: App): [string, string][] | null {
-  if (app.asked.length > 0)
-    return app.asked[0]?.question.kind === 'host_key'
+  const asked = askedNow(app);
+  if (asked)
+    return asked.question.kind === 'host_key'
       ? [
           ['Left/Right', 'Choose'],
           ['Enter', 'Answer'],
@@ -183,10 +210,10 @@ function overlayHints(app: App): [string, string][] | null {
   switch (app.overlay?.kind) {
     case 'dialog':
       return [
-        ['Tab', 'Next'],
-        ['Left/Right Space', 'Change'],
         ['Enter', 'Choose'],
         ['Esc', 'Cancel'],
+        ['Tab', 'Next'],
+        ['Left/Right Space', 'Change'],
       ];
     case 'palette':
       return [
@@ -226,6 +253,8 @@ function overlayHints(app: App): [string, string][] | null {
     case 'detail':
       return [
         ['Up/Down', 'Scroll'],
+        ['y', 'Copy'],
+        ['a', 'Actions'],
         ['Esc', 'Close'],
       ];
     case undefined:
