@@ -5,7 +5,7 @@
 namespace understudy {
 namespace {
 
-constexpr std::size_t kBytesMax = 64u << 20;
+constexpr std::size_t kBytesMax = 64u << 20, kBytesUsual = 8u << 20;
 constexpr int kDepthMax = 8;
 // Newer than some systems' headers.
 constexpr u32 kKindFloat = 16, kKindDeclTag = 17, kKindTypeTag = 18, kKindEnum64 = 19;
@@ -17,15 +17,18 @@ Result<KernelTypes> KernelTypes::load() {
   if (!file) return sys_error("open(/sys/kernel/btf/vmlinux)");
   KernelTypes types;
   std::vector<u8>& bytes = types.bytes_;
+  // The kernel hands out a page at a time: a buffer that grew with every piece would be cleared and moved a thousand times.
+  bytes.resize(kBytesUsual);
+  std::size_t have = 0;
   for (;;) {
-    const std::size_t at = bytes.size();
-    if (at > kBytesMax) return SysError{EFBIG, "read(/sys/kernel/btf/vmlinux)"};
-    bytes.resize(at + (1u << 20));
-    const ssize_t got = ::read(file.get(), bytes.data() + at, bytes.size() - at);
+    if (have == bytes.size()) bytes.resize(2 * have);
+    const ssize_t got = ::read(file.get(), bytes.data() + have, bytes.size() - have);
     if (got < 0) return sys_error("read(/sys/kernel/btf/vmlinux)");
-    bytes.resize(at + static_cast<std::size_t>(got));
     if (got == 0) break;
+    have += static_cast<std::size_t>(got);
+    if (have > kBytesMax) return SysError{EFBIG, "read(/sys/kernel/btf/vmlinux)"};
   }
+  bytes.resize(have);
   if (!types.parse()) return SysError{EINVAL, "parse(/sys/kernel/btf/vmlinux)"};
   return types;
 }

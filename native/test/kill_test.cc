@@ -1,7 +1,10 @@
 // I2, I3: whatever is killed, and whenever, the replica becomes equal to the source and nothing says so before it is.
 //
 //   kill_test [SEED_FIRST [COUNT]] [--victim source|target|both|link|stop|power|mixed] [--operations N]
-//             [--queue large|spill|tight|memory|disconnect] [--repeat N] [--root FOLDER] [--keep] [--verbose]
+//             [--queue large|spill|tight|memory|disconnect] [--repeat N] [--root FOLDER|ext4] [--keep] [--verbose]
+//
+// Without any of these: what the suite runs (kSuite); of that one seed in N with `--share N`. `--root ext4` is a file system of the test's own: it gives an inode
+// number out again as soon as it is free, which tmpfs never does.
 //
 // Each seed: a random tree, its first mirror, random changes, and in the middle of them kill -9 of one side or both, a
 // cut wire, a clean stop, a pause of transmission (with a small queue: pair_process.h), or (power: most of the time) the target's kill and the loss of all it had not synced; then a
@@ -21,12 +24,54 @@ namespace understudy::test {
 namespace {
 
 struct Options {
-  u64 first = 401, count = 16, repeat = 1, operations = 1'200;
-  std::string victim = "mixed", root = "/dev/shm", queue = "large";
+  u64 first = 401, count = 16, repeat = 1, operations = 1'200, share = 0;
+  std::string victim = "mixed", root, queue = "large";
   bool keep = false, verbose = false;
 };
 
 constexpr i64 kBarrierMs = 60'000;
+
+struct Part {
+  u64 first, count, operations;
+  const char *victim, *queue, *root;
+};
+constexpr Part kSuite[] = {
+    {401, 16, 1'200, "mixed", "large", ""},
+    {421, 8, 1'200, "mixed", "large", "ext4"},
+    {441, 3, 1'200, "mixed", "tight", "ext4"},
+    {461, 2, 1'200, "power", "large", "ext4"},
+};
+
+// Where the runs take place.
+class Place {
+ public:
+  explicit Place(const std::string& asked) {
+    const bool shared = ::access("/dev/shm", W_OK) == 0;
+    path = !asked.empty() && asked != "ext4" ? asked : shared ? "/dev/shm" : "/tmp";
+    if (asked != "ext4") return;
+    if (!Disk::possible()) {
+      path = name = "/tmp";
+      name += ", ext4 needs root, loop devices and mkfs.ext4";
+      return;
+    }
+    const std::string image = path + "/understudy-ext4-" + std::to_string(::getpid());
+    path = "/tmp/understudy-ext4-XXXXXX";
+    if (::mkdtemp(path.data()) == nullptr) failed(__FILE__, __LINE__, "mkdtemp " + path);
+    own_ = std::make_unique<Disk>(image, path, kMegabytes);
+    ::unlink(image.c_str());   // The mount holds it: nothing is left when we are killed but an empty directory.
+    name = "ext4";
+  }
+  ~Place() {
+    if (!own_) return;
+    own_.reset();
+    ::rmdir(path.c_str());
+  }
+  std::string path, name;
+
+ private:
+  static constexpr u64 kMegabytes = 1'024;
+  std::unique_ptr<Disk> own_;
+};
 
 void wait_ms(u64 ms) {
   const timespec time{static_cast<time_t>(ms / 1'000), static_cast<long>(ms % 1'000 * 1'000'000)};
@@ -39,6 +84,14 @@ class Run {
 
   // Empty: the replica equals the source. Otherwise what is wrong, in lines.
   std::string run() {
+    play();
+    for (const char* log : {"/source.log", "/target.log"}) problem_ += sanitizer_report(folder_ + log);
+    return problem_;
+  }
+  const std::string& story() const { return story_; }
+
+ private:
+  void play() {
     began_ns_ = monotonic_ns();
     make_folder("/source");
     make_folder("/disk");
@@ -46,12 +99,15 @@ class Run {
     make_folder("/disk/target");
     if (disk_) ::sync();   // The granted directory itself is there for good.
     make_identities(folder_);
-    if (!Churn(folder_ + "/source", seed_ * 1'000, 150 + random_.below(300), 0).finish()) return "the first churn failed\n";
+    if (!Churn(folder_ + "/source", seed_ * 1'000, 150 + random_.below(300), 0).finish()) {
+      problem_ = "the first churn failed\n";
+      return;
+    }
     start_target();
     start_source();
     if (random_.below(100) < 75) {
       said("first mirror");
-      if (!until("mirror_done")) return problem_;
+      if (!until("mirror_done")) return;
     }
     const u64 rounds = 1 + random_.below(3);
     for (u64 round = 0; round < rounds && problem_.empty(); ++round) {
@@ -65,11 +121,7 @@ class Run {
       if (random_.below(100) < 30) hit();
       if (problem_.empty() && (round + 1 == rounds || random_.below(100) < 50)) check();
     }
-    return problem_;
   }
-  const std::string& story() const { return story_; }
-
- private:
   void make_folder(const char* name) {
     if (::mkdir((folder_ + name).c_str(), 0755) != 0) failed(__FILE__, __LINE__, "mkdir " + folder_ + name);
   }
@@ -195,11 +247,16 @@ class Run {
 };
 
 int run_seeds(const Options& options) {
+  if (options.victim == "power" && !Disk::possible()) {
+    std::printf("skipped I2 power loss of the target: needs root, loop devices and mkfs.ext4\n");
+    return 0;
+  }
+  const Place place(options.root);
   u64 wrong = 0, ran = 0;
   const i64 began = monotonic_ns();
   for (u64 seed = options.first; seed < options.first + options.count; ++seed)
     for (u64 again = 0; again < options.repeat; ++again) {
-      std::string folder = options.root + "/understudy-kill-XXXXXX";
+      std::string folder = place.path + "/understudy-kill-XXXXXX";
       if (::mkdtemp(folder.data()) == nullptr) failed(__FILE__, __LINE__, "mkdtemp " + folder);
       std::string problem, story;
       {
@@ -213,11 +270,14 @@ int run_seeds(const Options& options) {
         std::printf("seed %llu (%s):\n%s%s", static_cast<unsigned long long>(seed), options.victim.c_str(), story.c_str(), problem.c_str());
         if (options.keep) std::printf("  kept in %s\n", folder.c_str());
       }
-      if (options.verbose) std::printf("  kept in %s\n", folder.c_str());
+      if (options.verbose && options.root != "ext4") std::printf("  kept in %s\n", folder.c_str());
       else if (problem.empty() || !options.keep) Scratch::run("rm -rf --one-file-system '" + folder + "'");
     }
+  std::string where = options.victim;
+  if (options.queue != "large") where += ", " + options.queue + " queue";
+  if (!place.name.empty()) where += ", on " + place.name;
   std::printf("%s I2: %llu of %llu runs equal after kills (%s, seeds %llu..%llu, %lld ms)\n", wrong == 0 ? "ok" : "not",
-              static_cast<unsigned long long>(ran - wrong), static_cast<unsigned long long>(ran), options.victim.c_str(),
+              static_cast<unsigned long long>(ran - wrong), static_cast<unsigned long long>(ran), where.c_str(),
               static_cast<unsigned long long>(options.first), static_cast<unsigned long long>(options.first + options.count - 1),
               static_cast<long long>((monotonic_ns() - began) / 1'000'000));
   return wrong == 0 ? 0 : 1;
@@ -229,7 +289,6 @@ int main_of(const std::vector<std::string>& arguments) {
   ::umask(022);
   if (!arguments.empty() && (arguments[0] == "source" || arguments[0] == "target")) return pair_child(arguments);
   Options options;
-  if (::access(options.root.c_str(), W_OK) != 0) options.root = "/tmp";
   u64 numbers = 0;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& word = arguments[i];
@@ -240,6 +299,7 @@ int main_of(const std::vector<std::string>& arguments) {
     else if (word == "--queue" && !last) options.queue = arguments[++i];
     else if (word == "--root" && !last) options.root = arguments[++i];
     else if (word == "--operations" && !last) options.operations = std::stoull(arguments[++i]);
+    else if (word == "--share" && !last) options.share = std::stoull(arguments[++i]);
     else if (word == "--repeat" && !last) options.repeat = std::stoull(arguments[++i]);
     else if (word[0] != '-' && numbers < 2) (numbers++ == 0 ? options.first : options.count) = std::stoull(word);
     else {
@@ -248,11 +308,18 @@ int main_of(const std::vector<std::string>& arguments) {
     }
     if (numbers == 1 && word[0] != '-') options.count = 1;
   }
-  if (options.victim == "power" && !Disk::possible()) {
-    std::printf("skipped I2 power loss of the target: needs root, loop devices and mkfs.ext4\n");
-    return 0;
+  if (options.keep && options.root == "ext4") {
+    std::fprintf(stderr, "kill_test: an ext4 of the test's own cannot be kept; name a folder on one with --root\n");
+    return 64;
   }
-  return run_seeds(options);
+  if (!arguments.empty() && options.share == 0) return run_seeds(options);
+  int status = 0;
+  for (const Part& part : kSuite) {
+    options.first = part.first, options.count = std::max<u64>(1, part.count / std::max<u64>(1, options.share)), options.operations = part.operations;
+    options.victim = part.victim, options.queue = part.queue, options.root = part.root;
+    status |= run_seeds(options);
+  }
+  return status;
 }
 
 }  // namespace

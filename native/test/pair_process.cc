@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -20,6 +21,10 @@
 namespace understudy::test {
 
 // ---------------------------------------------------------------------------------------------------------- process
+
+namespace {
+constexpr std::size_t kReportBytesMax = 16u << 10;
+}
 
 Process::Process(const std::vector<std::string>& arguments, const std::string& log) {
   int ends[2];
@@ -91,6 +96,16 @@ std::string Process::how_it_ended() {
     id_ = -1;
   }
   return WIFSIGNALED(status_) ? "signal " + std::to_string(WTERMSIG(status_)) : "status " + std::to_string(WEXITSTATUS(status_));
+}
+
+std::string sanitizer_report(const std::string& log) {
+  const std::string text = exists(log) ? read_file(log) : "";
+  std::size_t at = std::string::npos;
+  for (const char* sign : {"WARNING: ThreadSanitizer", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", ": runtime error: "})
+    at = std::min(at, text.find(sign));
+  if (at == std::string::npos) return "";
+  const std::size_t line = text.rfind('\n', at);
+  return text.substr(line == std::string::npos ? 0 : line + 1, kReportBytesMax) + "\n";
 }
 
 // ------------------------------------------------------------------------------------------------------------ churn
@@ -227,8 +242,8 @@ constexpr unsigned long kShutdown = _IOR('X', 125, u32);
 constexpr u32 kWithJournal = 1, kAtOnce = 2;
 }  // namespace
 
-Disk::Disk(std::string image, std::string folder) : image_(std::move(image)), folder_(std::move(folder)) {
-  if (!Scratch::run("truncate -s 192M '" + image_ + "' && mkfs.ext4 -q -F -m 0 -b 4096 '" + image_ + "'"))
+Disk::Disk(std::string image, std::string folder, u64 megabytes) : image_(std::move(image)), folder_(std::move(folder)) {
+  if (!Scratch::run("truncate -s " + std::to_string(megabytes) + "M '" + image_ + "' && mkfs.ext4 -q -F -m 0 -b 4096 '" + image_ + "'"))
     failed(__FILE__, __LINE__, "mkfs.ext4 " + image_);
   mount();
 }
@@ -250,7 +265,10 @@ void Disk::lose_power(bool with_journal) {
 }
 
 bool Disk::possible() {
-  return ::geteuid() == 0 && ::access("/dev/loop-control", W_OK) == 0 && Scratch::run("command -v mkfs.ext4 >/dev/null");
+  static const bool is = ::geteuid() == 0 && ::access("/dev/loop-control", W_OK) == 0 &&
+                         Scratch::run("command -v mkfs.ext4 >/dev/null") && ::unshare(CLONE_NEWNS) == 0 &&
+                         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+  return is;
 }
 
 // --------------------------------------------------------------------------------------------------------- children

@@ -38,6 +38,9 @@ class Process {
   bool gone_ = false;
 };
 
+// What a sanitizer wrote into the log of such a process; empty: nothing. One that is killed cannot tell it otherwise.
+std::string sanitizer_report(const std::string& log);
+
 // The driver of random changes (test/support/churn.cc), running as a process of its own.
 class Churn {
  public:
@@ -86,11 +89,12 @@ class Wire {
 class Disk {
  public:
   // An ext4 image mounted at `folder`; needs root and loop devices.
-  Disk(std::string image, std::string folder);
+  Disk(std::string image, std::string folder, u64 megabytes = 192);
   ~Disk();
   // The file system stops where it is, with or without the open transaction of its journal, and comes up again as it
   // does after a crash. Nobody may have files open there.
   void lose_power(bool with_journal);
+  // Ask first. From then on mounts are seen by this process and its children only, and end with them, however they end.
   static bool possible();
 
  private:
