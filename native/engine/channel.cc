@@ -2,11 +2,13 @@
 
 #include "null_link.h"
 #include "source.h"
+#include "state_file.h"
 
 namespace understudy {
 
 namespace {
 constexpr u64 kWindow = 48u << 20;   // bytes sent and not yet applied by the target
+constexpr u64 kApartBytesMax = 64u << 20;
 }
 
 Channel::Channel(Source& source, ChannelOptions options, std::shared_ptr<TlsIdentity> identity, Tell tell)
@@ -16,6 +18,26 @@ Channel::Channel(Source& source, ChannelOptions options, std::shared_ptr<TlsIden
   replicating = options_.replication;
   counters.replicating = replicating;
   writer.begin();
+  if (options_.state_dir.empty()) return;
+  if (Result<Bytes> kept = read_file(apart_path(), kApartBytesMax)) {
+    const std::size_t count = kept->size() / sizeof(std::pair<u32, u32>);
+    for (std::size_t i = 0; i < count; ++i) {
+      u32 pair[2];
+      std::memcpy(pair, kept->data() + i * sizeof pair, sizeof pair);
+      apart.emplace(pair[0], pair[1]);
+    }
+  }
+}
+
+// What cannot be kept costs a mirror at the next start: until a link is refused again, changes would go to one file only.
+void Channel::learn_apart(u32 one, u32 other) {
+  if (!apart.insert(std::minmax(one, other)).second) return;
+  std::string kept;
+  for (const auto& [a, b] : apart) {
+    const u32 pair[2] = {a, b};
+    kept += view_of(pair);
+  }
+  if (!replace_file(apart_path(), {kept})) note_missed();
 }
 
 Channel::~Channel() { disconnect(); }

@@ -1,10 +1,12 @@
 // One connection at its source: stream, link, and the state of its mirror. See source.h for who may touch what.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -163,6 +165,11 @@ class Channel final : public LinkHandler {
   bool told_after_scan = false;      // new, and the first scan runs: nothing counts as told yet
   bool replicating = true;
   std::atomic<bool> broken{false};   // stream gave up; waits for a mirror
+  // Mappings whose targets lie on different file systems, as refused links have shown (CAP-62). While there are any,
+  // several names of one object may be several files there: each is told everything. Kept in the connection's folder.
+  std::set<std::pair<u32, u32>> apart;
+  bool lie_apart(u32 one, u32 other) const { return !apart.empty() && apart.count(std::minmax(one, other)) != 0; }
+  void learn_apart(u32 one, u32 other);
   bool repair_pending = false;       // paths of the last run are still to be compared
   bool expects_replica = false;      // told before this process: a target that holds nothing has lost it
   BatchWriter writer;
@@ -193,6 +200,7 @@ class Channel final : public LinkHandler {
   std::string missed_path() const { return options_.state_dir + "/missed"; }
   bool missed() const { return ::access(missed_path().c_str(), F_OK) == 0; }
   void note_missed() const { Fd(::open(missed_path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); }
+  std::string apart_path() const { return options_.state_dir + "/apart"; }
   std::string queue_path() const { return options_.state_dir + "/queue"; }   // Stream::keep
   void clear_missed() const { ::unlink(missed_path().c_str()); }
 

@@ -271,7 +271,10 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
     // Another name of the same object may be known already: then this one is a link (CAP-50).
     NodeId each = shadow_.first_name(node);
     for (; each != kNoNode && mask != 0; each = shadow_.at(each).next_link) {
-      const Mask both = mask & shadow_.at(each).told;
+      Mask both = mask & shadow_.at(each).told;
+      if (both & apart_)
+        for (const auto& channel : channels_)
+          if (channel->lie_apart(shadow_.mapping(node), shadow_.mapping(each))) both &= ~channel->bit;
       if (each == node || both == 0) continue;
       wire::OpHeader header = header_for(wire::OpKind::link, node);
       header.aux = shadow_.mapping(each);

@@ -498,6 +498,10 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
   // to be moved away or over.
   const auto kind = static_cast<wire::OpKind>(op.kind);
   const bool moves = kind == wire::OpKind::rename;
+  if (kind == wire::OpKind::link && header.error == EXDEV && op.mapping != op.aux && op.aux < shadow_.root_count()) {
+    channel.learn_apart(op.mapping, op.aux);
+    apart_ |= channel.bit;
+  }
   note(op.mapping, path, moves);
   if ((moves || kind == wire::OpKind::link) && op.aux < shadow_.root_count()) note(op.aux, path2, moves);
 }

@@ -132,6 +132,7 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
   }
   all_ |= channel->bit;
   if (channel->replicating) replicating_ |= channel->bit;
+  if (!channel->apart.empty()) apart_ |= channel->bit;
   channels_.push_back(channel);
   channel->attached = true;
   // A connection of an earlier run: the shadow says what it holds, the touched log what is uncertain.
@@ -174,6 +175,7 @@ void Source::detach(Channel& channel, bool forget) {
   cancel_work(channel);
   replicating_ &= ~channel.bit;
   all_ &= ~channel.bit;
+  apart_ &= ~channel.bit;
   if (forget) ::unlink((channel.options().state_dir + "/attached").c_str());
   else if (!suspended_) channel.note_missed();
   for (auto at = barriers_.begin(); at != barriers_.end();) {

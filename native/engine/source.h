@@ -237,7 +237,8 @@ class Source final : CaptureSink {
 
   // emit.cc: operations into batches
   Mask told_mask(NodeId node) const { return shadow_.at(node).told & replicating_; }
-  // Calls `each` with a name and the channels that know the object by it; every channel at most once.
+  // Calls `each` with a name and the channels that know the object by it; every channel at most once, unless its names
+  // may be several files there.
   template <typename Each>
   void speakers(NodeId node, Each each) {
     if (shadow_.is_directory(node) || !shadow_.linked(node)) {
@@ -247,13 +248,14 @@ class Source final : CaptureSink {
     Mask left = replicating_;
     const Mask own = told_mask(node);
     if (own != 0) each(node, own);
-    left &= ~own;
+    left &= ~own | apart_;
     std::vector<NodeId> names;
     for (NodeId at = shadow_.first_name(node); at != kNoNode; at = shadow_.at(at).next_link) names.push_back(at);
     for (NodeId at : names) {
+      if (at == node) continue;
       const Mask mask = told_mask(at) & left;
       if (mask != 0) each(at, mask);
-      left &= ~mask;
+      left &= ~mask | apart_;
     }
   }
   void emit(Mask mask, bool mirror, wire::OpHeader& header, std::string_view path, std::string_view path2 = {},
@@ -384,6 +386,7 @@ class Source final : CaptureSink {
 
   std::vector<std::shared_ptr<Channel>> channels_;
   Mask replicating_ = 0;          // channels that replication operations go to
+  Mask apart_ = 0;                // Channel::apart
   Mask all_ = 0;                  // bits in use
 
   std::vector<CaptureRoot> roots_;

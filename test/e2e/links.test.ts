@@ -12,6 +12,7 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -413,5 +414,61 @@ test.serial(
     await pair.mirrored(link);
     await settle();
     t.is(names(join(at.there, 'a')), 2, 'a mirror links them again');
+  },
+);
+
+test.serial(
+  'CAP-62, CAP-50, CAP-54: names whose targets lie on different file systems are full copies; each gets every change',
+  async (t) => {
+    const memory = mkdtempSync('/dev/shm/understudy-test-');
+    t.teardown(() => rmSync(memory, { recursive: true, force: true }));
+    t.not(lstatSync(memory).dev, lstatSync(pair.root).dev, 'the two are on different file systems');
+    const [one, two, three] = ['one', 'two', 'three'].map((name) => pair.folder(`cap62/${name}`)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const size of [20, 400_000]) {
+      writeFileSync(join(one, `${size}`), 'x'.repeat(size));
+      for (const folder of [two, three]) linkSync(join(one, `${size}`), join(folder, `${size}`));
+    }
+    const set = 'three places';
+    const to = { one: join(pair.root, 'cap62-one'), two: join(memory, 'two'), three: join(pair.root, 'cap62-three') };
+    const split = await pair.connectAll(set, { [one]: to.one, [two]: to.two, [three]: to.three });
+    await pair.barrier(split);
+    const each = (name: string): void => {
+      for (const [folder, copy] of [
+        [one, to.one],
+        [two, to.two],
+        [three, to.three],
+      ] as const) {
+        t.is(readFileSync(join(copy, name), 'utf8'), readFileSync(join(folder, name), 'utf8'), `${copy}/${name}`);
+        t.is(lstatSync(join(copy, name)).mode, lstatSync(join(folder, name)).mode);
+      }
+      t.is(inode(join(to.one, name)), inode(join(to.three, name)), 'CAP-50: on one file system they are one file');
+    };
+    for (const size of [20, 400_000]) each(`${size}`);
+    for (const size of [20, 400_000]) {
+      appendFileSync(join(two, `${size}`), 'written through one name');
+      chmodSync(join(three, `${size}`), 0o640);
+    }
+    await pair.barrier(split);
+    for (const size of [20, 400_000]) each(`${size}`);
+    // The wanted state outlives the agent.
+    await pair.source.stop();
+    appendFileSync(join(one, '20'), 'while nobody looked');
+    await pair.source.start();
+    await pair.barrier(split);
+    each('20');
+    appendFileSync(join(two, '400000'), 'and again');
+    await pair.barrier(split);
+    each('400000');
+    renameSync(join(one, '20'), join(two, 'moved'));
+    await pair.barrier(split);
+    t.deepEqual(readdirSync(to.two).sort(), ['20', '400000', 'moved']);
+    t.is(inode(join(to.two, 'moved')), inode(join(to.two, '20')), 'CAP-54');
+    t.is(readFileSync(join(to.two, 'moved'), 'utf8'), readFileSync(join(two, '20'), 'utf8'));
+    t.deepEqual(readdirSync(to.one), ['400000']);
+    t.is((await pair.item(split)).quarantined, 0);
   },
 );

@@ -6,6 +6,7 @@ import {
   ConnectionRemove,
   GrantCreate,
   GrantRemove,
+  type Mapping,
   type MirrorOptions,
   PeerShow,
   PeerTrust,
@@ -24,6 +25,8 @@ export interface Introduction {
   readonly mirror: MirrorOptions;
   /** Default: everything below `source`. */
   readonly rules?: Rule[];
+  /** Default: `source` to `target`. */
+  readonly mappings?: Mapping[];
   /** The set is there already. */
   readonly saved?: boolean;
 }
@@ -42,7 +45,7 @@ export async function connect(source: Client, target: Client, it: Introduction):
   if (!it.saved) await source.request(SetSave, { name: it.set, generation: null, rules });
   const prepared = await source.request(ConnectionPrepare, {
     set: it.set,
-    mapping: { kind: 'custom', custom: [{ source: it.source, target: it.target }] },
+    mapping: { kind: 'custom', custom: it.mappings ?? [{ source: it.source, target: it.target }] },
   });
   const peer = await target.request(PeerShow, {});
   await target.request(PeerTrust, { name: prepared.server, key: prepared.peer });

@@ -88,6 +88,23 @@ export class Pair {
     });
   }
 
+  /** Connects a new set of several directories, each to its own directory of the target. */
+  async connectAll(set: string, places: Readonly<Record<string, string>>): Promise<Link> {
+    const { host, port } = this.target;
+    const mappings = Object.entries(places).map(([source, target]) => ({ source, target }));
+    const [first] = mappings;
+    if (!first) throw new Error('nothing to connect');
+    return connect(this.source.client, this.target.client, {
+      ...first,
+      set,
+      mappings,
+      rules: mappings.map(({ source }) => ({ path: source, include: true, recursive: true })),
+      host,
+      port,
+      mirror: { kind: 'full' },
+    });
+  }
+
   async item(link: Link): Promise<ConnectionItem> {
     const { connections } = await this.source.client.request(ConnectionList, {});
     const found = connections.find((it) => it.key === link.key);
