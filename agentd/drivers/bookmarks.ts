@@ -1,6 +1,6 @@
 /** Makes bookmarks: quiesces or freezes the source, marks the point in the stream, lets go, waits for the target. */
 import type { EngineEvent } from '../../native/index.js';
-import { failure, type Failure } from '../../protocol/errors.js';
+import { failure, type Failure, noticeText } from '../../protocol/errors.js';
 import type { Bookmark, BookmarkOptions, BookmarkPlan, BookmarkSchedule } from '../../protocol/messages/bookmark.js';
 import type { TaskItem } from '../../protocol/messages/task.js';
 import { freezePlan, howOf } from '../core/bookmark/bookmark.js';
@@ -115,7 +115,7 @@ export class Bookmarks {
       return made;
     } catch (error) {
       const why = asFailure(error, 'making a bookmark');
-      world.log.say('BOOKMARK_FAILED', { ...run.at, name, why: why.message.replace(/\.$/, '') }, run.scope);
+      world.log.say('BOOKMARK_FAILED', { ...run.at, name, why: noticeText(why.notice).replace(/\.$/, '') }, run.scope);
       throw why;
     } finally {
       this.#running.delete(run.key);

@@ -30,6 +30,9 @@ const shown =
 export const amount = shown(formatBytes);
 export const span = shown(formatMillis);
 export const many = shown(formatCount);
+/** `1 file`, `1,200 files`. */
+export const things = (number: number, one: string, several = `${one}s`): string =>
+  `${many(number)} ${number === 1 ? one : several}`;
 
 interface Draft<P extends Params> extends Omit<Entry<P>, 'retry' | 'exit' | 'remedy'> {
   readonly retry?: Retry;

@@ -1,5 +1,5 @@
 /** What the log tells. Numbers 2000 and above; a problem shown beside a set or connection is one of these, too. */
-import { amount, define, many, span } from './define.js';
+import { amount, define, many, span, things } from './define.js';
 import { QUEUE_EVENTS } from './queue.js';
 import { SERVICE_EVENTS } from './services.js';
 import { TASK_EVENTS } from './tasks.js';
@@ -53,7 +53,7 @@ export const EVENTS = {
     id: 2000,
     severity: 'information',
     message: (p) =>
-      `Agent ${p.version} started with ${p.sets} sets and ${p.connections} connections, listening at ${p.listen}.`,
+      `Agent ${p.version} started with ${things(p.sets, 'set')} and ${things(p.connections, 'connection')}, listening at ${p.listen}.`,
   }),
   AGENT_STOPPED: define<{ reason: string }>({
     id: 2001,
@@ -122,7 +122,7 @@ export const EVENTS = {
     id: 2111,
     severity: 'information',
     message: (p) =>
-      `Set "${p.set}": changes are captured by ${p.capture}; ${many(p.files)} files, ${amount(p.bytes)}, looked at in ${span(p.ms)}.`,
+      `Set "${p.set}": changes are captured by ${p.capture}; ${things(p.files, 'file')}, ${amount(p.bytes)}, looked at in ${span(p.ms)}.`,
   }),
   SOURCE_LOST: define<{ set: string; why: string }>({
     id: 2112,
@@ -270,7 +270,7 @@ export const EVENTS = {
     id: 2221,
     severity: 'information',
     message: (p) =>
-      `Connection ${p.id}: mirror finished: ${many(p.files)} files in ${span(p.ms)}, ${amount(p.sentBytes)} sent, ${amount(p.skippedBytes)} equal, ${many(p.orphans)} orphans.`,
+      `Connection ${p.id}: mirror finished: ${things(p.files, 'file')} in ${span(p.ms)}, ${amount(p.sentBytes)} sent, ${amount(p.skippedBytes)} equal, ${things(p.orphans, 'orphan')}.`,
   }),
   MIRROR_STOPPED: define<At & { why: string }>({
     id: 2222,
@@ -329,14 +329,14 @@ export const EVENTS = {
     id: 2231,
     severity: 'information',
     message: (p) =>
-      `Connection ${p.id}: verified ${many(p.files)} files in ${span(p.ms)}: ${many(p.different)} different, ${many(p.missing)} missing, ${many(p.orphans)} only on the target.`,
+      `Connection ${p.id}: verified ${things(p.files, 'file')} in ${span(p.ms)}: ${many(p.different)} different, ${many(p.missing)} missing, ${many(p.orphans)} only on the target.`,
   }),
   VERIFY_DIFFERENT: define<At & { files: number; different: number; missing: number; orphans: number; ms: number }>({
     id: 2232,
     severity: 'warning',
     retry: 'after_fix',
     message: (p) =>
-      `Connection ${p.id}: verified ${many(p.files)} files in ${span(p.ms)}: ${many(p.different)} different, ${many(p.missing)} missing, ${many(p.orphans)} only on the target.`,
+      `Connection ${p.id}: verified ${things(p.files, 'file')} in ${span(p.ms)}: ${many(p.different)} different, ${many(p.missing)} missing, ${many(p.orphans)} only on the target.`,
     remedy: (p) => `\`understudy mirror start ${p.id} --difference --checksum\`.`,
   }),
 
@@ -496,7 +496,7 @@ export const EVENTS = {
     id: 2324,
     severity: 'information',
     message: (p) =>
-      `Orphans of the set "${p.set}" of ${p.server}: ${many(p.files)} files and ${many(p.directories)} directories with ${amount(p.bytes)} ${p.word}; ${many(p.kept)} kept, ${many(p.failed)} failed, ${many(p.unlisted)} not listed.`,
+      `Orphans of the set "${p.set}" of ${p.server}: ${things(p.files, 'file')} and ${things(p.directories, 'directory', 'directories')} with ${amount(p.bytes)} ${p.word}; ${many(p.kept)} kept, ${many(p.failed)} failed, ${many(p.unlisted)} not listed.`,
   }),
   ORPHANS_FOLDER_INSIDE: define<{ folder: string; replica: string }>({
     id: 2325,
@@ -517,13 +517,13 @@ export const EVENTS = {
     id: 2327,
     severity: 'information',
     message: (p) =>
-      `Connection ${p.id}: ${p.orphans} orphans found on ${p.target}; its log lists them. Nothing was touched.`,
+      `Connection ${p.id}: ${things(p.orphans, 'orphan')} found on ${p.target}; its log lists them. Nothing was touched.`,
   }),
   ORPHANS_TOLD: define<At & { orphans: number }>({
     id: 2328,
     severity: 'information',
     message: (p) =>
-      `Connection ${p.id}: ${p.orphans} orphans were told to ${p.target}; its log says what became of them.`,
+      `Connection ${p.id}: ${things(p.orphans, 'orphan')} told to ${p.target}; its log says what became of them.`,
   }),
   RECEIVER_REPORT: define<{ server: string; set: string; what: string; detail: string }>({
     id: 2315,

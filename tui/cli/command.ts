@@ -1,8 +1,12 @@
 /** What every command gets, and how it is run. */
+import { constants } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
 import { failure } from '../../protocol/errors.js';
 import { Links } from './links.js';
 import { makeOutput, type Output } from './print.js';
+
+/** How long a command may take to end in order after ^C. */
+const LEAVE_MS = 1_000;
 
 export interface Run {
   readonly links: Links;
@@ -21,17 +25,26 @@ export function run<A extends unknown[]>(
     const command = given[given.length - 1] as Command;
     const flags = command.optsWithGlobals<{ json?: boolean; quiet?: boolean }>();
     const interrupted = new AbortController();
-    const stop = (): void => interrupted.abort();
+    let ended = 0;
+    const stop = (signal: NodeJS.Signals): void => {
+      ended = 128 + constants.signals[signal];
+      interrupted.abort();
+      // A road that is being opened or an answer that does not come must not hold whoever wants to leave.
+      setTimeout(() => process.exit(ended), LEAVE_MS).unref();
+    };
     process.once('SIGINT', stop);
     process.once('SIGTERM', stop);
+    const out = makeOutput(flags.json === true, flags.quiet === true);
     const links = new Links();
     try {
       const args = given.slice(0, -1) as unknown as A;
-      const code = await action(
-        { links, command, out: makeOutput(flags.json === true, flags.quiet === true), signal: interrupted.signal },
-        ...args,
-      );
-      process.exitCode = typeof code === 'number' ? code : 0;
+      const code = await action({ links, command, out, signal: interrupted.signal }, ...args);
+      // What goes on until ^C ends well by it; everything else was cut short.
+      process.exitCode = typeof code !== 'number' || code === 0 ? 0 : ended || code;
+    } catch (error) {
+      if (ended === 0) throw error;
+      out.tell('\nInterrupted. What was begun on a server may go on there; understudy status tells.');
+      process.exitCode = ended;
     } finally {
       process.off('SIGINT', stop);
       process.off('SIGTERM', stop);

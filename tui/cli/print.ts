@@ -6,15 +6,23 @@ import { noticeRemedy, noticeText } from '../../protocol/errors.js';
 /** Version of every JSON document the command line prints. */
 export const JSON_SCHEMA = 1;
 
-/** Text of servers may hold anything; on a terminal control bytes are shown instead of obeyed. */
+/** Text of servers may hold anything; on a terminal control bytes and directions are shown instead of obeyed (T20). */
 export function visible(text: string): string {
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return text
+    .replace(/[\x00-\x1f\x7f-\x9f]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)
+    .replace(
+      /[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+      (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
 }
+
+/** Marks and joiners stand on the character before them. */
+const ON_TOP = /[\p{M}\u200c\u200d]/u;
 
 /** Columns a text takes on a terminal. */
 export function columns(text: string): number {
   let width = 0;
-  for (const character of text) width += eastAsianWidth(character.codePointAt(0) ?? 0);
+  for (const character of text) if (!ON_TOP.test(character)) width += eastAsianWidth(character.codePointAt(0) ?? 0);
   return width;
 }
 

@@ -3,6 +3,9 @@ import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import type { Prompts } from '../link/transport.js';
 
+/** As shells report a process that ^C ended. */
+const EXIT_INTERRUPTED = 130;
+
 export function terminalPrompts(): Prompts | undefined {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined;
   return {
@@ -29,6 +32,12 @@ function ask(question: string, echo: boolean): Promise<string | null> {
     });
     const lines = createInterface({ input: process.stdin, output, terminal: true });
     lines.once('close', () => resolve(null));
+    // In raw mode ^C is a key. It means what it means everywhere else: out, and not "no" to this one question.
+    lines.once('SIGINT', () => {
+      lines.close();
+      process.stderr.write('\n');
+      process.exit(EXIT_INTERRUPTED);
+    });
     lines.question(question, (answer) => {
       resolve(answer);
       lines.close();

@@ -4,7 +4,6 @@ import { noticeRemedy, noticeText } from '../../../protocol/errors.js';
 import {
   type ConnectionItem,
   ConnectionList,
-  ConnectionTopic,
   type Grant,
   GrantList,
   mirrorStatusText,
@@ -12,18 +11,18 @@ import {
   type Statistics,
 } from '../../../protocol/messages/index.js';
 import { formatBytes, formatCount, formatMillis, formatWallTime } from '../../../protocol/units.js';
-import { type Run, run, untilAborted } from '../command.js';
+import { type Run, run } from '../command.js';
 import type { Reached } from '../links.js';
-import { asCliFailure } from '../links.js';
-import { clip, properties, table, visible } from '../print.js';
+import { properties, table, visible } from '../print.js';
+import { watch } from './watch.js';
 
-interface Row extends ConnectionItem {
+export interface Row extends ConnectionItem {
   readonly server: string;
 }
 
-const latency = (ms: number): string => (ms < 0 ? 'unknown' : ms === 0 ? 'caught up' : formatMillis(ms));
+export const latency = (ms: number): string => (ms < 0 ? 'unknown' : ms === 0 ? 'caught up' : formatMillis(ms));
 
-function overview(rows: readonly Row[]): string {
+export function overview(rows: readonly Row[]): string {
   const cells = rows.map((row) => {
     const s = row.statistics;
     return [
@@ -79,7 +78,7 @@ function incoming(grants: readonly (Grant & { server: string; target: string })[
   );
 }
 
-function problems(rows: readonly Row[]): string {
+export function problems(rows: readonly Row[]): string {
   const lines = rows.flatMap((row) =>
     row.problem
       ? [`${row.server}:${row.id}  ${visible(noticeText(row.problem))}`, `    ${visible(noticeRemedy(row.problem))}`]
@@ -100,7 +99,7 @@ function statisticText(statistics: Statistics, column: (typeof STATISTIC_COLUMNS
   return String(value);
 }
 
-function details(row: Row): string {
+export function details(row: Row): string {
   return (
     properties([
       ['Connection', `${row.server}:${row.id}`],
@@ -162,58 +161,6 @@ async function showAll({ links, out }: Run): Promise<number> {
   return silent.length > 0 && silent.length === reached.length ? 3 : 0;
 }
 
-/** Redraws at most this often. */
-const REDRAW_MS = 250;
-
-async function watch(it: Run, only: string | undefined): Promise<void> {
-  const { links, out, signal } = it;
-  const wanted = only === undefined ? null : await links.connection(only);
-  const reached = wanted ? [{ server: wanted.server, client: wanted.client, error: null }] : await links.all();
-  const rows = new Map<string, Row>();
-  const terminal = process.stdout.isTTY && !out.json;
-  let drawn: NodeJS.Timeout | null = null;
-  const draw = (): void => {
-    drawn = null;
-    const list = [...rows.values()];
-    const [first] = list;
-    const text = wanted && first ? details(first) : overview(list) + problems(list);
-    // Home, then the new text over the old one line by line: no flicker of an emptied screen.
-    const width = process.stdout.columns || 80;
-    const lines = text.split('\n').map((line) => clip(line, width));
-    process.stdout.write(`\x1b[H${lines.join('\x1b[K\n')}\x1b[J`);
-  };
-  const changed = (server: string, item: ConnectionItem): void => {
-    if (wanted && item.key !== wanted.item.key) return;
-    const row = { server, ...item };
-    rows.set(`${server} ${item.key}`, row);
-    if (terminal) drawn ??= setTimeout(draw, REDRAW_MS);
-    else out.stream(() => overview([row]).split('\n').slice(1).join('\n'), { connection: row });
-  };
-  if (terminal) process.stdout.write('\x1b[2J');
-  for (const { server, client, error } of reached) {
-    if (error) out.tell(`${server.name}: ${error.message}`);
-    client?.subscribe(
-      ConnectionTopic,
-      {},
-      {
-        synced: (items) => {
-          for (const item of items.values()) changed(server.name, item);
-        },
-        put: (item) => changed(server.name, item),
-        remove: (key) => {
-          rows.delete(`${server.name} ${key}`);
-          if (terminal) drawn ??= setTimeout(draw, REDRAW_MS);
-        },
-        ended: (reason) => {
-          if (reason) out.tell(`${server.name}: ${asCliFailure(reason).message}`);
-        },
-      },
-    );
-  }
-  await untilAborted(signal);
-  if (drawn) clearTimeout(drawn);
-}
-
 export function addStatusCommand(program: Command): void {
   program
     .command('status')
@@ -227,6 +174,7 @@ export function addStatusCommand(program: Command): void {
         const { server, item } = await it.links.connection(id);
         const row: Row = { server: server.name, ...item };
         it.out.show(() => details(row), { connection: row });
+        return 0;
       }),
     );
 }

@@ -168,6 +168,8 @@ export function perform(app: App, intent: Intent): Step {
     case 'log_write': {
       const view = logView(app);
       if (!view.server) return [say(app, 'error', 'There is no server whose messages could be written.'), []];
+      if (view.entries.length === 0)
+        return [say(app, 'error', `The window has no messages to write; :logs ${view.server.name} shows the log.`), []];
       const text = view.entries.map(entryLine).join('\n');
       return start(app, `write the messages of ${view.server.name}`, (command) => ({
         kind: 'write',
