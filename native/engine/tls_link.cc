@@ -158,7 +158,12 @@ void Link::run() {
   if (status) status = loop();
   up_ = false;
   if (options_.throttle && reserved_ > 0) options_.throttle->release(reserved_);
-  if (close_now_ && socket_) {
+  bool now;
+  {
+    std::lock_guard lock(mutex_);   // Whoever closes may do so while this ends by itself.
+    now = close_now_;
+  }
+  if (now && socket_) {
     // What waits in the kernel's buffer must not leave any more: a reset drops it, where a plain close would send it.
     const linger drop{1, 0};
     if (writing_ || out_at_ < out_.size()) ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &drop, sizeof drop);
