@@ -392,7 +392,7 @@ TEST("I2: killed at random moments, the target repeats only what is in doubt") {
       (*receiver)->close();
       ::_exit(refused ? 3 : 0);
     }
-    ::usleep(static_cast<useconds_t>(2'000 + random.below(12'000) + kills * 50));   // ends on a slow machine, too
+    ::usleep(static_cast<useconds_t>(2'000 + random.below(12'000) + kills * kills / 4));   // ends on a slow machine, too
     ::kill(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);
