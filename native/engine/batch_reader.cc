@@ -54,6 +54,23 @@ bool range_valid(u64 offset, u64 length) { return offset <= kFileSizeMax && leng
 
 bool has_nul(std::string_view text) { return !text.empty() && std::memchr(text.data(), 0, text.size()) != nullptr; }
 
+const char* fault_of_paths(u8 shape, std::string_view path, std::string_view path2) {
+  if (!(shape & kPath)) {
+    if (!path.empty()) return "batch: path where none belongs";
+  } else if (path.empty() ? !(shape & kRoot) : !path_valid(path)) {
+    return "batch: bad path";
+  }
+  if (shape & kPath2) return path_valid(path2) ? nullptr : "batch: bad second path";
+  if (shape & kText) return path2.empty() || has_nul(path2) ? "batch: bad link text" : nullptr;
+  return path2.empty() ? nullptr : "batch: second path where none belongs";
+}
+
+const char* fault_of_node(const OpHeader& header) {
+  if (static_cast<OpKind>(header.kind) != OpKind::mknod) return nullptr;
+  const u32 type = header.mode & S_IFMT;
+  return type == S_IFIFO || type == S_IFCHR || type == S_IFBLK || type == S_IFSOCK ? nullptr : "batch: node type";
+}
+
 // Null, or what is wrong with the operation.
 const char* fault_of(const OpView& op, u32 mappings, u32 index) {
   const OpHeader& header = op.header;
@@ -65,20 +82,9 @@ const char* fault_of(const OpView& op, u32 mappings, u32 index) {
   if ((header.flags & wire::kOpPreview) && header.kind != static_cast<u8>(OpKind::orphan)) {
     return "batch: preview flag without orphan";
   }
-  if (shape & kPath) {
-    if (header.mapping >= mappings) return "batch: mapping not granted";
-    if (op.path.empty() ? !(shape & kRoot) : !path_valid(op.path)) return "batch: bad path";
-  } else if (!op.path.empty()) {
-    return "batch: path where none belongs";
-  }
-  if (shape & kPath2) {
-    if (header.aux >= mappings) return "batch: mapping not granted";
-    if (!path_valid(op.path2)) return "batch: bad second path";
-  } else if (shape & kText) {
-    if (op.path2.empty() || has_nul(op.path2)) return "batch: bad link text";
-  } else if (!op.path2.empty()) {
-    return "batch: second path where none belongs";
-  }
+  if ((shape & kPath) && header.mapping >= mappings) return "batch: mapping not granted";
+  if ((shape & kPath2) && header.aux >= mappings) return "batch: mapping not granted";
+  if (const char* reason = fault_of_paths(shape, op.path, op.path2)) return reason;
   if (!(shape & kData) && !op.data.empty()) return "batch: data where none belongs";
 
   switch (static_cast<OpKind>(header.kind)) {
@@ -101,15 +107,10 @@ const char* fault_of(const OpView& op, u32 mappings, u32 index) {
     case OpKind::xattrs:
       if (!xattrs_valid(op.data.data(), op.data.size())) return "batch: extended attribute list";
       break;
-    case OpKind::mknod: {
-      const u32 type = header.mode & S_IFMT;
-      if (type != S_IFIFO && type != S_IFCHR && type != S_IFBLK && type != S_IFSOCK) return "batch: node type";
-      break;
-    }
     default:
       break;
   }
-  return nullptr;
+  return fault_of_node(header);
 }
 
 SysError fault(const char* reason) { return SysError{EBADMSG, reason}; }
@@ -127,6 +128,11 @@ bool path_valid(std::string_view path) {
     if (slash == std::string_view::npos) return true;
     start = slash + 1;
   }
+}
+
+bool operation_valid(const wire::OpHeader& header, std::string_view path, std::string_view path2) {
+  return header.kind != 0 && header.kind <= wire::kOpKindLast &&
+         fault_of_paths(kShape[header.kind], path, path2) == nullptr && fault_of_node(header) == nullptr;
 }
 
 Result<BatchReader> BatchReader::open(const u8* bytes, std::size_t size, u32 mappings) {

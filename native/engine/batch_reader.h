@@ -21,6 +21,9 @@ struct OpView {
 // A path as the wire allows it: relative, components of 1..255 bytes, none of them `.` or `..`, no NUL. Not empty.
 bool path_valid(std::string_view path);
 
+// What a source asks before it tells an operation: are its paths, and the type of a node, such that a target takes them?
+bool operation_valid(const wire::OpHeader& header, std::string_view path, std::string_view path2);
+
 class BatchReader {
  public:
   // Checks the whole batch. `mappings`: number of mappings granted. EBADMSG with the reason as `call` otherwise.

@@ -9,6 +9,7 @@ namespace understudy {
 namespace {
 constexpr u64 kWindow = 48u << 20;   // bytes sent and not yet applied by the target
 constexpr u64 kApartBytesMax = 64u << 20;
+constexpr std::size_t kReasonMax = 200;   // characters kept of what a target says
 }
 
 Channel::Channel(Source& source, ChannelOptions options, std::shared_ptr<TlsIdentity> identity, Tell tell)
@@ -177,6 +178,13 @@ void Channel::on_frame(wire::FrameType type, Bytes payload) {
       auto frame = std::make_shared<Bytes>(std::move(payload));
       ++replies_pending;
       source_.run([this, frame, id = stream.id()] { source_.keep_reply(*this, id, frame); });
+      return;
+    }
+    case wire::FrameType::invalid: {
+      const std::string why = "the target finds a batch invalid: " + std::string(view(payload).substr(0, kReasonMax));
+      source_.run([this, why, id = stream.id()] {
+        if (attached && id == stream.id()) source_.channel_broken(*this, why.c_str());
+      });
       return;
     }
     case wire::FrameType::message:

@@ -50,7 +50,7 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
     return have;
   };
   Channel* const only = only_channel(mask);
-  if (only != nullptr && open_batch(*only, mirror, path.size(), 0, stat.stx_size)) {
+  if (only != nullptr && open_batch(*only, mirror, header, path, {}, stat.stx_size)) {
     // The common case: bytes go from the page cache straight into the batch.
     u8* room = only->writer.add_with_room(header, path, {}, stat.stx_size);
     if (room == nullptr) {
@@ -381,7 +381,7 @@ bool Source::step_job(FileJob& job) {
       const std::string path = shadow_.path(job.node);
       wire::OpHeader header = header_for(wire::OpKind::write, job.node);
       header.arg0 = job.offset;
-      if (open_batch(*only, mirror, path.size(), 0, want)) room = only->writer.add_with_room(header, path, {}, want);
+      if (open_batch(*only, mirror, header, path, {}, want)) room = only->writer.add_with_room(header, path, {}, want);
     }
     if (room == nullptr) read_buffer_.resize(kChunk);
     u8* const data = room != nullptr ? room : read_buffer_.data();

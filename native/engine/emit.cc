@@ -1,6 +1,7 @@
 // Operations into batches: who is told, and what exactly.
 #include <sys/stat.h>
 
+#include "batch_reader.h"
 #include "object_facts.h"
 #include "source.h"
 #include "xattr.h"
@@ -88,10 +89,17 @@ void Source::tell_later(Channel& channel, NodeId node) {
 }
 
 // A batch of this kind with room for one more operation; false: this channel is not told anything now.
-bool Source::open_batch(Channel& channel, bool mirror, std::size_t path, std::size_t path2, std::size_t data) {
+bool Source::open_batch(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
+                        std::string_view path2, std::size_t data) {
   if (channel.broken || channel.behind) return false;
-  if (!channel.writer.empty() &&
-      (channel.writer_mirror != mirror || channel.writer.size() >= kBatchFull || !channel.writer.fits(path, path2, data))) {
+  if (!operation_valid(header, path, path2)) {
+    // A target would refuse its batch again and again. What this engine took for true was not: all is compared anew.
+    channel_broken(channel, ("the engine itself made a wrong operation (kind " + std::to_string(header.kind) + ", `" +
+                             std::string(path) + "`, `" + std::string(path2) + "`)").c_str());
+    return false;
+  }
+  if (!channel.writer.empty() && (channel.writer_mirror != mirror || channel.writer.size() >= kBatchFull ||
+                                  !channel.writer.fits(path.size(), path2.size(), data))) {
     flush(channel);
     if (channel.broken || channel.behind) return false;   // Just now.
   }
@@ -129,7 +137,7 @@ Channel* Source::only_channel(Mask mask) const {
 void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
                      std::string_view path2, std::string_view data) {
   const auto kind = static_cast<wire::OpKind>(header.kind);
-  if (!open_batch(channel, mirror, path.size(), path2.size(), data.size())) return note_untold(channel, header, path, path2);
+  if (!open_batch(channel, mirror, header, path, path2, data.size())) return note_untold(channel, header, path, path2);
   if (!channel.writer.add(header, path, path2, data)) {
     unreadable(std::string(path), {ENAMETOOLONG, "batch"});
     return;

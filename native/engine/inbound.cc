@@ -134,7 +134,17 @@ void Inbound::on_frame(wire::FrameType type, Bytes payload) {
       std::lock_guard lock(mutex_);
       receiver = receiver_;
     }
-    if (Status taken = receiver->receive(std::move(payload)); !taken) close(taken.error());
+    Status taken = receiver->receive(std::move(payload));
+    if (taken) return;
+    std::lock_guard lock(mutex_);
+    if (!link_) return;
+    // Sent again it would be as wrong: the source has to end its stream.
+    if (taken.error().code == EBADMSG) {
+      Bytes reason;
+      reason.append(taken.error().call.data(), taken.error().call.size());
+      link_->post(wire::FrameType::invalid, std::move(reason));
+    }
+    link_->close(taken.error());
     return;
   }
   if (type == wire::FrameType::taken && phase_ == 2) {

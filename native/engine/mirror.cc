@@ -3,6 +3,7 @@
 // objects again which a target refused or a rename carried past the walk.
 #include <algorithm>
 
+#include "batch_reader.h"
 #include "object_facts.h"
 #include "source.h"
 
@@ -569,6 +570,7 @@ void Source::retell_all(Channel& channel, const std::vector<SetPath>& paths) {
 void Source::retell(Channel& channel, const SetPath& which, bool with_contents, Ensured& ensured) {
   const u32 mapping = which.mapping;
   const std::string& path = which.path;
+  if (!path.empty() && !path_valid(path)) return;   // Of an operation that was not told (open_batch): a mirror follows.
   NodeId node = shadow_.find_path(mapping, path);
   if (node == kNoNode) {
     if (path.empty()) return;

@@ -53,11 +53,15 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
   const u64 device = stx_device(stat);
   const NodeId other = shadow_.by_inode(device, stat.stx_ino);
   if (other != kNoNode && other != occupant && same_object(other, stat)) {
-    NodeId gone = kNoNode;
+    NodeId gone = kNoNode, here = kNoNode;
     u64 found = 0;
     bool swapped = false;
     for (NodeId each = other; each != kNoNode; each = shadow_.at(each).next_link) {
-      if (each == occupant || still_there(each, device, stat.stx_ino, &found)) continue;
+      if (each == occupant) continue;
+      if (still_there(each, device, stat.stx_ino, &found)) {
+        if (!shadow_.inside(each, occupant)) here = each;   // What is inside goes with the occupant.
+        continue;
+      }
       gone = each;
       swapped = found != 0 && found == shadow_.at(occupant).inode;
     }
@@ -97,9 +101,9 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
       update(gone, directory, stat, what | kHintAttributes);
       return;
     }
-    if (gone == kNoNode && !S_ISDIR(stat.stx_mode)) {
+    if (gone == kNoNode && here != kNoNode && !S_ISDIR(stat.stx_mode)) {
       remove_node(occupant, shadow_.is_directory(occupant));
-      link_to(other, parent, directory, name, stat);
+      link_to(here, parent, directory, name, stat);
       return;
     }
   }

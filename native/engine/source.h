@@ -88,6 +88,7 @@ class Source final : CaptureSink {
   void task(Channel& channel, i64 token, std::shared_ptr<Bytes> payload, bool durable, std::shared_ptr<Freeze> freeze);
   void task_cancel(Channel& channel, i64 token);
   void set_replicating(Channel& channel, bool on);
+  void channel_broken(Channel& channel, const char* why);
   void on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition& position, Bytes payload);
   void keep_reply(Channel& channel, u64 stream, std::shared_ptr<Bytes> frame);
   void link_opened(Channel& channel);
@@ -262,7 +263,8 @@ class Source final : CaptureSink {
             std::string_view data = {});
   void emit_to(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
                std::string_view path2, std::string_view data);
-  bool open_batch(Channel& channel, bool mirror, std::size_t path, std::size_t path2, std::size_t data);
+  bool open_batch(Channel& channel, bool mirror, const wire::OpHeader& header, std::string_view path,
+                  std::string_view path2, std::size_t data);
   void note_untold(Channel& channel, const wire::OpHeader& header, std::string_view path, std::string_view path2);
   Channel* only_channel(Mask mask) const;   // the one that all of it goes to; none when there are several
   void touch(Channel& channel, u32 mapping, std::string_view path, bool deep = false, bool moved = false);
@@ -286,7 +288,6 @@ class Source final : CaptureSink {
   };
   bool tell_object(Mask mask, bool mirror, NodeId node, int directory_fd, bool fresh, bool replaces,
                    Opened* opened = nullptr);
-  void channel_broken(Channel& channel, const char* why);
   void note_lost(Channel& channel, u32 mapping, std::string_view path, bool deep);
   void restart_stream(Channel& channel);
   void forget_listings(Channel& channel);

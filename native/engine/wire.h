@@ -32,6 +32,7 @@ enum class FrameType : u8 {
   ping = 8,     // either way, u64 sender's monotonic clock; answered by `pong` with the same bytes
   pong = 9,
   taken = 10,   // source -> target: u64, the last refusal (ReplyHeader::id) it has; the target may forget those up to it
+  invalid = 11, // target -> source, then the link closes: text, what is wrong with a batch. The stream is over
 };
 
 // 16 bytes before every payload. `checksum` covers the payload as sent (see checksum() in crc.h).
@@ -44,7 +45,7 @@ struct FrameHeader {
   u16 version;      // kVersion
 };
 static_assert(sizeof(FrameHeader) == 16);
-inline constexpr u8 kFrameCompressed = 1;   // payload is one zstd frame; only for `batch`
+inline constexpr u8 kFrameCompressed = 1;   // payload is one zstd frame; only for `batch` and `reply`
 
 // Where a stream stands. `stream` names one uninterrupted sequence of batches (random, never 0); a source that lost
 // its queue starts a new one at sequence 1.
@@ -184,7 +185,7 @@ struct ManifestEntry {
   i64 mtime_ns;
   u64 detail;        // device: rdev. symlink: XXH3-64 of its text. else 0
   u64 xattr_digest;  // see xattr_digest() in wire.h users; 0 = none
-  u64 inode;
+  u64 inode;         // with kManifestLinks, else 0
 };
 static_assert(sizeof(ManifestEntry) == 56);
 inline constexpr u16 kManifestLinks = 1;

@@ -163,6 +163,24 @@ TEST("I2: links that break and ends that stop in order are waited for") {
   pair.barrier();
 }
 
+TEST("CAP-51: a directory moved out, and in its place a name of a file that lies in it") {
+  Connection pair;
+  const std::string source = pair / "source", outside = pair / "outside";
+  shell("mkdir '" + outside + "' && cd '" + source + "' && mkdir d e && echo f > d/f && echo g > d/g && ln d/g e/g");
+  pair.start_target();
+  pair.start_source();
+  pair.expect("mirror_done");
+  pair.expect_equal();
+  shell("cd '" + source + "' && mv d '" + outside + "' && ln '" + outside + "/d/f' d");
+  pair.expect_equal();
+  shell("cd '" + source + "' && rm d && mv '" + outside + "/d' d");
+  pair.expect_equal();
+  shell("cd '" + source + "' && mv d '" + outside + "' && ln '" + outside + "/d/g' d && echo more >> e/g");
+  pair.expect_equal();
+  shell("cd '" + source + "' && mv d d2 && mv '" + outside + "/d' d && mv d e/d && ln e/d/f d");
+  pair.expect_equal();
+}
+
 }  // namespace understudy::test
 
 int main(int count, char** arguments) {

@@ -147,6 +147,8 @@ test.serial('I5: paths that lead outside end the link before anything of the bat
       client.send(
         frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'good', data: BAD }), operation(make(bad))])),
       );
+      const said = (await client.next(FRAME.invalid))?.payload.toString('utf8') ?? '';
+      t.regex(said, /^batch: bad (second )?path$/, 'the source is told why, so that it does not send it for ever');
       t.true(await client.ends(), `${make(bad).kind} ${JSON.stringify(String(bad))} must end the link`);
       t.deepEqual(fs.readdirSync(it.granted), [], 'the batch is refused whole (I4)');
     }

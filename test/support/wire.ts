@@ -16,6 +16,7 @@ export const FRAME = {
   message: 7,
   ping: 8,
   pong: 9,
+  invalid: 11,
 } as const;
 export const OP = {
   mkdir: 1,
