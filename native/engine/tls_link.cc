@@ -22,6 +22,8 @@ namespace understudy {
 namespace {
 
 constexpr std::size_t kOutMax = 512u << 10;     // encrypted bytes waiting for the socket
+constexpr std::size_t kReplyWorth = 1u << 10;   // bytes from which an answer is compressed
+constexpr int kReplyLevel = 1;
 constexpr std::size_t kWriteChunk = 64u << 10;  // plain bytes per SSL_write
 constexpr std::size_t kReadChunk = 256u << 10;
 constexpr std::size_t kControlMax = 65'536;
@@ -374,8 +376,11 @@ bool Link::start_frame() {
     }
   }
   if (bulk) return pack_frame();
-  out_data_ = frame_.bytes->data();
-  prepare(frame_.bytes->size());
+  // Listings are names and numbers much alike.
+  frame_.packed = frame_.type == wire::FrameType::reply && !held_ && frame_.bytes->size() >= kReplyWorth &&
+                  compress_batch(zstd_, kReplyLevel, frame_.bytes->data(), frame_.bytes->size(), compressed_);
+  out_data_ = frame_.packed ? compressed_.data() : frame_.bytes->data();
+  prepare(frame_.packed ? compressed_.size() : frame_.bytes->size());
   return true;
 }
 
@@ -547,7 +552,9 @@ Status Link::take_frames(bool& progressed) {
           return SysError{EMSGSIZE, "frame of " + std::to_string(in_header_.length) + " bytes"};
         const bool packed = in_header_.flags & wire::kFrameCompressed;
         if (!packed && in_header_.raw_length != in_header_.length) return SysError{EPROTO, "frame length"};
-        if (packed && (in_header_.type != static_cast<u8>(wire::FrameType::batch) || in_header_.raw_length > wire::kBatchBytesMax))
+        const bool batch = in_header_.type == static_cast<u8>(wire::FrameType::batch);
+        const bool reply = in_header_.type == static_cast<u8>(wire::FrameType::reply);
+        if (packed && !reply && (!batch || in_header_.raw_length > wire::kBatchBytesMax))
           return SysError{EPROTO, "compressed frame"};
         in_payload_ = Bytes();
         in_payload_.resize(in_header_.length);
