@@ -1,6 +1,5 @@
 /** Mail by SMTP, or by the local `mail` command where no server is named (LOG-21). */
 import { spawn } from 'node:child_process';
-import { createTransport } from 'nodemailer';
 import { parseHost } from '../core/settings/field.js';
 import type { Mail, MailResult, MailRoad, SendMail } from '../ports/mail.js';
 
@@ -19,6 +18,8 @@ const oneLine = (text: string): string =>
 async function bySmtp(road: MailRoad, mail: Mail): Promise<MailResult> {
   const at = parseHost(road.server, road.tls === 'implicit' ? SMTPS_PORT : SMTP_PORT);
   if (!at) throw new Error(`"${road.server}" is not a server`);
+  // Loaded when the first mail goes: most agents never send one, and it is a fifth of all modules.
+  const { createTransport } = await import('nodemailer');
   const transport = createTransport({
     host: at.host,
     port: at.port,

@@ -1,8 +1,10 @@
 /** SNMP notifications by net-snmp. A socket per notification: they are rare, and a target may change at any time. */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import snmp, { type Session, type User } from 'net-snmp';
+import type { Session, User } from 'net-snmp';
 import type { SendTrap, TrapRoad } from '../ports/traps.js';
+
+type Snmp = typeof import('net-snmp').default;
 
 const LOOKUP_MS = 5_000;
 const SEND_MS = 5_000;
@@ -15,7 +17,7 @@ function within<T>(ms: number, what: string, work: Promise<T>): Promise<T> {
   return Promise.race([work, deadline]).finally(() => clearTimeout(late));
 }
 
-function userOf(road: TrapRoad): User {
+function userOf(snmp: Snmp, road: TrapRoad): User {
   const { SecurityLevel, AuthProtocols, PrivProtocols } = snmp;
   if (road.auth === 'none') return { name: road.user, level: SecurityLevel.noAuthNoPriv };
   const auth = {
@@ -32,11 +34,11 @@ function userOf(road: TrapRoad): User {
   };
 }
 
-function open(road: TrapRoad, address: string): Session {
+function open(snmp: Snmp, road: TrapRoad, address: string): Session {
   const options = { trapPort: road.port, transport: isIP(address) === 6 ? ('udp6' as const) : ('udp4' as const) };
   if (road.version === '2c')
     return snmp.createSession(address, road.community, { ...options, version: snmp.Version2c });
-  const session = snmp.createV3Session(address, userOf(road), {
+  const session = snmp.createV3Session(address, userOf(snmp, road), {
     ...options,
     version: snmp.Version3,
     engineID: road.engineId,
@@ -55,12 +57,14 @@ function open(road: TrapRoad, address: string): Session {
 }
 
 export const sendTrap: SendTrap = async (road, trap) => {
+  // Loaded when the first trap goes: most agents never send one.
+  const { default: snmp } = await import('net-snmp');
   const address = isIP(road.host)
     ? road.host
     : (await within(LOOKUP_MS, 'looking the name up', lookup(road.host, { verbatim: true }))).address;
   let session: Session | null = null;
   try {
-    session = open(road, address);
+    session = open(snmp, road, address);
     const at = session;
     await within(
       SEND_MS,

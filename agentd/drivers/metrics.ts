@@ -1,14 +1,10 @@
 /** Metrics for Prometheus and OpenMetrics. Labels are bounded: sets, connections and targets, never paths. */
 import { Counter, Gauge, Registry, type RegistryContentType } from 'prom-client';
 import { type ConnectionItem, TARGET_DATA_STATE } from '../../protocol/messages/index.js';
-import type { LogLine, Severity } from '../../protocol/messages/log.js';
+import type { Severity } from '../../protocol/messages/log.js';
 import { SEVERITY } from '../../protocol/messages/log.js';
 import type { ServerStatus } from '../../protocol/messages/server.js';
 import { PROTOCOL_VERSION, SOFTWARE_VERSION } from '../../protocol/version.js';
-import type { LogSink } from '../ports/log-sink.js';
-import type { MetricsServer, ServeMetrics } from '../ports/metrics-server.js';
-import type { SettingsStore } from './settings.js';
-import { causeOf, type World } from './world.js';
 
 export interface Measured {
   readonly status: () => ServerStatus;
@@ -17,24 +13,20 @@ export interface Measured {
   readonly mail: () => { readonly failing: boolean; readonly waiting: number; readonly suppressed: number };
 }
 
+export interface Counted {
+  readonly counts: Readonly<Record<Severity, number>>;
+}
+
+export interface Page {
+  readonly type: string;
+  readonly text: string;
+}
+
 const AT = ['set', 'connection', 'target'] as const;
 type At = Record<(typeof AT)[number], string>;
 
-/** Counts what is said, for a rate of errors that outlives the message window. */
-export class MessageCounts implements LogSink {
-  readonly counts: Record<Severity, number> = { information: 0, warning: 0, error: 0 };
-
-  write(line: LogLine): void {
-    this.counts[line.notice.severity] += 1;
-  }
-
-  close(): void {
-    // Numbers only.
-  }
-}
-
 /** One registry for each text format: the library keeps the format there. */
-function build(from: Measured, messages: MessageCounts): Registry<RegistryContentType> {
+function build(from: Measured, messages: Counted): Registry<RegistryContentType> {
   const registry = new Registry<RegistryContentType>();
   const registers = [registry];
   // One look at the connections serves the whole page.
@@ -220,62 +212,13 @@ function build(from: Measured, messages: MessageCounts): Registry<RegistryConten
 
 const at = (item: ConnectionItem): At => ({ set: item.set, connection: item.key, target: item.target });
 
-export class Metrics {
-  readonly #plain: Registry<RegistryContentType>;
-  readonly #open: Registry<RegistryContentType>;
-  #server: MetricsServer | null = null;
-  #turn: Promise<void> = Promise.resolve();
-  #closed = false;
-
-  constructor(
-    readonly world: World,
-    from: Measured,
-    messages: MessageCounts,
-    readonly serve: ServeMetrics | null,
-    settings: SettingsStore,
-  ) {
-    this.#plain = build(from, messages);
-    this.#open = build(from, messages);
-    this.#open.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
-    settings.onChange((changed) => {
-      if (changed.has('metrics.listen')) void this.listen();
-    });
-  }
-
-  /** Where metrics are served; empty when nowhere. */
-  get address(): string {
-    return this.#server?.address ?? '';
-  }
-
-  /** Obeys `metrics.listen`; resolves when it does. Never rejects: without metrics everything else goes on. */
-  listen(): Promise<void> {
-    this.#turn = this.#turn.then(() => this.#listen());
-    return this.#turn;
-  }
-
-  async page(openMetrics = false): Promise<{ type: string; text: string }> {
-    const registry = openMetrics ? this.#open : this.#plain;
+/** The page, as OpenMetrics or in the older text format. */
+export function metricsPages(from: Measured, messages: Counted): (openMetrics: boolean) => Promise<Page> {
+  const plain = build(from, messages);
+  const open = build(from, messages);
+  open.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  return async (openMetrics) => {
+    const registry = openMetrics ? open : plain;
     return { type: registry.contentType, text: await registry.metrics() };
-  }
-
-  async close(): Promise<void> {
-    this.#closed = true;
-    await this.#turn;
-    await this.#server?.close();
-    this.#server = null;
-  }
-
-  async #listen(): Promise<void> {
-    const { log, settings } = this.world;
-    await this.#server?.close();
-    this.#server = null;
-    const address = settings['metrics.listen'];
-    if (address === '' || !this.serve || this.#closed) return;
-    try {
-      this.#server = await this.serve(address, (openMetrics) => this.page(openMetrics));
-      log.say('METRICS_LISTENING', { address: this.#server.address });
-    } catch (error) {
-      log.say('METRICS_REFUSED', { address }, {}, causeOf(error));
-    }
-  }
+  };
 }

@@ -4,7 +4,7 @@ import type { LogSink } from '../ports/log-sink.js';
 import type { Outside } from '../ports/outside.js';
 import type { Agent } from './agent.js';
 import { Mailer } from './mailer.js';
-import { MessageCounts, Metrics } from './metrics.js';
+import { MessageCounts, Metrics } from './metrics-service.js';
 import { type StatisticsAsked, StatisticsLog } from './statistics-log.js';
 import { Trapper } from './trapper.js';
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "memory.h"
 #include "target_receiver.h"
 
 namespace understudy {
@@ -12,6 +13,7 @@ namespace {
 using std::chrono::milliseconds;
 using wire::OpKind;
 
+constexpr std::size_t kHeartbeatBytes = sizeof(wire::BatchHeader) + sizeof(wire::OpHeader);
 constexpr i64 kAckIntervalNs = 1'000'000;
 constexpr i64 kDirectoryAgeNs = 1'000'000'000;   // how long a cached directory is trusted
 constexpr int kQuickTriesMax = 5;
@@ -84,6 +86,8 @@ void TargetReceiver::apply_loop() {
     lock.unlock();
     wake_.notify_all();
     if (first_undurable) sync_wake_.notify_one();
+    if (batch.bytes.size() > kHeartbeatBytes) memory_used();
+    else if (idle) memory_rests();
     if (idle) applier_.forget_directories();   // nothing of the replica stays busy while nothing happens
     if (room) room();
     if (sync_now) request_checkpoint();

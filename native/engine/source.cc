@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "memory.h"
 #include "state_file.h"
 
 namespace understudy {
@@ -591,7 +592,11 @@ void Source::work() {
     }
     if (ready_told_ && (touched_log_bytes_ > kTouchedLogMax || (now - snapshot_ns_ > kSnapshotEveryNs && touched_log_bytes_ > 0)))
       save_state();
-    if (more) continue;
+    if (more) {
+      memory_used();
+      continue;
+    }
+    memory_rests();
     close_roots();
     pollfd wait{wake_.get(), POLLIN, 0};
     if (::poll(&wait, 1, idle_ms()) > 0) {
