@@ -44,6 +44,13 @@ export function localeIsUtf8(env: NodeJS.ProcessEnv): boolean {
   return /utf-?8/i.test(locale);
 }
 
+/** T4: the font of a Linux console has lines and no marks; every sign would be the same box, good news and bad. */
+export const plainSigns = (env: NodeJS.ProcessEnv): boolean => !localeIsUtf8(env) || env['TERM'] === 'linux';
+
+/** T5: asked for, or a terminal of the time before colours. */
+export const withoutColour = (env: NodeJS.ProcessEnv): boolean =>
+  (env['NO_COLOR'] ?? '') !== '' || /^vt\d/.test(env['TERM'] ?? '');
+
 /** How long an unfinished escape sequence may take (T9). */
 export function escapeHoldMs(env: NodeJS.ProcessEnv): number {
   const wanted = Number(env['ESCDELAY']);
@@ -71,14 +78,19 @@ export function terminalProblem(
   return null;
 }
 
+/** Still running after this, a program was not stopped. */
+const NOT_STOPPED_MS = 250;
+
 /** Runs until the person leaves. Resolves with the exit code. */
 export function runTerminal(options: TerminalOptions): Promise<number> {
   const { stdin, stdout, env } = process;
   const colours = coloursOf(env);
-  const plain = !options.colour || (env['NO_COLOR'] ?? '') !== '';
+  const plain = !options.colour || withoutColour(env);
   const theme = loadTheme(options.theme ?? (plain ? 'mono' : 'dark'), colours);
-  const ascii = options.ascii ?? !localeIsUtf8(env);
+  const ascii = options.ascii ?? plainSigns(env);
   const servers = loadServers();
+
+  let back: NodeJS.Timeout | null = null;
 
   return new Promise((resolve) => {
     const screen = new Screen({ output: stdout, theme, ascii, mouse: true });
@@ -90,6 +102,8 @@ export function runTerminal(options: TerminalOptions): Promise<number> {
           ? `understudy: ${noticeText(error.notice)} ${noticeRemedy(error.notice)}`
           : `understudy: the cockpit stopped because of an error nobody foresaw. The servers go on without it.\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
       onContinue: () => {
+        if (back) clearTimeout(back);
+        back = null;
         stdin.setRawMode(true);
         screen.enter();
         cockpit.redraw();
@@ -124,6 +138,8 @@ export function runTerminal(options: TerminalOptions): Promise<number> {
         // To the whole foreground group, as the terminal itself would: whoever started us must stop as well, or the
         // shell never gets its prompt. SIGCONT brings everything back (onContinue).
         process.kill(0, 'SIGTSTP');
+        // Where no shell could continue it (`ssh -t host understudy`), the kernel stops nothing: the screen comes back.
+        back = setTimeout(() => process.kill(process.pid, 'SIGCONT'), NOT_STOPPED_MS);
       },
       writeRaw: (text) => stdout.write(text),
       memory: { recall, keep },

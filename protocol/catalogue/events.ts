@@ -337,7 +337,8 @@ export const EVENTS = {
     retry: 'after_fix',
     message: (p) =>
       `Connection ${p.id}: verified ${things(p.files, 'file')} in ${span(p.ms)}: ${many(p.different)} different, ${many(p.missing)} missing, ${many(p.orphans)} only on the target.`,
-    remedy: (p) => `\`understudy mirror start ${p.id} --difference --checksum\`.`,
+    remedy: (p) =>
+      `What was written meanwhile may be among it (VER-11): verify again, and repair what stays with \`understudy mirror start ${p.id} --difference --checksum\`.`,
   }),
 
   ATTRIBUTES_ONLY: define<At>({

@@ -386,7 +386,8 @@ export const REQUESTS = {
     exit: 1,
     message: (p) =>
       `Source and target of connection ${p.id} differ: ${p.different} different, ${p.missing} missing, ${p.orphans} only on the target.`,
-    remedy: (p) => `Repair with \`understudy mirror start ${p.id} --difference --checksum\`.`,
+    remedy: (p) =>
+      `What was written meanwhile may be among it (VER-11): verify again, and repair what stays with \`understudy mirror start ${p.id} --difference --checksum\`.`,
   }),
   ...SERVICE_REQUESTS,
   ...TRANSMIT_REQUESTS,

@@ -121,6 +121,16 @@ real('T13: stopped and continued, everything is drawn anew', async (t) => {
   await pane.shows(/Help/);
 });
 
+real('T13: ^Z where no shell could continue the cockpit leaves nobody before an empty screen', async (t) => {
+  const pane = new Pane(t);
+  await pane.shows(START);
+  // tmux began this process group itself: the kernel does not stop it.
+  pane.type('C-z');
+  pane.type('?');
+  await pane.shows(/Help/);
+  t.is(pane.modes(), '110');
+});
+
 real('T4 T5: --ascii and NO_COLOR are obeyed', async (t) => {
   const pane = new Pane(t, { NO_COLOR: '1' }, '--ascii');
   const text = await pane.shows(START);

@@ -1,5 +1,6 @@
 /** What lies on top of the console, at every size and at bad moments: windows, forms, questions, results. */
 import test, { type ExecutionContext } from 'ava';
+import { readVerbs } from '../../tui/verbs.js';
 import { makeConnection, makeSet, type FakeAgent } from './fake-agent.js';
 import { twoServers } from './fleet.js';
 import { Stage, type StageOptions } from './stage.js';
@@ -102,6 +103,44 @@ test('RCN-30: messages of another day show their date, those of today do not', a
   stage.cockpit.send({ kind: 'tick', now: stage.clock });
   await stage.settle();
   t.regex(stage.text(), /· 11-20 22:00:00 2000/);
+});
+
+test('T10: a whole address that is pasted takes the place of the beginning that stands there', async (t) => {
+  const { stage } = await staged(t);
+  await stage.press('N', 'gamma', '\t', '\u001b[200~ssh://root@gamma\n\u001b[201~');
+  t.regex(
+    stage.text(),
+    /\$ understudy server add gamma ssh:\/\/root@gamma$|\$ understudy server add gamma ssh:\/\/root@gamma /m,
+  );
+});
+
+test('CON-60: a paused target is marked and named in the tree, and no title says that all is well', async (t) => {
+  const { alpha, beta } = twoServers();
+  for (const key of [...alpha.connections.keys()].slice(1)) alpha.connections.delete(key);
+  const stage = new Stage({ agents: [alpha, beta] });
+  t.teardown(() => stage.end());
+  stage.start();
+  await stage.shows('all OK');
+  beta.put('server', { ...beta.status, targetPaused: true });
+  await stage.shows(/▲ beta +paused/);
+  t.notRegex(stage.text(), /all OK/);
+});
+
+test('RCN-32: an empty window is not written to a file', async (t) => {
+  const { stage } = await staged(t);
+  await stage.press('4', 'x', 'W');
+  t.regex(stage.text(), /no messages to write/);
+  t.true(stage.cockpit.idle);
+});
+
+test('T18: the palette completes commands that have commands below them, what begins so first', async (t) => {
+  const { stage } = await staged(t);
+  stage.cockpit.setVerbs(readVerbs());
+  await stage.press(':', 'ver');
+  const lines = stage.text().split('\n');
+  const at = (what: RegExp): number => lines.findIndex((line) => what.test(line));
+  t.true(at(/^ verify <id> /) > 0, stage.text());
+  t.true(at(/^ verify <id> /) < at(/^ server add /), stage.text());
 });
 
 test('T14: a read-only console runs commands that look, and none that change', async (t) => {

@@ -116,8 +116,11 @@ export async function carryOut(
         `Different  ${found.different}${action.remirror ? ' (sent)' : ''}`,
         `Missing    ${found.missing}${action.remirror ? ' (sent)' : ''}`,
         `Orphans    ${found.orphans} (on the target only)`,
+        ...(differing > 0 && !action.remirror
+          ? ['', 'What was written meanwhile may be among it; what stays when you verify again is real.']
+          : []),
         ...(found.paths.length > 0 ? ['', ...found.paths] : []),
-        ...(found.omitted > 0 ? [`... and ${found.omitted} more`] : []),
+        ...(found.omitted > 0 ? [`... and ${formatCount(found.omitted)} more`] : []),
       ];
       return said(
         differing === 0
@@ -194,11 +197,15 @@ export async function carryOut(
     }
     case 'target_pause': {
       const { connections } = await client.request(ServerPauseTarget, {}, options);
-      return said(`Target ${serverName} paused: ${connections} incoming connections wait.`);
+      return said(
+        `Target ${serverName} paused: ${connections} incoming connection${connections === 1 ? ' waits' : 's wait'}.`,
+      );
     }
     case 'target_resume': {
       const { connections } = await client.request(ServerResumeTarget, {}, options);
-      return said(`Target ${serverName} resumed: ${connections} incoming connections go on.`);
+      return said(
+        `Target ${serverName} resumed: ${connections} incoming connection${connections === 1 ? ' goes' : 's go'} on.`,
+      );
     }
     case 'estimate': {
       const told = await client.request(ConnectionEstimate, { id: action.id }, options);

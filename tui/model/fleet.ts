@@ -252,6 +252,8 @@ function workOut(server: Server): RollUp {
   let problems = 0;
   if (server.hello?.access === 'none') parts.push('warn');
   if (server.status) parts.push(ofNotice(server.status.severity));
+  // Nobody pauses a target for good: it waits for a person (CON-60).
+  if (server.status?.targetPaused) parts.push('warn');
   for (const set of server.sets.values()) {
     const own = ofSet(set);
     parts.push(own);

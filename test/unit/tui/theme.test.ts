@@ -4,7 +4,14 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ROLES } from '../../../tui/layout/roles.js';
 import { loadTheme, nearest, resolve, themeNames } from '../../../tui/theme/theme.js';
-import { coloursOf, escapeHoldMs, localeIsUtf8, terminalProblem } from '../../../tui/terminal.js';
+import {
+  coloursOf,
+  escapeHoldMs,
+  localeIsUtf8,
+  plainSigns,
+  terminalProblem,
+  withoutColour,
+} from '../../../tui/terminal.js';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../../..');
 
@@ -53,6 +60,12 @@ test('T4 T9: locale, escape time and colours come from the environment', (t) => 
   t.true(localeIsUtf8({ LANG: 'de_DE.UTF-8' }));
   t.false(localeIsUtf8({ LANG: 'de_DE.UTF-8', LC_ALL: 'C' }));
   t.false(localeIsUtf8({}));
+  t.true(plainSigns({ LANG: 'de_DE.UTF-8', TERM: 'linux' }), 'its font has no signs');
+  t.false(plainSigns({ LANG: 'de_DE.UTF-8', TERM: 'screen-256color' }));
+  t.true(plainSigns({ LANG: 'C', TERM: 'xterm' }));
+  t.true(withoutColour({ TERM: 'vt100' }));
+  t.true(withoutColour({ TERM: 'xterm', NO_COLOR: '1' }));
+  t.false(withoutColour({ TERM: 'linux', NO_COLOR: '' }));
   t.is(escapeHoldMs({}), 25);
   t.is(escapeHoldMs({ SSH_CONNECTION: 'x' }), 100);
   t.is(escapeHoldMs({ ESCDELAY: '300' }), 300);

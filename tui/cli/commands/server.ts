@@ -98,7 +98,10 @@ export function addServerCommands(program: Command): void {
       .action(
         run(async ({ links, out }, name: string) => {
           const { connections } = await (await links.client(name)).request(method, {});
-          out.show(`${name} ${word} as a target, ${connections} incoming connections\n`, { server: name, connections });
+          out.show(`${name} ${word} as a target, ${connections} incoming connection${connections === 1 ? '' : 's'}\n`, {
+            server: name,
+            connections,
+          });
         }),
       );
   }

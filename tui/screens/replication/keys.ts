@@ -512,7 +512,11 @@ export const KEYS: readonly Key[] = [
     danger: true,
     intent: { do: 'dialog', dialog: 'target_pause' },
     blocked: needsServer((server) =>
-      server.status?.targetPaused ? 'it is paused' : server.grants.size === 0 ? 'nothing is replicated to it' : null,
+      server.status?.targetPaused
+        ? `${server.name} is paused`
+        : server.grants.size === 0
+          ? `nothing is replicated to ${server.name}`
+          : null,
     ),
   },
   {
@@ -522,7 +526,7 @@ export const KEYS: readonly Key[] = [
     group: 'Server',
     changes: true,
     intent: { do: 'dialog', dialog: 'target_resume' },
-    blocked: needsServer((server) => (server.status?.targetPaused ? null : 'it is not paused')),
+    blocked: needsServer((server) => (server.status?.targetPaused ? null : `${server.name} is not paused`)),
   },
   {
     keys: ['A'],
@@ -533,7 +537,7 @@ export const KEYS: readonly Key[] = [
     danger: true,
     intent: { do: 'dialog', dialog: 'set_continue' },
     blocked: needsServer((server) =>
-      [...server.sets.values()].some((set) => set.state === 'stopped') ? null : 'no set is stopped',
+      [...server.sets.values()].some((set) => set.state === 'stopped') ? null : `no set of ${server.name} is stopped`,
     ),
   },
 

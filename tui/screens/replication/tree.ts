@@ -134,6 +134,7 @@ export function serverWord(server: Server, now: number): string {
       if (server.hello?.access === 'none') return 'no access';
       if (!server.current) return server.heardAt > 0 && old !== ' 0 s' ? `as of${old}` : 'reading';
       const problems = problemCount(server);
+      if (problems === 0 && server.status?.targetPaused) return 'paused';
       return problems === 0 ? '' : problems === 1 ? '1 problem' : `${problems} problems`;
     }
   }

@@ -261,13 +261,11 @@ export function pasteInOverlay(app: App, text: string): Step {
     const field = describe(app, overlay)?.fields[overlay.focus];
     const old = field ? overlay.values[field.name] : undefined;
     if (field?.kind === 'text' && old && typeof old === 'object') {
-      return [
-        {
-          ...app,
-          overlay: { ...overlay, values: { ...overlay.values, [field.name]: insert(old as LineEdit, text.trim()) } },
-        },
-        [],
-      ];
+      const pasted = text.trim();
+      // A whole address takes the place of the beginning that stands there for those who type.
+      const whole = lineText(old as LineEdit) === 'ssh://' && /^(ssh:\/\/|unix:)/.test(pasted);
+      const edited = insert(whole ? lineEdit() : (old as LineEdit), pasted);
+      return [{ ...app, overlay: { ...overlay, values: { ...overlay.values, [field.name]: edited } } }, []];
     }
   }
   return [app, []];
