@@ -193,6 +193,14 @@ export const realPlaces: Places = {
     }
   },
 
+  fileSystem(path: string): number | null {
+    try {
+      return statfsSync(path).type;
+    } catch {
+      return null;
+    }
+  },
+
   listDirectory(path: string, limit: number): { entries: DirectoryEntry[]; omitted: number } {
     const entries: DirectoryEntry[] = [];
     let omitted = 0;

@@ -307,6 +307,7 @@ export class Connections implements RunHost {
     const { roots } = planRoots(rules, (path) => this.world.places.kind(path));
     const missing = roots.find((root) => this.world.places.kind(root) !== 'directory');
     if (missing !== undefined) throw failure('ROOT_MISSING', { set, path: missing });
+    this.sets.requireSuitable(set, roots);
     return roots;
   }
 

@@ -2,6 +2,7 @@
 import { failure } from '../../protocol/errors.js';
 import { SET_COUNT_MAX } from '../../protocol/limits.js';
 import type { Rule, SetItem } from '../../protocol/messages/set.js';
+import { fileSystemProblem } from '../core/set/file-systems.js';
 import { checkRules, engineRules, planRoots, setNameProblem } from '../core/set/rules.js';
 import type { Connections } from './connections.js';
 import type { Sources } from './sources.js';
@@ -105,6 +106,7 @@ export class Sets {
     const checked = checkRules(rules);
     if ('problem' in checked)
       throw checked.path === '' ? failure('SET_EMPTY', { set: name }) : failure('RULE_INVALID', checked);
+    this.requireSuitable(name, planRoots(checked.rules, (path) => this.world.places.kind(path)).roots);
     const set: StoredSet = {
       name,
       generation: (known?.generation ?? 0) + 1,
@@ -149,6 +151,14 @@ export class Sets {
 
   roots(name: string): readonly string[] {
     return planRoots(this.get(name).rules, (path) => this.world.places.kind(path)).roots;
+  }
+
+  /** CAP-02, CAP-04, CAP-11. What is not there yet is looked at again when it is connected. @throws Failure ROOT_UNSUITABLE */
+  requireSuitable(name: string, roots: readonly string[]): void {
+    for (const path of roots) {
+      const problem = fileSystemProblem(this.world.places.fileSystem(path));
+      if (problem) throw failure('ROOT_UNSUITABLE', { set: name, path, problem });
+    }
   }
 
   /** SET-19. A connected set answers from its shadow; another one is looked at once. */

@@ -17,5 +17,7 @@ export interface Places {
   removeTree(path: string): void;
   /** The volume of the nearest part of the path that is there; null when the system does not say. */
   volume(path: string): VolumeFacts | null;
+  /** f_type of statfs(2) of what is there; null when it is not, or the system does not say. */
+  fileSystem(path: string): number | null;
   listDirectory(path: string, limit: number): { readonly entries: readonly DirectoryEntry[]; readonly omitted: number };
 }

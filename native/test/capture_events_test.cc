@@ -313,7 +313,7 @@ TEST("SET: places outside of the set bring nothing, until they are moved into it
   }
 }
 
-TEST("SET: a file written through its handle, as an NFS server does, is told by its inode") {
+TEST("CAP-06: a file written through its handle, as an NFS server does, is told by its inode") {
   if (skip_unless_root("fanotify, mounts")) return;
   const Scratch scratch;
   const std::string root = scratch / "ext4";

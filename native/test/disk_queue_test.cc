@@ -166,7 +166,7 @@ TEST("QUE-09: a volume that fills up is a full queue; what is there stays good a
   CHECK(Scratch::run("umount '" + folder + "'"));
 }
 
-TEST("I3: a damaged, shortened or missing record is never taken for a batch") {
+TEST("I3, CAP-17: a damaged, shortened or missing record is never taken for a batch") {
   for (int kind = 0; kind < 4; ++kind) {
     Scratch scratch;
     const std::string folder = scratch / "queue";

@@ -180,6 +180,13 @@ export const REQUESTS = {
     message: (p) => `${p.path} of the set "${p.set}" is not there.`,
     remedy: () => 'Create or mount it. The agent looks again by itself.',
   }),
+  ROOT_UNSUITABLE: define<{ set: string; path: string; problem: string }>({
+    id: 1109,
+    severity: 'error',
+    exit: 4,
+    message: (p) => `${p.path} cannot be part of the set "${p.set}": ${p.problem}.`,
+    remedy: () => 'Choose directories on disks of this server, and leave this one out.',
+  }),
 
   CONNECTION_UNKNOWN: define<{ id: string }>({
     id: 1200,

@@ -74,57 +74,60 @@ async function logCodes(agent: AgentProcess): Promise<string[]> {
   return (await agent.client.request(m.LogRead, {})).lines.map((line) => line.notice.code);
 }
 
-test.serial('a transcript: from two servers to a verified replica and back, by the command line alone', async (t) => {
-  const pair = await open(t);
-  const source = pair.folder('data');
-  const target = join(pair.root, 'replica');
-  fill(source, 0, 100);
-  const us = async (...args: string[]): Promise<Ran> => {
-    const ran = await understudy(pair, args);
-    t.is(ran.code, 0, `${args.join(' ')}: ${ran.err}`);
-    return ran;
-  };
-  t.regex((await us('server', 'list')).out, /alpha +unix:\S+ +administrator +answers/);
-  await us('set', 'create', 'alpha:docs', source, '--exclude', join(source, '*.tmp'));
-  t.regex((await us('set', 'show', 'alpha:docs')).out, /inc, rec[\s\S]*\*\.tmp exc, rec/);
-  const { out: id } = await us('connect', 'alpha:docs', 'beta', '--map', `${source}=${target}`);
-  t.is(id, '1\n', 'CON-01');
-  t.regex((await us('barrier', '1', '--timeout', '30')).out, /durable on target/);
-  t.false((await logCodes(pair.target)).includes('RECEIVER_REPORT'), 'nothing is told ahead of the first mirror');
-  identical(t, source, target);
+test.serial(
+  'TOP-01, TOP-20, TOP-26: a transcript, from two servers to a verified replica and back, by the command line alone',
+  async (t) => {
+    const pair = await open(t);
+    const source = pair.folder('data');
+    const target = join(pair.root, 'replica');
+    fill(source, 0, 100);
+    const us = async (...args: string[]): Promise<Ran> => {
+      const ran = await understudy(pair, args);
+      t.is(ran.code, 0, `${args.join(' ')}: ${ran.err}`);
+      return ran;
+    };
+    t.regex((await us('server', 'list')).out, /alpha +unix:\S+ +administrator +answers/);
+    await us('set', 'create', 'alpha:docs', source, '--exclude', join(source, '*.tmp'));
+    t.regex((await us('set', 'show', 'alpha:docs')).out, /inc, rec[\s\S]*\*\.tmp exc, rec/);
+    const { out: id } = await us('connect', 'alpha:docs', 'beta', '--map', `${source}=${target}`);
+    t.is(id, '1\n', 'CON-01');
+    t.regex((await us('barrier', '1', '--timeout', '30')).out, /durable on target/);
+    t.false((await logCodes(pair.target)).includes('RECEIVER_REPORT'), 'nothing is told ahead of the first mirror');
+    identical(t, source, target);
 
-  writeFileSync(join(source, 'new'), 'live');
-  writeFileSync(join(source, 'left.tmp'), 'out');
-  await us('barrier', 'alpha:1');
-  t.is(readFileSync(join(target, 'new'), 'utf8'), 'live');
-  t.false(existsSync(join(target, 'left.tmp')));
-  rmSync(join(source, 'left.tmp'));
+    writeFileSync(join(source, 'new'), 'live');
+    writeFileSync(join(source, 'left.tmp'), 'out');
+    await us('barrier', 'alpha:1');
+    t.is(readFileSync(join(target, 'new'), 'utf8'), 'live');
+    t.false(existsSync(join(target, 'left.tmp')));
+    rmSync(join(source, 'left.tmp'));
 
-  const status = JSON.parse((await us('status', '--json')).out) as {
-    schema: number;
-    connections: m.ConnectionItem[];
-    incoming: m.Grant[];
-  };
-  t.is(status.schema, 1);
-  t.like(status.connections[0]?.statistics, { targetDataState: 'OK', transmitMode: 'Started', mirrorStatus: 'Idle' });
-  t.like(status.incoming[0], { server: 'source', set: 'docs', linked: true });
-  t.regex((await us('status', '1')).out, /Target Data State +OK/);
-  t.regex((await us('verify', '1', '--checksum')).out, /identical/);
-  t.regex((await us('set', 'size', 'alpha:docs')).out, /files/);
-  t.regex((await us('logs', 'alpha')).out, /Information +2221 Connection 1: mirror finished/);
-  t.is((await understudy(pair, ['doctor'])).code, 0);
+    const status = JSON.parse((await us('status', '--json')).out) as {
+      schema: number;
+      connections: m.ConnectionItem[];
+      incoming: m.Grant[];
+    };
+    t.is(status.schema, 1);
+    t.like(status.connections[0]?.statistics, { targetDataState: 'OK', transmitMode: 'Started', mirrorStatus: 'Idle' });
+    t.like(status.incoming[0], { server: 'source', set: 'docs', linked: true });
+    t.regex((await us('status', '1')).out, /Target Data State +OK/);
+    t.regex((await us('verify', '1', '--checksum')).out, /identical/);
+    t.regex((await us('set', 'size', 'alpha:docs')).out, /files/);
+    t.regex((await us('logs', 'alpha')).out, /Information +2221 Connection 1: mirror finished/);
+    t.is((await understudy(pair, ['doctor'])).code, 0);
 
-  const exported = join(pair.root, 'docs.json');
-  await us('set', 'export', 'alpha:docs', exported);
-  await us('set', 'import', 'alpha', exported, '--name', 'copy');
-  await us('set', 'edit', 'alpha:copy', '--exclude', join(source, 'd1'));
-  await us('set', 'delete', 'alpha:copy');
-  await us('mirror', 'start', '1');
-  await us('barrier', '1');
-  await us('disconnect', '1');
-  t.deepEqual((await pair.target.client.request(m.GrantList, {})).grants, [], 'the permission was taken back');
-  await us('set', 'delete', 'alpha:docs');
-});
+    const exported = join(pair.root, 'docs.json');
+    await us('set', 'export', 'alpha:docs', exported);
+    await us('set', 'import', 'alpha', exported, '--name', 'copy');
+    await us('set', 'edit', 'alpha:copy', '--exclude', join(source, 'd1'));
+    await us('set', 'delete', 'alpha:copy');
+    await us('mirror', 'start', '1');
+    await us('barrier', '1');
+    await us('disconnect', '1');
+    t.deepEqual((await pair.target.client.request(m.GrantList, {})).grants, [], 'the permission was taken back');
+    await us('set', 'delete', 'alpha:docs');
+  },
+);
 
 test.serial('verify lists what somebody changed on the target, and a mirror by checksum repairs it', async (t) => {
   const pair = await open(t);
@@ -444,77 +447,80 @@ test.serial(
   },
 );
 
-test.serial('TOP-03..06: one to many, many to one, a chain and a single server, side by side', async (t) => {
-  const pair = await open(t);
-  const third = new AgentProcess({
-    root: join(pair.root, 'third-agent'),
-    config: '[agent]\nname = "third"\n[source]\nguard_percent = 0\n',
-  });
-  await third.start();
-  t.teardown(() => third.stop());
-  const { source: a, target: b } = pair;
-  const one = pair.folder('one');
-  const two = pair.folder('two');
-  fill(one, 0, 80);
-  fill(two, 0, 40);
-  const path = (name: string): string => join(pair.root, name);
-  const wish = (set: string, from: string, to: string, at: AgentProcess) => ({
-    set,
-    source: from,
-    target: to,
-    host: at.host,
-    port: at.port,
-    mirror: { kind: 'full' as const },
-  });
-  await connect(a.client, b.client, wish('one', one, path('b/one'), b));
-  // The same set to a second target, through one capture.
-  const prepared = await a.client.request(m.ConnectionPrepare, {
-    set: 'one',
-    mapping: { kind: 'all_to_one', base: path('c') },
-  });
-  const { key } = await third.client.request(m.PeerShow, {});
-  await third.client.request(m.PeerTrust, { name: 'source', key: prepared.peer });
-  await third.client.request(m.GrantCreate, {
-    connection: prepared.key,
-    peer: prepared.peer,
-    server: 'source',
-    set: 'one',
-    mappings: prepared.mappings,
-    origins: prepared.origins,
-  });
-  await a.client.request(m.ConnectionCreate, {
-    key: prepared.key,
-    set: 'one',
-    generation: prepared.generation,
-    mappings: prepared.mappings,
-    mirror: { kind: 'full' },
-    replication: true,
-    target: { name: 'third', key, host: third.host, port: third.port },
-  });
-  await connect(third.client, b.client, wish('two', two, path('b/two'), b));
-  // The chain starts at a replica: its directory appears with the first mirror.
-  await until('the first mirror made its directory', () => existsSync(path('b/one')));
-  await connect(b.client, third.client, wish('onward', path('b/one'), path('c-chain'), third));
-  await connect(a.client, a.client, wish('here', two, path('here'), a));
+test.serial(
+  'TOP-03..07, TOP-22..25: one to many, many to one, a chain and a single server, side by side',
+  async (t) => {
+    const pair = await open(t);
+    const third = new AgentProcess({
+      root: join(pair.root, 'third-agent'),
+      config: '[agent]\nname = "third"\n[source]\nguard_percent = 0\n',
+    });
+    await third.start();
+    t.teardown(() => third.stop());
+    const { source: a, target: b } = pair;
+    const one = pair.folder('one');
+    const two = pair.folder('two');
+    fill(one, 0, 80);
+    fill(two, 0, 40);
+    const path = (name: string): string => join(pair.root, name);
+    const wish = (set: string, from: string, to: string, at: AgentProcess) => ({
+      set,
+      source: from,
+      target: to,
+      host: at.host,
+      port: at.port,
+      mirror: { kind: 'full' as const },
+    });
+    await connect(a.client, b.client, wish('one', one, path('b/one'), b));
+    // The same set to a second target, through one capture.
+    const prepared = await a.client.request(m.ConnectionPrepare, {
+      set: 'one',
+      mapping: { kind: 'all_to_one', base: path('c') },
+    });
+    const { key } = await third.client.request(m.PeerShow, {});
+    await third.client.request(m.PeerTrust, { name: 'source', key: prepared.peer });
+    await third.client.request(m.GrantCreate, {
+      connection: prepared.key,
+      peer: prepared.peer,
+      server: 'source',
+      set: 'one',
+      mappings: prepared.mappings,
+      origins: prepared.origins,
+    });
+    await a.client.request(m.ConnectionCreate, {
+      key: prepared.key,
+      set: 'one',
+      generation: prepared.generation,
+      mappings: prepared.mappings,
+      mirror: { kind: 'full' },
+      replication: true,
+      target: { name: 'third', key, host: third.host, port: third.port },
+    });
+    await connect(third.client, b.client, wish('two', two, path('b/two'), b));
+    // The chain starts at a replica: its directory appears with the first mirror.
+    await until('the first mirror made its directory', () => existsSync(path('b/one')));
+    await connect(b.client, third.client, wish('onward', path('b/one'), path('c-chain'), third));
+    await connect(a.client, a.client, wish('here', two, path('here'), a));
 
-  const barriers = async (agent: AgentProcess): Promise<void> => {
-    for (const { id } of (await agent.client.request(m.ConnectionList, {})).connections)
-      await agent.client.request(m.Barrier, { id, timeoutMs: 60_000 });
-  };
-  const settle = async (): Promise<void> => {
-    for (const agent of [a, third, b]) await barriers(agent);
-  };
-  await settle();
-  fill(one, 80, 120);
-  rmSync(join(one, 'd3'), { recursive: true });
-  await settle();
-  identical(t, one, path('b/one'));
-  identical(t, one, `${path('c')}/source/one${one}`);
-  identical(t, two, path('b/two'));
-  identical(t, one, path('c-chain'));
-  identical(t, two, path('here'));
-  t.false((await logCodes(a)).includes('AGENT_CRASHED'));
-});
+    const barriers = async (agent: AgentProcess): Promise<void> => {
+      for (const { id } of (await agent.client.request(m.ConnectionList, {})).connections)
+        await agent.client.request(m.Barrier, { id, timeoutMs: 60_000 });
+    };
+    const settle = async (): Promise<void> => {
+      for (const agent of [a, third, b]) await barriers(agent);
+    };
+    await settle();
+    fill(one, 80, 120);
+    rmSync(join(one, 'd3'), { recursive: true });
+    await settle();
+    identical(t, one, path('b/one'));
+    identical(t, one, `${path('c')}/source/one${one}`);
+    identical(t, two, path('b/two'));
+    identical(t, one, path('c-chain'));
+    identical(t, two, path('here'));
+    t.false((await logCodes(a)).includes('AGENT_CRASHED'));
+  },
+);
 
 test.serial(
   'understudyd: one per state folder, a wrong configuration does not loop, SIGTERM ends in order',

@@ -20,7 +20,7 @@ const OPERATIONS = 1_500;
 /** A tree that has grown this long is given up for a fresh one, so that new seeds meet a first mirror again. */
 const ROUNDS_PER_TREE = 12;
 
-test.serial('I1: random operations during the mirror and afterwards end in identical trees', async (t) => {
+test.serial('I1, MIR-03: random operations during the mirror and afterwards end in identical trees', async (t) => {
   t.timeout((ROUND_SECONDS + 240) * 1000);
   const pair = await Pair.open();
   t.teardown(() => pair.close());

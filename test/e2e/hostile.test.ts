@@ -269,6 +269,28 @@ test.serial('I4: frames and batches that lie about themselves end the link and w
   await unharmed(t, it, 'lies');
 });
 
+test.serial('REP-06: of a batch that has arrived in part when its source dies, nothing is applied', async (t) => {
+  const it = await stage(t);
+  const file = (name: string): Buffer => operation({ kind: OP.file, path: name, data: Buffer.alloc(40_000, name) });
+  const whole = frame(FRAME.batch, batch(1, [file('first'), file('second')]));
+  for (const length of [1, 30, 41_000, whole.length - 1]) {
+    const client = await welcomed(t, it);
+    client.send(whole.subarray(0, length));
+    client.end();
+    t.true(await client.ends());
+    // Whoever is welcomed anew comes after all that the old link brought.
+    const next = await welcomed(t, it);
+    t.deepEqual(fs.readdirSync(it.granted), [], `${length} of ${whole.length} bytes`);
+    next.end();
+    await next.ends();
+  }
+  const client = await welcomed(t, it);
+  client.send(whole);
+  while ((await client.next(FRAME.ack))?.payload.readBigUInt64LE(0) !== 1n) if (client.closed) break;
+  t.deepEqual(fs.readdirSync(it.granted).sort(), ['first', 'second'], 'all of it, when all of it came');
+  client.end();
+});
+
 test.serial('SEC: who is not paired or not granted is refused in words, and writes nothing', async (t) => {
   const it = await stage(t);
   const attack = frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'evil', data: BAD })]));

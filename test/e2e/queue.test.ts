@@ -51,7 +51,7 @@ async function untilSaid(pair: Pair, code: string): Promise<string> {
 const queuedBytes = ({ statistics: s }: m.ConnectionItem): number => s.queuedReplicationBytes;
 
 test.serial(
-  'QUE-01, QUE-04, QUE-16, CLM-13: 220 MiB changed while the target is away wait in memory and on disk, and arrive with no remirror',
+  'QUE-01, QUE-04, QUE-11, QUE-16, CLM-13: 220 MiB changed while the target is away wait in memory and on disk, and arrive with no remirror',
   async (t) => {
     const { pair, link } = await open(t, '');
     await pair.target.stop();
@@ -145,7 +145,7 @@ test.serial(
 );
 
 test.serial(
-  'CON-63, MIR-30..32, CLM-14: the queue fills while the target is paused: disconnected, reconnected, difference mirror, equal',
+  'CON-63, MIR-30..32, MIR-35, CLM-14: the queue fills while the target is paused: disconnected, reconnected, difference mirror, equal',
   async (t) => {
     const { pair, link } = await open(t, 'disk_mb = 16\nwhen_full = "disconnect"');
     write(link, 'old', 16);
@@ -189,7 +189,7 @@ test.serial(
 );
 
 test.serial(
-  'QUE-04, SET-28: of two targets of a set, a slow one queues on disk and the other is current',
+  'QUE-04, QUE-11, SET-28: of two targets of a set, a slow one queues on disk and the other is current',
   async (t) => {
     const { pair, link: fast } = await open(t, '');
     const other = new AgentProcess({ root: path.join(pair.root, 'other-agent'), config: '[agent]\nname = "other"\n' });

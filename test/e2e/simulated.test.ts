@@ -28,7 +28,7 @@ function connectionsOf(pid: number): string[] {
 }
 
 test.serial(
-  'CON-40, CON-41, EDN-50: mirror and changes are counted as in a real connection, and nothing crosses the network',
+  'CON-40, CON-41, EDN-50, NAM-17: mirror and changes are counted as in a real connection, and nothing crosses the network',
   async (t) => {
     t.timeout(180_000);
     const pair = await Pair.open({ config: '[source]\nguard_percent = 0\n[statistics]\ninterval_s = 1\n' });

@@ -22,7 +22,7 @@ async function open(t: ExecutionContext): Promise<Pair> {
 const status = (wanted: string) => (item: m.ConnectionItem) => item.statistics.targetStatus === wanted;
 
 test.serial(
-  'CON-60..62: every connection to a paused target waits, is told so, and goes on when it is resumed',
+  'CON-60..62, TOP-11: every connection to a paused target waits, is told so, and goes on when it is resumed',
   async (t) => {
     const pair = await open(t);
     const links = [];

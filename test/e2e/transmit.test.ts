@@ -57,7 +57,7 @@ const local = (ms: number): string => {
 };
 
 test.serial(
-  'TRN-02, CON-03, CON-04, STA-26: pause holds data on a link that stays, stop closes it; both keep capturing',
+  'TRN-02, CON-03, CON-04, QUE-11, STA-26: pause holds data on a link that stays, stop closes it; both keep capturing',
   async (t) => {
     const { pair, link, id } = await paired(t);
     const { client } = pair.source;
@@ -89,7 +89,7 @@ test.serial(
 );
 
 test.serial(
-  'TRN-10, TRN-20, TRN-22, CON-05: Scheduled, then Started on the second; a closing window cuts it off, the rest arrives later',
+  'TRN-10, TRN-20, TRN-22, CON-05, QUE-11: Scheduled, then Started on the second; a closing window cuts it off, the rest arrives later',
   async (t) => {
     const { pair, link, id, set } = await paired(t);
     const start = Math.ceil(Date.now() / 1000) * 1000 + 4_000;

@@ -18,7 +18,7 @@ function tamper(file: string, at: number): void {
 }
 
 test.serial(
-  'VER-03..06, VER-12, VER-17, VER-18: verify only, then remirror; the log has the state before',
+  'VER-01, VER-03..06, VER-12, VER-17, VER-18, NAM-12: verify only, then remirror; the log has the state before',
   async (t) => {
     t.timeout(120_000);
     const pair = await Pair.open();

@@ -137,6 +137,7 @@ export function simPlaces(
       onRemoved(path);
     },
     volume: () => null,
+    fileSystem: () => null,
     listDirectory: () => ({ entries: [], omitted: 0 }),
   };
 }

@@ -66,6 +66,7 @@ export class MemoryVerifyLogs implements VerifyLogs {
 export class FakeAgent {
   readonly documents: MemoryDocuments;
   readonly kinds = new Map<string, PathKind>();
+  readonly fileSystems = new Map<string, number>();
   readonly removed: string[] = [];
   readonly verifyLogs = new MemoryVerifyLogs();
   readonly key: string;
@@ -114,6 +115,7 @@ export class FakeAgent {
         resolve: (path) => path,
         ensureDirectory: () => undefined,
         volume: () => null,
+        fileSystem: (path) => this.fileSystems.get(path) ?? null,
         removeTree: (path) => void this.removed.push(path),
         listDirectory: () => ({ entries: [], omitted: 0 }),
       },

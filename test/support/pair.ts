@@ -89,7 +89,7 @@ export class Pair {
   }
 
   /** Connects a new set of several directories, each to its own directory of the target. */
-  async connectAll(set: string, places: Readonly<Record<string, string>>): Promise<Link> {
+  async connectAll(set: string, places: Readonly<Record<string, string>>, rules?: Rule[]): Promise<Link> {
     const { host, port } = this.target;
     const mappings = Object.entries(places).map(([source, target]) => ({ source, target }));
     const [first] = mappings;
@@ -98,7 +98,7 @@ export class Pair {
       ...first,
       set,
       mappings,
-      rules: mappings.map(({ source }) => ({ path: source, include: true, recursive: true })),
+      rules: rules ?? mappings.map(({ source }) => ({ path: source, include: true, recursive: true })),
       host,
       port,
       mirror: { kind: 'full' },

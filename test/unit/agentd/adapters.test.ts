@@ -84,7 +84,7 @@ test('places: kinds follow links, and a path that is not there yet is resolved a
   t.is(entries.length + omitted, 2, 'SET-26');
 });
 
-test('SRV-71, SRV-72, LOG-01: the log rotates by length and keeps so many files', (t) => {
+test('SRV-71, SRV-72, LOG-01, NAM-13: the log rotates by length and keeps so many files', (t) => {
   const path = folder(t);
   const log = new LogFile({ folder: path, lengthMax: 200, filesMax: 3, onTrouble: (error) => t.fail(String(error)) });
   for (let i = 0; i < 20; i += 1) log.write(line(`set ${i}`));

@@ -616,3 +616,42 @@ test('repeats of a message are counted on its line, audit lines never (STYLE 6)'
   await ca.request(m.PeerTrust, { name: 'z', key: 'e'.repeat(64) });
   t.is((await ca.request(m.LogRead, {})).lines.filter((line) => line.notice.code === 'AUDIT').length, 2);
 });
+
+test('CAP-02, CAP-04, CAP-11: a set lives on disks of this server; pseudo, shared and stacked file systems are refused', async (t) => {
+  const { a, cb, ca } = await pair(t, null, { kind: 'full' }, false);
+  const save = (path: string): Promise<unknown> =>
+    ca.request(m.SetSave, { name: 'docs', rules: [{ path, include: true, recursive: true }], generation: null });
+  for (const [type, name] of [
+    [0x9fa0, 'proc'],
+    [0x62656572, 'sysfs'],
+    [0x6969, 'nfs'],
+    [0xff534d42, 'cifs'],
+    [0xf15f, 'ecryptfs'],
+  ] as const) {
+    a.fileSystems.set('/data', type);
+    const refusal = await refused(t, 'ROOT_UNSUITABLE', save('/data'));
+    t.true(refusal?.message.includes(`it is on ${name},`), refusal?.message);
+  }
+  for (const fine of [0xef53, 0x58465342, 0x9123683e, 0x01021994]) {
+    a.fileSystems.set('/data', fine);
+    await save('/data');
+    await ca.request(m.SetDelete, { name: 'docs' });
+  }
+  // It was not there when it was saved.
+  a.fileSystems.delete('/data');
+  await save('/data');
+  a.fileSystems.set('/data', 0x6969);
+  await refused(
+    t,
+    'ROOT_UNSUITABLE',
+    connect(ca, cb, {
+      set: 'docs',
+      source: '/data',
+      target: '/replica',
+      host: '127.0.0.1',
+      port: 1,
+      mirror: { kind: 'full' },
+      saved: true,
+    }),
+  );
+});

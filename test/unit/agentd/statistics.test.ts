@@ -214,7 +214,7 @@ test('STA-08: Transmit Mode (CON-02..06)', (t) => {
   t.is(of({ phase: 'linking', failures: 3 }).transmitMode, 'Error');
 });
 
-test('STA-09: Mirror Status', (t) => {
+test('STA-09, MIR-09: Mirror Status', (t) => {
   t.is(of({}).mirrorStatus, 'Idle');
   t.is(of({ mirror: 'mirroring' }, { mirror: 'mirroring' }).mirrorStatus, 'Mirroring');
   t.is(of({ mirror: 'starting' }).mirrorStatus, 'Mirroring');
