@@ -85,6 +85,8 @@ export interface ConnectionOptions {
   readonly disconnectWhenFull: boolean;
   /** Emit replication operations from the start (CON-29). */
   readonly replication: boolean;
+  /** REP-10: what the target refused is told again at once, then after this, and after twice as long each time. */
+  readonly retryMs: number;
   /** CON-40: everything is read, encoded, compressed, counted, and dropped; host, port and key mean nothing. */
   readonly simulated?: boolean;
 }
@@ -296,6 +298,17 @@ export type EngineEvent =
   | { kind: 'mirror_stopped'; connection: number; why: string }
   /** An operation failed on the target; it is retried, the rest goes on. */
   | { kind: 'quarantined'; connection: number; path: string; code: string; call: string; count: number }
+  /** details, one for each path: operation, errno, tries, since, next try [ms since 1970; 0: at it], call. */
+  | {
+      kind: 'quarantine_listed';
+      connection: number;
+      token: number;
+      paths: string[];
+      details: string[];
+      omitted: number;
+      total: number;
+    }
+  | { kind: 'quarantine_retried'; connection: number; token: number; count: number }
   | { kind: 'barrier_done'; connection: number; token: number }
   | { kind: 'barrier_failed'; connection: number; token: number; why: string }
   /** It is in the stream as the batch `sequence`. */
@@ -385,6 +398,10 @@ export interface Engine {
   freeze(directories: readonly string[], limitMs: number): number;
   freezeRelease(freeze: number): void;
   verify(connection: number, options: VerifyOptions): void;
+  /** What the target refused, by path behind `after`: `quarantine_listed` follows. limit: 1..1000. */
+  quarantineList(connection: number, token: number, after: string, limit: number): void;
+  /** Tells a path (empty: all) again now: `quarantine_retried` follows. */
+  quarantineRetry(connection: number, token: number, path: string): void;
   /** Walks for names that only the target has; `orphans_done` follows when it has worked them off (MIR-56). */
   orphansStart(connection: number, preview: boolean): void;
 

@@ -34,6 +34,10 @@ export const PATH_LENGTH_MAX = 4_094;
 export const BARRIER_COUNT_MAX = 1_000;
 /** Paths listed by one verification; the rest is counted as omitted. */
 export const VERIFY_PATHS_MAX = 1_000;
+/** Refused paths in one answer; the next page begins behind the last of them. */
+export const QUARANTINE_PAGE_MAX = 1_000;
+/** Questions about them that wait for the engine. */
+export const QUARANTINE_WAITING_MAX = 64;
 
 /** Words of a task command, and the length of one. */
 export const TASK_ARGUMENTS_MAX = 256;

@@ -12,6 +12,7 @@ import type { LinkFact } from '../core/connection/table.js';
 import { composeItem } from './connection-item.js';
 import { decodeRefusal, decodeWelcome, encodeHello, encodeOrigins, LINK_HELLO_VERSION } from './hello.js';
 import { MirrorRun, type MirrorOwner } from './mirror-run.js';
+import { QuarantineRun } from './quarantine-run.js';
 import { QueueRun } from './queue-run.js';
 import { ReplicaClaim } from './replica-claim.js';
 import type { Lines } from './transmit.js';
@@ -62,6 +63,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   readonly stalling: StallRun;
   targetCan: readonly string[] | null = null;
   readonly queue: QueueRun;
+  readonly quarantine: QuarantineRun;
   #cancelRetry: (() => void) | null = null;
 
   constructor(
@@ -85,6 +87,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     this.verifying = new VerifyRun(this, stored.verify);
     this.tasks = new SourceTasks(this, host.taskJournal);
     this.queue = new QueueRun(this);
+    this.quarantine = new QuarantineRun(this);
     this.stalling = new StallRun(this);
   }
 
@@ -378,6 +381,10 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         });
         this.changed(false);
         return;
+      case 'quarantine_listed':
+      case 'quarantine_retried':
+        this.quarantine.event(event);
+        return;
       case 'barrier_done':
         this.barriers.done(event.token);
         return;
@@ -509,6 +516,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         linking: this.transmit.allowed.link,
         ...this.queue.options(),
         replication: this.replication,
+        retryMs: world.settings['source.retry_s'] * 1000,
         ...(this.simulated ? { simulated: true } : {}),
       });
       this.#helloOrigins = this.#toldOrigins;
@@ -534,6 +542,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     this.host.world.engine.connectionClose(handle, forget);
     this.barriers.failed('all');
     this.tasks.streamClosed();
+    this.quarantine.closed();
     this.verifying.failed('the stream was closed');
   }
 

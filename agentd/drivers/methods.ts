@@ -174,6 +174,10 @@ export function handlers(agent: Agent): Handlers {
     return verifying.orphans.start(preview, verifying.running, signal);
   });
   on(m.OrphansStop, ({ id }) => ({ stopped: connections.run(id).verifying.orphans.stop() }));
+  on(m.QuarantineList, ({ id, after, limit }, { signal }) => connections.run(id).quarantine.list(after, limit, signal));
+  on(m.QuarantineRetry, async ({ id, path }, { signal }) => ({
+    count: await connections.run(id).quarantine.retry(path, signal),
+  }));
   on(m.VerifyLogRead, ({ id, limit }) => connections.run(id).verifying.log(limit ?? VERIFY_LOG_BYTES));
 
   on(m.ConnectionSimulate, async ({ set, compression, calculateSize }) => ({

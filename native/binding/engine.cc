@@ -334,6 +334,7 @@ napi_value connection_open(napi_env env, Host& host, Arguments& arguments) {
   options.replication = flag_field(env, from, "replication");
   options.linking = flag_field(env, from, "linking");
   options.simulated = flag_field(env, from, "simulated");
+  options.retry_ns = static_cast<i64>(std::clamp(number_field(env, from, "retryMs"), 1.0, 86'400'000.0)) * 1'000'000;
   options.throttle = host.throttle(options.host);
   // An empty pin would accept anybody.
   if (!options.simulated && options.peer_key.size() != 64) return throw_text(env, "peerKey must be the hex SHA-256 of the target's public key"), nullptr;
@@ -543,6 +544,21 @@ napi_value verify(napi_env env, Host& host, Arguments& arguments) {
   return nullptr;
 }
 
+napi_value quarantine_list(napi_env env, Host& host, Arguments& arguments) {
+  const i64 token = static_cast<i64>(arguments.number(1));
+  const std::string after = arguments.text(2);
+  const std::size_t limit = static_cast<std::size_t>(std::clamp(arguments.number(3), 1.0, 1'000.0));
+  on_worker(env, host, arguments.handle(0), [token, after, limit](Source& source, Channel& channel) { source.quarantine_list(channel, token, after, limit); });
+  return nullptr;
+}
+
+napi_value quarantine_retry(napi_env env, Host& host, Arguments& arguments) {
+  const i64 token = static_cast<i64>(arguments.number(1));
+  const std::string path = arguments.text(2);
+  on_worker(env, host, arguments.handle(0), [token, path](Source& source, Channel& channel) { source.quarantine_retry(channel, token, path); });
+  return nullptr;
+}
+
 napi_value orphans_start(napi_env env, Host& host, Arguments& arguments) {
   MirrorOptions options;
   options.compare = MirrorOptions::Compare::attributes;   // ask for every listing
@@ -586,6 +602,7 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
       {"linkClose", method<link_close>}, {"receiverPause", method<receiver_pause>},
       {"receiverIgnoreDeletes", method<receiver_ignore_deletes>},
       {"receiverOrphans", method<receiver_orphans>}, {"orphansStart", method<orphans_start>},
+      {"quarantineList", method<quarantine_list>}, {"quarantineRetry", method<quarantine_retry>},
       {"receiverStatistics", method<receiver_statistics>}, {"sourceOpen", method<source_open>},
       {"sourceSuspend", method<source_suspend>}, {"sourceClose", method<source_close>}, {"sourceStatistics", method<source_statistics>},
       {"sourceContinue", method<source_continue>}, {"sourceRescan", method<source_rescan>},

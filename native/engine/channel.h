@@ -46,6 +46,7 @@ struct ChannelOptions {
   bool replication = true;
   bool linking = true;              // false: batches wait, no link is made before set_linking
   bool simulated = false;           // CON-40: the target is one that is not there
+  i64 retry_ns = 3'000'000'000;     // REP-10: first pause before something that was refused is told again
   std::shared_ptr<Throttle> throttle;
 };
 
@@ -108,6 +109,9 @@ struct Quarantined {
   u64 sequence = 0;            // last batch before the answer
   int error = 0;
   bool deep = false;           // SetPath::deep
+  u8 kind = 0;                 // wire::OpKind: what was refused last
+  i64 since_ns = 0;            // monotonic: first refusal
+  std::string call{};          // what failed on the target; empty: an older one, which does not say
 };
 
 // A task that is in the stream, and that the target has not passed (REP-20).

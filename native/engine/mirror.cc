@@ -480,6 +480,8 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
   if (sizeof op + op.path_len + op.path2_len > size || op.mapping >= shadow_.root_count()) return;
   const std::string path(reinterpret_cast<const char*>(body) + sizeof op, op.path_len);
   const std::string path2(reinterpret_cast<const char*>(body) + sizeof op + op.path_len, op.path2_len);
+  const std::size_t told = sizeof op + op.path_len + op.path2_len;
+  const std::string call(reinterpret_cast<const char*>(body) + told, std::min(size - told, wire::kNakCallMax));
   auto note = [&](u32 mapping, const std::string& which, bool deep) {
     if (channel.quarantine.size() >= kQuarantineMax && !channel.quarantine.count({mapping, which})) {
       channel_broken(channel, "too many operations failed on the target");
@@ -489,10 +491,13 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
     if (entry.attempts == 0 || entry.retry_ns == 0) ++entry.attempts;   // A burst of refusals is one failed try.
     entry.deep |= deep;
     entry.error = static_cast<int>(header.error);
-    entry.retry_ns = monotonic_ns() + (entry.attempts == 1 ? 0 : std::min<i64>(300, 1ll << std::min(entry.attempts, 8u)) * 1'000'000'000);
+    entry.kind = op.kind;
+    entry.call = call;
+    if (entry.since_ns == 0) entry.since_ns = monotonic_ns();
+    entry.retry_ns = monotonic_ns() + quarantine_pause_ns(channel.options(), entry.attempts);
     if (entry.attempts >= 2)
       tell_(Fact("quarantined").with("connection", i64{channel.options().id})
-                .with("path", options_.roots[mapping] + "/" + which).error({static_cast<int>(header.error), "apply"})
+                .with("path", options_.roots[mapping] + "/" + which).error({static_cast<int>(header.error), call.empty() ? "apply" : call})
                 .with("count", static_cast<i64>(channel.quarantine.size())));
   };
   // The other end of a rename or link may be what is missing there; and nobody knows what a name stands for that was

@@ -265,7 +265,8 @@ bool TargetReceiver::refuse(const OpView& op, u64 sequence, SysError error) {
   // The source takes them at once, or there is none and we are about to end.
   while (refusals_.full())
     if (!wait_for(milliseconds(100))) return false;
-  Bytes reply(sizeof(wire::ReplyHeader) + sizeof(wire::OpHeader) + op.path.size() + op.path2.size());
+  const std::string_view call = std::string_view(error.call).substr(0, wire::kNakCallMax);
+  Bytes reply(sizeof(wire::ReplyHeader) + sizeof(wire::OpHeader) + op.path.size() + op.path2.size() + call.size());
   wire::ReplyHeader header{};
   header.kind = static_cast<u8>(wire::Reply::nak);
   header.flags = wire::kReplyLast;
@@ -280,6 +281,7 @@ bool TargetReceiver::refuse(const OpView& op, u64 sequence, SysError error) {
   reply.append(&failed, sizeof failed);
   reply.append(op.path.data(), op.path.size());
   reply.append(op.path2.data(), op.path2.size());
+  reply.append(call.data(), call.size());
   quarantine_.add(op);
   {
     std::lock_guard lock(mutex_);

@@ -87,6 +87,10 @@ class Source final : CaptureSink {
   // `task_failed` with what became of it. `freeze`: only while that lasts.
   void task(Channel& channel, i64 token, std::shared_ptr<Bytes> payload, bool durable, std::shared_ptr<Freeze> freeze);
   void task_cancel(Channel& channel, i64 token);
+  // `quarantine_listed`: what the target refused, in order behind `after` (a path of this set; empty: from the start).
+  void quarantine_list(Channel& channel, i64 token, const std::string& after, std::size_t limit);
+  // Tells it now (`path` empty: all of it) in place of waiting; `quarantine_retried` says how many.
+  void quarantine_retry(Channel& channel, i64 token, const std::string& path);
   void set_replicating(Channel& channel, bool on);
   void channel_broken(Channel& channel, const char* why);
   void on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition& position, Bytes payload);
@@ -344,6 +348,8 @@ class Source final : CaptureSink {
   void retell_all(Channel& channel, const std::vector<SetPath>& paths);
   void reissue(Channel& channel);
   void retry_quarantine(Channel& channel);
+  static i64 quarantine_pause_ns(const ChannelOptions& options, u32 attempts);
+  std::string set_path(u32 mapping, std::string_view path) const;
   bool entry_differs(const wire::ManifestEntry& entry, NodeId node, bool metadata) const;
 
   // verify.cc: the walk without telling

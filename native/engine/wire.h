@@ -174,6 +174,7 @@ struct ReplyHeader {
 };
 static_assert(sizeof(ReplyHeader) == 32);
 inline constexpr u8 kReplyLast = 1;
+inline constexpr std::size_t kNakCallMax = 64;   // nak: behind the paths, the call that failed; older targets say nothing
 
 struct ManifestEntry {
   u32 mode;          // with type bits

@@ -126,7 +126,9 @@ TEST("P6: a bad path goes back to the source, is counted, and the rest goes on")
   std::memcpy(&failed_op, naks[0].body.data(), sizeof failed_op);
   CHECK_EQUAL(failed_op.kind, static_cast<u8>(OpKind::file));
   CHECK_EQUAL(failed_op.data_len, 0u);
-  CHECK_EQUAL(naks[0].body.substr(sizeof failed_op), "missing/f");
+  const std::string named = naks[0].body.substr(sizeof failed_op);
+  CHECK_EQUAL(named.substr(0, failed_op.path_len), "missing/f");
+  CHECK(named.size() > failed_op.path_len);   // The call that failed stands behind the paths.
   CHECK_EQUAL(link.ack().failed, 2u);
   link.wait_report("quarantined missing/f 2");
   link.must({mkdir_op("missing"), file_op("missing/f", "repaired")});

@@ -317,7 +317,8 @@ export const EVENTS = {
     retry: 'backoff',
     message: (p) =>
       `Connection ${p.id}: ${p.target} could not write ${p.path}${p.count > 1 ? ` and ${p.count - 1} more` : ''}; it is tried again, everything else goes on.`,
-    remedy: () => 'The cause names the call and the error on the target.',
+    remedy: (p) =>
+      `The cause names the call and the error on the target; \`understudy quarantine ${p.id}\` lists all, \`understudy quarantine retry ${p.id}\` tries them now.`,
   }),
   NEWER_ONLY: define<At>({
     id: 2230,

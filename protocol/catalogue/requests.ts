@@ -241,6 +241,13 @@ export const REQUESTS = {
     message: (p) => `Connection ${p.id} has no link to ${p.target} at the moment.`,
     remedy: () => 'The agent keeps trying; look at `understudy status` for the reason.',
   }),
+  QUARANTINE_UNKNOWN: define<{ id: number; path: string }>({
+    id: 1211,
+    severity: 'error',
+    exit: 1,
+    message: (p) => `${p.path} is not in quarantine on connection ${p.id}.`,
+    remedy: (p) => `\`understudy quarantine list ${p.id}\` shows what is.`,
+  }),
   NOT_LISTENING: define<{ server: string }>({
     id: 1207,
     severity: 'error',

@@ -9,6 +9,7 @@ import * as mirror from './mirror.js';
 import * as notify from './notify.js';
 import * as orphans from './orphans.js';
 import * as peer from './peer.js';
+import * as quarantine from './quarantine.js';
 import * as server from './server.js';
 import * as set from './set.js';
 import * as settings from './settings.js';
@@ -25,6 +26,7 @@ export * from './mirror.js';
 export * from './notify.js';
 export * from './orphans.js';
 export * from './peer.js';
+export * from './quarantine.js';
 export * from './server.js';
 export * from './set.js';
 export * from './settings.js';
@@ -49,6 +51,7 @@ export const FAMILIES: readonly {
   connection,
   mirror,
   orphans,
+  quarantine,
   task,
   bookmark,
   estimate,

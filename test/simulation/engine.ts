@@ -494,6 +494,14 @@ export class SimEngine implements Engine, SourceHost {
     );
   }
 
+  quarantineList(id: number, token: number, after: string, limit: number): void {
+    this.#worker(id, (source, channel) => source.quarantineList(channel, token, after, limit));
+  }
+
+  quarantineRetry(id: number, token: number, path: string): void {
+    this.#worker(id, (source, channel) => source.quarantineRetry(channel, token, path));
+  }
+
   close(): void {
     for (const source of this.sources.values()) source.close();
     for (const inbound of this.#inbound.values()) inbound.receiver?.close();

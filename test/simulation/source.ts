@@ -312,7 +312,9 @@ export class Source {
     const { now } = this.host.universe.time;
     const entry = channel.quarantine.get(path) ?? { attempts: 0, retryAt: 0, sequence: 0 };
     entry.attempts += 1;
-    entry.retryAt = now + (entry.attempts === 1 ? 0 : Math.min(300, 2 ** Math.min(entry.attempts, 8)) * 1_000);
+    const { retryMs } = channel.options;
+    const pause = Math.min(Math.max(300_000, retryMs), retryMs * 2 ** Math.min(18, entry.attempts - 2));
+    entry.retryAt = now + (entry.attempts === 1 ? 0 : pause);
     channel.quarantine.set(path, entry);
     channel.failed.force(channel.quarantine.size);
     if (entry.attempts >= 2)
@@ -416,6 +418,39 @@ export class Source {
       if (channel.told.has(path)) this.#write(channel, path, false);
       channel.repair.delete(path);
     }
+  }
+
+  quarantineList(channel: Channel, token: number, after: string, limit: number): void {
+    const { now } = this.host.universe.time;
+    const all = [...channel.quarantine]
+      .map(([path, entry]) => ({ path: `/data/p${path}`, entry }))
+      .filter(({ path }) => path > after)
+      .sort((a, b) => (a.path < b.path ? -1 : 1));
+    const page = all.slice(0, limit);
+    this.host.tell({
+      kind: 'quarantine_listed',
+      connection: channel.id,
+      token,
+      paths: page.map(({ path }) => path),
+      details: page.map(({ entry: { attempts, retryAt } }) => {
+        const next = retryAt === Number.POSITIVE_INFINITY ? 0 : this.host.wall() + Math.max(0, retryAt - now);
+        return `write 1 ${attempts} ${this.host.wall()} ${next} open`;
+      }),
+      omitted: all.length - page.length,
+      total: channel.quarantine.size,
+    });
+  }
+
+  quarantineRetry(channel: Channel, token: number, path: string): void {
+    const { now } = this.host.universe.time;
+    let count = 0;
+    for (const [place, entry] of channel.quarantine) {
+      if (path !== '' && path !== `/data/p${place}`) continue;
+      count += 1;
+      if (entry.retryAt !== Number.POSITIVE_INFINITY) entry.retryAt = now;
+    }
+    this.host.tell({ kind: 'quarantine_retried', connection: channel.id, token, count });
+    this.pump();
   }
 
   #retryQuarantine(channel: Channel): void {

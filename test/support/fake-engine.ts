@@ -36,6 +36,8 @@ interface FakeConnection {
   paused: boolean;
   /** `mirror_started` has answered the last `mirrorStart`. */
   confirmed: boolean;
+  /** What the target refused: path, and how often. */
+  readonly refused: Map<string, number>;
 }
 
 interface FakeLink {
@@ -65,6 +67,8 @@ export class FakeEngine implements Engine {
   changedBytes = 0;
   /** Tasks are not placed. */
   holdTasks = false;
+  /** Questions about the quarantine are not answered. */
+  mute = false;
   /** What every queue holds. */
   queueHeldBytes = 0;
   queueRoomBytes = 1_000_000;
@@ -229,6 +233,7 @@ export class FakeEngine implements Engine {
       streamNew: false,
       paused: false,
       confirmed: true,
+      refused: new Map(),
     });
     this.calls.push(options.linking ? 'connectionOpen' : 'connectionOpen held');
     if (options.linking) this.#dial(connection);
@@ -273,7 +278,7 @@ export class FakeEngine implements Engine {
       targetPausing: false,
       targetRetrying: false,
       targetTask: false,
-      failed: 0,
+      failed: found.refused.size,
       repairing: false,
       latencyMs: found.remote || found.options.simulated ? 0 : -1,
       lastPath: '/f',
@@ -446,6 +451,33 @@ export class FakeEngine implements Engine {
     this.later(() =>
       this.tell({ kind: 'orphans_done', connection, orphans: 1, paths: ['orphan /o'], omitted: 0, ms: 1 }),
     );
+  }
+
+  quarantineList(connection: number, token: number, after: string, limit: number): void {
+    const { refused } = this.#connection(connection);
+    const all = [...refused].filter(([path]) => path > after).sort(([a], [b]) => (a < b ? -1 : 1));
+    const page = all.slice(0, limit);
+    this.calls.push('quarantineList');
+    if (this.mute) return;
+    this.later(() =>
+      this.tell({
+        kind: 'quarantine_listed',
+        connection,
+        token,
+        paths: page.map(([path]) => path),
+        details: page.map(([, attempts]) => `write 1 ${attempts} 1000 0 openat(file at the target)`),
+        omitted: all.length - page.length,
+        total: refused.size,
+      }),
+    );
+  }
+
+  quarantineRetry(connection: number, token: number, path: string): void {
+    const { refused } = this.#connection(connection);
+    const wanted = [...refused.keys()].filter((one) => path === '' || one === path);
+    for (const one of wanted) refused.set(one, (refused.get(one) ?? 0) + 1);
+    this.calls.push(`quarantineRetry ${path}`);
+    this.later(() => this.tell({ kind: 'quarantine_retried', connection, token, count: wanted.length }));
   }
 
   close(): void {

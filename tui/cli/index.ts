@@ -14,6 +14,7 @@ import { addMirrorCommands } from './commands/mirror.js';
 import { addNotifyCommands } from './commands/notify.js';
 import { addOrphanCommands } from './commands/orphans.js';
 import { addPeerCommands } from './commands/peer.js';
+import { addQuarantineCommands } from './commands/quarantine.js';
 import { addServerCommands } from './commands/server.js';
 import { addSetCommands } from './commands/set.js';
 import { addStatsCommand } from './commands/stats.js';
@@ -50,6 +51,7 @@ export function buildProgram(): Command {
   addCheckCommands(program);
   addVerifyCommands(program);
   addOrphanCommands(program);
+  addQuarantineCommands(program);
   addTaskCommands(program);
   addBookmarkCommands(program);
   addLogsCommand(program);

@@ -112,6 +112,16 @@ export const SETTINGS = [
     why: 'and above this number of files',
   },
   {
+    key: 'source.retry_s',
+    row: 'REP-10',
+    kind: 'whole',
+    preset: 3,
+    min: 1,
+    max: 3_600,
+    live: true,
+    why: 'seconds until a path that a target refused twice is told again; doubles with every refusal, up to five minutes; counts for connections that are opened from then on',
+  },
+  {
     key: 'connection.stall_s',
     row: 'I3',
     kind: 'whole',

@@ -265,6 +265,45 @@ test('a revoked grant refuses the source with a reason it can read, and a new gr
   await until('linked again', () => a.log().filter((code) => code === 'LINK_UP').length === 2);
 });
 
+test('P6, REP-10: what the target refused is listed in pages with its error, and told again when asked', async (t) => {
+  const { a, ca } = await pair(t);
+  const { engine } = a;
+  const found = engine.connections.get(handleOf(a));
+  if (!found) throw new Error('no connection');
+  const { refused: paths, options } = found;
+  t.is(options.retryMs, 3_000, 'SRV-58: the preset');
+  t.deepEqual(await ca.request(m.QuarantineList, { id: 1 }), { items: [], omitted: 0, total: 0 });
+  await refused(t, 'QUARANTINE_UNKNOWN', ca.request(m.QuarantineRetry, { id: 1, path: '/data/b' }));
+  for (const name of ['c', 'a', 'b']) paths.set(`/data/${name}`, 2);
+  const first = await ca.request(m.QuarantineList, { id: 1, limit: 2 });
+  t.deepEqual(first.items[0], {
+    path: '/data/a',
+    operation: 'write',
+    call: 'openat(file at the target)',
+    errno: 'EPERM',
+    error: 'operation not permitted',
+    attempts: 2,
+    since: 1_000,
+    next: null,
+  });
+  t.like(first, { omitted: 1, total: 3 });
+  const rest = await ca.request(m.QuarantineList, { id: 1, after: first.items[1]?.path ?? '' });
+  t.deepEqual(
+    rest.items.map(({ path }) => path),
+    ['/data/c'],
+  );
+  t.deepEqual(await ca.request(m.QuarantineRetry, { id: 1, path: '/data/b' }), { count: 1 });
+  t.deepEqual(await ca.request(m.QuarantineRetry, { id: 1 }), { count: 3 });
+  t.deepEqual([...paths.values()], [3, 3, 4]);
+  // A question that nobody answers any more ends with the stream.
+  engine.mute = true;
+  engine.calls.length = 0;
+  const asked = refused(t, 'NOT_POSSIBLE_NOW', ca.request(m.QuarantineList, { id: 1 }));
+  await until('asked', () => engine.calls.includes('quarantineList'));
+  await ca.request(m.ConnectionRemove, { id: 1 });
+  await asked;
+});
+
 test('a server that is not trusted is refused, and so is a grant for one', async (t) => {
   const { a, cb, b } = await pair(t);
   await refused(

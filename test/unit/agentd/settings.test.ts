@@ -33,6 +33,7 @@ test('SRV rows: defaults are the ones of the specification', (t) => {
     'source.reconnect': true,
     'source.checksum_all': true,
     'source.ignore_deletes': false,
+    'source.retry_s': 3,
     'target.retry_s': 3,
     'target.remap_links': true,
     'transmit.compression': 'off',

@@ -189,7 +189,13 @@ function detailWindow(app: App, overlay: Extract<Overlay, { kind: 'detail' }>): 
   pair('Made / applied / durable', [item.sequence, item.applied, item.durable].map(formatCount).join(' / '));
   pair('Received, not applied', formatBytes(item.targetQueuedBytes));
   pair('On the wire', formatBytes(item.wireBytes));
-  pair('Paths in quarantine', formatCount(item.quarantined), item.quarantined > 0 ? 'status.warn' : 'dialog');
+  pair(
+    'Paths in quarantine',
+    item.quarantined > 0
+      ? `${formatCount(item.quarantined)}: understudy quarantine ${server.name}:${item.id}`
+      : formatCount(item.quarantined),
+    item.quarantined > 0 ? 'status.warn' : 'dialog',
+  );
   if (item.mirrorFilesTotal > 0)
     // The total is what the walk began with; files that came meanwhile are done beyond it.
     pair(
