@@ -298,6 +298,8 @@ export type EngineEvent =
   | { kind: 'mirror_stopped'; connection: number; why: string }
   /** An operation failed on the target; it is retried, the rest goes on. */
   | { kind: 'quarantined'; connection: number; path: string; code: string; call: string; count: number }
+  /** The last of them is applied; follows a `quarantined`, unless a mirror began or the agent was started meanwhile. */
+  | { kind: 'quarantine_emptied'; connection: number }
   /** details, one for each path: operation, errno, tries, since, next try [ms since 1970; 0: at it], call. */
   | {
       kind: 'quarantine_listed';

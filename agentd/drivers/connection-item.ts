@@ -53,12 +53,16 @@ export function composeItem(
     counters,
   });
   const incomplete = statistics.targetDataState === 'Mirror Required' && run.mirror.state.phase === 'idle';
+  const refused = counters?.failed ?? 0;
   const problem =
     sourceProblem ??
     run.problem ??
     run.stalling.problem ??
     (incomplete
-      ? notice('MIRROR_REQUIRED', run.at)
+      ? // A mirror would be refused the same paths.
+        run.mirror.state.complete && refused > 0
+        ? notice('PATHS_REFUSED', { ...run.at, count: refused })
+        : notice('MIRROR_REQUIRED', run.at)
       : run.simulated
         ? notice('SIMULATED', { id: run.id, set: stored.set })
         : counters?.targetTask && run.link.phase === 'linked'
@@ -93,7 +97,7 @@ export function composeItem(
     durable: counters?.durable ?? 0,
     wireBytes: counters?.wireBytes ?? 0,
     targetQueuedBytes: counters?.targetQueuedBytes ?? 0,
-    quarantined: counters?.failed ?? 0,
+    quarantined: refused,
     mirrorFilesDone: counters?.mirrorFilesDone ?? 0,
     mirrorFilesTotal: stored.calculateSize ? (counters?.mirrorFilesTotal ?? 0) : 0,
   };

@@ -381,6 +381,10 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         });
         this.changed(false);
         return;
+      case 'quarantine_emptied':
+        log.say('QUARANTINE_EMPTY', this.at, this.scope);
+        this.changed(false);
+        return;
       case 'quarantine_listed':
       case 'quarantine_retried':
         this.quarantine.event(event);

@@ -189,6 +189,7 @@ class Channel final : public LinkHandler {
   std::unordered_map<u64, HashRequest> hash_requests;
   u64 hash_requests_expected = 0;
   std::map<std::pair<u32, std::string>, Quarantined> quarantine;
+  bool refusals_told = false;   // `quarantined` was said, `quarantine_emptied` not yet
   std::unordered_set<NodeId> clean;  // directories where what the target holds beyond ours is a leftover of our own
   std::vector<SetPath> lost;         // what the target was not told since the stream broke; compared by the next mirror
   bool lost_more = false;            // and more than that

@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "xattr.h"
+#include "utf8.h"
 
 namespace understudy {
 namespace {
@@ -322,18 +323,11 @@ void Comparison::compare_contents(const std::string& path, const char* name, u64
   }
 }
 
-// Length of the valid UTF-8 sequence at the start of `text`, 0 if there is none.
-std::size_t utf8_length(std::string_view text) {
+// Length of the UTF-8 sequence at the start of `text` if people may see it as it is, otherwise 0.
+std::size_t harmless_length(std::string_view text) {
   const auto byte = [&](std::size_t at) { return static_cast<u8>(text[at]); };
   const u8 first = byte(0);
-  const std::size_t length = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
-  if (length == 0 || length > text.size()) return 0;
-  for (std::size_t at = 1; at < length; ++at) {
-    if ((byte(at) & 0xC0) != 0x80) return 0;
-  }
-  // Over-long forms, surrogates, and code points beyond the last one.
-  if (length == 3 && ((first == 0xE0 && byte(1) < 0xA0) || (first == 0xED && byte(1) > 0x9F))) return 0;
-  if (length == 4 && ((first == 0xF0 && byte(1) < 0x90) || (first == 0xF4 && byte(1) > 0x8F))) return 0;
+  const std::size_t length = utf8_length(text);
   // C1 controls (U+0080..U+009F) act on terminals; bidirectional overrides change what is read.
   if (length == 2 && first == 0xC2 && byte(1) < 0xA0) return 0;
   if (length == 3 && first == 0xE2 && byte(1) == 0x80 && byte(2) >= 0xAA && byte(2) <= 0xAE) return 0;
@@ -347,7 +341,7 @@ std::string escape_name(std::string_view name) {
   std::string out;
   while (!name.empty()) {
     const u8 first = static_cast<u8>(name[0]);
-    std::size_t length = utf8_length(name);
+    std::size_t length = harmless_length(name);
     if (first == '\\') {
       out += "\\\\";
     } else if (first == '\n') {

@@ -2,6 +2,7 @@
 // where that was asked for (MIR-20..25). Verification is the same walk without telling. The same machine tells single
 // objects again which a target refused or a rename carried past the walk.
 #include <algorithm>
+#include <utility>
 
 #include "batch_reader.h"
 #include "object_facts.h"
@@ -60,6 +61,7 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
   if (!verify) {
     channel.clear_missed();   // From here on the control plane knows that a mirror is not complete.
     channel.quarantine.clear();   // Everything is told again; what still fails is refused again.
+    channel.refusals_told = false;
   }
   cancel_work(channel);
   MirrorRun& mirror = channel.mirror;
@@ -488,17 +490,19 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
       return;
     }
     Quarantined& entry = channel.quarantine[{mapping, which}];
-    if (entry.attempts == 0 || entry.retry_ns == 0) ++entry.attempts;   // A burst of refusals is one failed try.
+    const bool tried = entry.attempts == 0 || entry.retry_ns == 0;   // A burst of refusals is one failed try.
+    if (tried) ++entry.attempts;
     entry.deep |= deep;
     entry.error = static_cast<int>(header.error);
     entry.kind = op.kind;
     entry.call = call;
     if (entry.since_ns == 0) entry.since_ns = monotonic_ns();
     entry.retry_ns = monotonic_ns() + quarantine_pause_ns(channel.options(), entry.attempts);
-    if (entry.attempts >= 2)
-      tell_(Fact("quarantined").with("connection", i64{channel.options().id})
-                .with("path", options_.roots[mapping] + "/" + which).error({static_cast<int>(header.error), call.empty() ? "apply" : call})
-                .with("count", static_cast<i64>(channel.quarantine.size())));
+    if (!tried || entry.attempts < 2) return;
+    channel.refusals_told = true;
+    tell_(Fact("quarantined").with("connection", i64{channel.options().id})
+              .with("path", options_.roots[mapping] + "/" + which).error({static_cast<int>(header.error), call.empty() ? "apply" : call})
+              .with("count", static_cast<i64>(channel.quarantine.size())));
   };
   // The other end of a rename or link may be what is missing there; and nobody knows what a name stands for that was
   // to be moved away or over.
@@ -534,6 +538,8 @@ void Source::retry_quarantine(Channel& channel) {
     ++at;
   }
   channel.counters.failed = channel.quarantine.size();
+  if (!channel.quarantine.empty() || !std::exchange(channel.refusals_told, false)) return;
+  tell_(Fact("quarantine_emptied").with("connection", i64{channel.options().id}));
 }
 
 // Something was refused, and behind it in the stream objects were moved or linked: under their names the target may hold

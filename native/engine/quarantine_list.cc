@@ -1,5 +1,6 @@
 // What a target refused, as a person asks for it: listed in order, and told again before its time (P6, REP-10).
 #include "source.h"
+#include "utf8.h"
 
 namespace understudy {
 
@@ -27,6 +28,18 @@ const char* kind_name(u8 kind) {
   }
 }
 
+// Names are bytes, and people are shown text: a path is listed, found again and paged by what is shown.
+std::string shown(std::string_view path) {
+  std::string out;
+  while (!path.empty()) {
+    const std::size_t size = utf8_length(path);
+    if (size == 0) out += "\xEF\xBF\xBD";
+    else out.append(path.substr(0, size));
+    path.remove_prefix(std::max<std::size_t>(1, size));
+  }
+  return out;
+}
+
 }  // namespace
 
 // The first refusal is answered at once; then the pause doubles, from the setting up to five minutes, or stays at the
@@ -48,8 +61,8 @@ std::string Source::set_path(u32 mapping, std::string_view path) const {
 
 void Source::quarantine_list(Channel& channel, i64 token, const std::string& after, std::size_t limit) {
   // The order of the list is that of what is shown, so that a page goes on where the last one ended.
-  std::map<std::string, const Quarantined*> all;
-  for (const auto& [place, entry] : channel.quarantine) all.emplace(set_path(place.first, place.second), &entry);
+  std::multimap<std::string, const Quarantined*> all;
+  for (const auto& [place, entry] : channel.quarantine) all.emplace(shown(set_path(place.first, place.second)), &entry);
   const i64 now = monotonic_ns(), wall = realtime_ns();
   std::vector<std::string> paths, details;
   auto at = after.empty() ? all.begin() : all.upper_bound(after);
@@ -68,7 +81,7 @@ void Source::quarantine_list(Channel& channel, i64 token, const std::string& aft
 void Source::quarantine_retry(Channel& channel, i64 token, const std::string& path) {
   i64 count = 0;
   for (auto& [place, entry] : channel.quarantine) {
-    if (!path.empty() && set_path(place.first, place.second) != path) continue;
+    if (!path.empty() && shown(set_path(place.first, place.second)) != path) continue;
     ++count;
     if (entry.retry_ns != 0) entry.retry_ns = 1;   // Otherwise it has just been told, and the target is to say.
   }

@@ -320,6 +320,20 @@ export const EVENTS = {
     remedy: (p) =>
       `The cause names the call and the error on the target; \`understudy quarantine ${p.id}\` lists all, \`understudy quarantine retry ${p.id}\` tries them now.`,
   }),
+  PATHS_REFUSED: define<At & { count: number }>({
+    id: 2241,
+    severity: 'error',
+    retry: 'backoff',
+    message: (p) =>
+      `Connection ${p.id}: ${p.target} does not hold ${p.count === 1 ? 'one path' : `${p.count} paths`} that it could not write; everything else goes on.`,
+    remedy: (p) =>
+      `\`understudy quarantine ${p.id}\` names path, call and error. Each is tried again with growing pauses; \`understudy quarantine retry ${p.id}\` does it now.`,
+  }),
+  QUARANTINE_EMPTY: define<At>({
+    id: 2242,
+    severity: 'information',
+    message: (p) => `Connection ${p.id}: nothing that ${p.target} refused is left; its quarantine is empty.`,
+  }),
   NEWER_ONLY: define<At>({
     id: 2230,
     severity: 'warning',

@@ -75,9 +75,14 @@ test.serial('P6, REP-10: refused paths are listed with their error, and healed w
     [join(link.source, 'd/c')],
   );
   const shown = await understudy(pair, ['quarantine', '1', '--limit', '2']);
-  t.regex(shown.out, /Path +Operation +Error +Tries +Since +Next try/, shown.err);
+  t.regex(shown.out, /Path +Operation +Error on target +Tries +Since +Next try/, shown.err);
   t.regex(shown.out, /data\/a .*EPERM, operation not permitted/);
-  t.regex(shown.out, /1 more: --after ".*d\/b"/);
+  t.regex(shown.out, /1 more: understudy quarantine alpha:1 --after \/.*d\/b\n/);
+
+  // What is wrong is said as it is: a mirror would be refused the same paths.
+  const [item] = (await pair.source.client.request(m.ConnectionList, {})).connections;
+  t.like(item?.problem, { code: 'PATHS_REFUSED', params: { count: 3 } });
+  t.is(item?.statistics.targetDataState, 'Mirror Required', 'I3');
 
   // Still refused: it stays, with one more try. The others are not touched.
   const again = await understudy(pair, ['--json', 'quarantine', 'retry', '1', join(link.source, 'a')]);
@@ -109,8 +114,13 @@ test.serial('P6, REP-10: refused paths are listed with their error, and healed w
   await pair.barrier(link);
   t.deepEqual(pair.differences(link), []);
   t.regex((await understudy(pair, ['quarantine', '1'])).out, /Nothing is in quarantine on alpha:1/);
-  const lines = (await pair.source.client.request(m.LogRead, {})).lines.filter(
-    ({ notice }) => notice.code === 'QUARANTINED',
+  const all = (await pair.source.client.request(m.LogRead, {})).lines;
+  t.is(all.filter(({ notice }) => notice.code === 'QUARANTINE_EMPTY').length, 1);
+  const lines = all.filter(({ notice }) => notice.code === 'QUARANTINED');
+  t.is(
+    lines.reduce((sum, { count }) => sum + count, 0),
+    4,
+    'one for each try that failed, however many operations did',
   );
   t.is(lines[0]?.notice.cause?.errno, 'EPERM');
   t.regex(lines[0]?.notice.cause?.call ?? '', /^(?!apply$)\w/, 'the log names the call, too');
@@ -130,6 +140,52 @@ test.serial('REP-10: what the target can write again heals by itself after the d
     'healed',
     ({ quarantined, statistics }) => quarantined === 0 && statistics.targetDataState === 'OK',
   );
+  await pair.barrier(link);
+  t.deepEqual(pair.differences(link), []);
+});
+
+test.serial('P6: paths of any bytes are listed, paged, and told again by what is shown of them', async (t) => {
+  const { pair, link } = await open(t, '3600');
+  await understudy(pair, ['server', 'add', 'alpha', `unix:${pair.source.socket}`]);
+  const names = [Buffer.from("it's\nnew"), Buffer.from([0x6e, 0xff]), Buffer.from([0x6e, 0xff, 0xfe])];
+  const at = (folder: string, name: Buffer): Buffer => Buffer.concat([Buffer.from(`${folder}/`), name]);
+  for (const name of names) writeFileSync(at(link.source, name), 'first');
+  await pair.barrier(link);
+  // Arguments of a process are text here, these names are not.
+  const holdAll = (on: boolean): void => {
+    const others = ['!', '-name', 'a', '!', '-name', 'free'];
+    const mark = ['-exec', 'chattr', on ? '+i' : '-i', '{}', '+'];
+    execFileSync('find', [link.target, '-maxdepth', '1', '-type', 'f', ...others, ...mark]);
+  };
+  holdAll(true);
+  t.teardown(() => holdAll(false));
+  for (const name of names) writeFileSync(at(link.source, name), 'second');
+  for (;;) {
+    const { items } = await list(pair);
+    if (items.length === 3 && items.every(({ attempts, next }) => attempts >= 2 && next !== null)) break;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const seen: string[] = [];
+  for (let page = await list(pair, { limit: 1 }); ; page = await list(pair, { limit: 1, after: seen.at(-1) ?? '' })) {
+    seen.push(...page.items.map(({ path }) => path));
+    if (page.omitted === 0) break;
+  }
+  t.deepEqual(
+    seen.map((path) => path.slice(link.source.length + 1)),
+    ["it's\nnew", 'n\ufffd', 'n\ufffd\ufffd'],
+  );
+  const shown = await understudy(pair, ['quarantine', '1', '--limit', '1']);
+  t.regex(shown.out, /it's\\x0anew/);
+  const word = /--after (.*)\n/.exec(shown.out)?.[1] ?? '';
+  t.is(
+    execFileSync('bash', ['-c', `printf %s ${word}`], { encoding: 'utf8' }),
+    seen[0] ?? '',
+    'as a shell reads it back',
+  );
+  for (const path of seen) t.is((await pair.source.client.request(m.QuarantineRetry, { id: 1, path })).count, 1);
+  holdAll(false);
+  await pair.source.client.request(m.QuarantineRetry, { id: 1 });
+  await pair.until(link, 'healed', ({ quarantined }) => quarantined === 0);
   await pair.barrier(link);
   t.deepEqual(pair.differences(link), []);
 });

@@ -182,6 +182,37 @@ test('MIR-56: O lists orphans at once, and removes them only after the name of t
   );
 });
 
+test('P6, REP-10: Q names the paths a target refused, and has them told again', async (t) => {
+  const { stage, alpha } = await staged(t);
+  await stage.press('Q');
+  t.regex(stage.text(), /Quarantine: nothing is in quarantine/);
+  alpha.put('connections', makeConnection(1, 'documents', 'beta', { quarantined: 2 }));
+  await stage.until(
+    () => stage.cockpit.app.fleet.servers[0]?.connections.get('key-1-documents')?.quarantined === 2,
+    'two of them',
+  );
+  const refused = { operation: 'setattr', call: 'fchmod', errno: 'EPERM', error: 'operation not permitted' };
+  alpha.answers.set('quarantine.list', () => ({
+    items: [{ path: '/srv/documents/a\nb', ...refused, attempts: 3, since: stage.clock - 60_000, next: null }],
+    omitted: 1,
+    total: 2,
+  }));
+  await stage.press('Q');
+  t.regex(stage.text(), /could not write 2 paths/);
+  t.regex(stage.text(), /\$ understudy quarantine alpha:1/);
+  await stage.press('\r');
+  await stage.shows('setattr: fchmod: EPERM, operation not permitted');
+  t.regex(stage.text(), /documents\/a\\x0ab/);
+  t.regex(stage.text(), /refused 3 times, first .*; being tried/);
+  t.regex(stage.text(), /1 more: understudy quarantine alpha:1 --after/);
+  await stage.press('\u001b');
+  alpha.answers.set('quarantine.retry', () => ({ count: 2 }));
+  await stage.press('Q', '\u001b[Z', '\u001b[Z', ' ');
+  t.regex(stage.text(), /\$ understudy quarantine retry alpha:1/);
+  await stage.press('\t', '\t', '\r');
+  await stage.shows('2 paths told again to beta');
+});
+
 test('MIR-56: while orphans are removed, O stops it and other checks say what they wait for', async (t) => {
   const { stage, alpha } = await staged(t);
   alpha.put('connections', makeConnection(1, 'documents', 'beta', {}, { mirrorStatus: 'Removing Orphans' }));

@@ -66,6 +66,8 @@ export class Channel {
   readonly stream: Stream;
   readonly told = new Set<number>();
   readonly quarantine = new Map<number, Quarantined>();
+  /** `quarantined` was said, `quarantine_emptied` not yet. */
+  refusalsTold = false;
   /** In the stream, and not known to be passed. */
   readonly tasks: { readonly token: number; readonly sequence: number }[] = [];
   /** Paths to be told again: after a restart, a repair, a refusal. */

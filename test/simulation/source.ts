@@ -317,7 +317,8 @@ export class Source {
     entry.retryAt = now + (entry.attempts === 1 ? 0 : pause);
     channel.quarantine.set(path, entry);
     channel.failed.force(channel.quarantine.size);
-    if (entry.attempts >= 2)
+    if (entry.attempts >= 2) {
+      channel.refusalsTold = true;
       this.host.tell({
         kind: 'quarantined',
         connection: channel.id,
@@ -326,6 +327,7 @@ export class Source {
         call: 'apply',
         count: channel.quarantine.size,
       });
+    }
     this.pump();
   }
 
@@ -467,6 +469,9 @@ export class Source {
         entry.sequence = channel.stream.last;
       } else this.#poll();
     }
+    if (channel.quarantine.size > 0 || !channel.refusalsTold) return;
+    channel.refusalsTold = false;
+    this.host.tell({ kind: 'quarantine_emptied', connection: channel.id });
   }
 
   // The walk.
@@ -493,6 +498,7 @@ export class Source {
       this.#restartStream(channel);
       channel.broken = false;
       channel.quarantine.clear();
+      channel.refusalsTold = false;
       channel.repair.clear();
       channel.startupRepair = false;
       channel.repairing = false;

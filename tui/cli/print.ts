@@ -16,6 +16,17 @@ export function visible(text: string): string {
     );
 }
 
+/** As a shell reads it back, whatever bytes are in it. */
+export function shellWord(word: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
+  if (word === visible(word)) return `'${word.replaceAll("'", `'\\''`)}'`;
+  const escaped = word.replace(
+    /[\\'\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+    (one) => (one === '\\' || one === "'" ? `\\${one}` : `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  );
+  return `$'${escaped}'`;
+}
+
 /** Marks and joiners stand on the character before them. */
 const ON_TOP = /[\p{M}\u200c\u200d]/u;
 

@@ -15,6 +15,8 @@ import {
   OrphansStart,
   OrphansStop,
   PeerShow,
+  QuarantineList,
+  QuarantineRetry,
   ReplicationStart,
   ReplicationStop,
   ServerPauseTarget,
@@ -31,6 +33,7 @@ import { formatBytes, formatCount, formatMillis } from '../../protocol/units.js'
 import { introduce } from '../cli/introduce.js';
 import { FREEZE_MS } from '../cli/commands/bookmark.js';
 import { estimateLines, formatBandwidth } from '../cli/commands/estimate.js';
+import { QUARANTINE_LIMIT, quarantineLines, retriedText } from '../cli/commands/quarantine.js';
 import { resultText } from '../cli/commands/task.js';
 import type { Action } from '../model/app.js';
 import { LinkError } from './transport.js';
@@ -205,6 +208,16 @@ export async function carryOut(
       const { connections } = await client.request(ServerResumeTarget, {}, options);
       return said(
         `Target ${serverName} resumed: ${connections} incoming connection${connections === 1 ? ' goes' : 's go'} on.`,
+      );
+    }
+    case 'quarantine': {
+      const { id, again, target } = action;
+      if (again) return said(`${retriedText((await client.request(QuarantineRetry, { id }, options)).count, target)}.`);
+      const page = await client.request(QuarantineList, { id, limit: QUARANTINE_LIMIT }, options);
+      if (page.total === 0) return said('Nothing is in quarantine.');
+      return said(
+        `${target} refused ${page.total === 1 ? 'one path' : `${page.total} paths`} of connection ${serverName}:${id}.`,
+        quarantineLines(page, `${serverName}:${id}`, Date.now()),
       );
     }
     case 'estimate': {

@@ -38,6 +38,7 @@ export type Action =
   | { readonly kind: 'bookmark_make'; readonly id: number; readonly name: string; readonly freeze: boolean }
   | { readonly kind: 'orphans'; readonly id: number; readonly preview: boolean }
   | { readonly kind: 'estimate' | 'disconnect' | 'orphans_stop'; readonly id: number }
+  | { readonly kind: 'quarantine'; readonly id: number; readonly target: string; readonly again: boolean }
   | { readonly kind: 'simulate'; readonly set: string }
   | { readonly kind: 'set_continue'; readonly set: string; readonly acceptDeletes: boolean }
   | { readonly kind: 'target_pause' | 'target_resume' }
@@ -69,6 +70,7 @@ export type DialogKind =
   | 'bookmark_make'
   | 'estimate'
   | 'orphans'
+  | 'quarantine'
   | 'disconnect'
   | 'connect'
   | 'set_continue'

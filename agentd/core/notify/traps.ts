@@ -51,6 +51,7 @@ export const TRAPS: Partial<Readonly<Record<Code, Notification>>> = {
   MIRROR_REQUIRED: 'understudyMirrorRequired',
   MIRROR_STOPPED: 'understudyMirrorRequired',
   STREAM_BROKEN: 'understudyMirrorRequired',
+  QUARANTINE_EMPTY: 'understudyMessage', // ends what the error QUARANTINED began
   VERIFY_DIFFERENT: 'understudyVerifyDifferences',
   QUEUE_ALERT: 'understudyQueueAlert',
   QUEUE_FULL: 'understudyQueueAlert',

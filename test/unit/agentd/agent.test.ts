@@ -287,6 +287,9 @@ test('P6, REP-10: what the target refused is listed in pages with its error, and
     next: null,
   });
   t.like(first, { omitted: 1, total: 3 });
+  const [item] = (await ca.request(m.ConnectionList, {})).connections;
+  t.is(item?.quarantined, 3);
+  t.is(item?.problem?.code, 'PATHS_REFUSED', 'not a mirror is wanting, but somebody who looks at the target');
   const rest = await ca.request(m.QuarantineList, { id: 1, after: first.items[1]?.path ?? '' });
   t.deepEqual(
     rest.items.map(({ path }) => path),

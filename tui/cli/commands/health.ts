@@ -60,7 +60,7 @@ export function healthOfConnection(item: ConnectionItem, limits: Thresholds): re
     case 'Unknown':
       return [item.problem ? 1 : 3, `${name}: ${item.problem ? noticeText(item.problem) : 'its state is not known'}`];
     default:
-      return [2, `${name}: ${statistics.targetDataState}`];
+      return [2, `${name}: ${item.problem ? noticeText(item.problem) : statistics.targetDataState}`];
   }
 }
 

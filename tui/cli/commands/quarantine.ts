@@ -4,24 +4,70 @@ import { QUARANTINE_PAGE_MAX } from '../../../protocol/limits.js';
 import { type QuarantineItem, QuarantineList, QuarantineRetry } from '../../../protocol/messages/index.js';
 import { formatCount, formatMillis } from '../../../protocol/units.js';
 import { run, wholeNumber } from '../command.js';
-import { table, visible } from '../print.js';
+import { shellWord, table, visible } from '../print.js';
 
-const LIMIT = 100;
+/** Paths shown at once. */
+export const QUARANTINE_LIMIT = 100;
 
-function listing(items: readonly QuarantineItem[], now: number): string {
-  const cells = items.map((item) => [
-    visible(item.path),
-    item.operation,
-    `${item.call === '' ? '' : `${visible(item.call)}: `}${item.errno}, ${item.error}`,
-    formatCount(item.attempts),
-    `${formatMillis(Math.max(0, now - item.since))} ago`,
-    item.next === null ? 'being tried' : item.next <= now ? 'now' : `in ${formatMillis(item.next - now)}`,
-  ]);
-  return table(
-    ['Path', 'Operation', 'Error', 'Tries', 'Since', 'Next try'].map((title) => ({ title, right: title === 'Tries' })),
-    cells,
-  );
+interface Page {
+  readonly items: readonly QuarantineItem[];
+  readonly omitted: number;
+  readonly total: number;
 }
+
+const errorText = (item: QuarantineItem): string =>
+  `${item.call === '' ? '' : `${item.call}: `}${item.errno}, ${item.error}`;
+const nextText = (item: QuarantineItem, now: number): string =>
+  item.next === null ? 'being tried' : item.next <= now ? 'now' : `in ${formatMillis(item.next - now)}`;
+const sinceText = (item: QuarantineItem, now: number): string => `${formatMillis(Math.max(0, now - item.since))} ago`;
+
+const paths = (count: number): string => `${formatCount(count)} ${count === 1 ? 'path' : 'paths'}`;
+
+/** The command that shows what follows a page; empty when nothing does. */
+function moreText(page: Page, place: string): string {
+  const last = page.items.at(-1);
+  return page.omitted === 0 || !last
+    ? ''
+    : `${formatCount(page.omitted)} more: understudy quarantine ${place} --after ${shellWord(last.path)}`;
+}
+
+function listing(page: Page, place: string, target: string, now: number): string {
+  if (page.total === 0) return `Nothing is in quarantine on ${place}.\n`;
+  const cells = page.items.map((item) => [
+    item.path,
+    item.operation,
+    errorText(item),
+    formatCount(item.attempts),
+    sinceText(item, now),
+    nextText(item, now),
+  ]);
+  const heads = ['Path', 'Operation', `Error on ${visible(target)}`, 'Tries', 'Since', 'Next try'];
+  const more = moreText(page, place);
+  return `${table(
+    heads.map((title) => ({ title, right: title === 'Tries' })),
+    cells,
+  )}${more === '' ? '' : `${more}\n`}`;
+}
+
+/** The same where there is no room for a table. */
+export function quarantineLines(page: Page, place: string, now: number): string[] {
+  const more = moreText(page, place);
+  return [
+    ...page.items.flatMap((item) => [
+      visible(item.path),
+      `    ${item.operation}: ${visible(errorText(item))}`,
+      `    refused ${item.attempts === 1 ? 'once' : `${formatCount(item.attempts)} times`}, first ${sinceText(item, now)}; ${
+        item.next === null ? 'being tried' : `tried again ${nextText(item, now)}`
+      }`,
+    ]),
+    ...(more === '' ? [] : ['', more]),
+  ];
+}
+
+export const retriedText = (count: number, target: string): string =>
+  count === 0
+    ? 'Nothing is in quarantine'
+    : `${paths(count)} told again to ${target}; what is refused once more stays in quarantine`;
 
 export function addQuarantineCommands(program: Command): void {
   const quarantine = program.command('quarantine').description('paths that the target of a connection refused');
@@ -29,7 +75,12 @@ export function addQuarantineCommands(program: Command): void {
     .command('list', { isDefault: true })
     .description('what failed there, and when each is told again')
     .argument('<id>', 'connection ID, or SERVER:ID')
-    .option('--limit <count>', `paths at once (${LIMIT})`, wholeNumber(1, QUARANTINE_PAGE_MAX), LIMIT)
+    .option(
+      '--limit <count>',
+      `paths at once (${QUARANTINE_LIMIT})`,
+      wholeNumber(1, QUARANTINE_PAGE_MAX),
+      QUARANTINE_LIMIT,
+    )
     .option('--after <path>', 'go on behind this one')
     .action(
       run(async ({ links, out, signal }, id: string, flags: { limit: number; after?: string }) => {
@@ -39,17 +90,11 @@ export function addQuarantineCommands(program: Command): void {
           { id: item.id, limit: flags.limit, ...(flags.after === undefined ? {} : { after: flags.after }) },
           { signal },
         );
-        const last = page.items.at(-1);
-        out.show(
-          () =>
-            page.total === 0
-              ? `Nothing is in quarantine on ${server.name}:${item.id}.\n`
-              : listing(page.items, Date.now()) +
-                (page.omitted > 0 && last
-                  ? `... and ${formatCount(page.omitted)} more: --after ${JSON.stringify(visible(last.path))}\n`
-                  : ''),
-          { server: server.name, id: item.id, ...page },
-        );
+        out.show(() => listing(page, `${server.name}:${item.id}`, item.target, Date.now()), {
+          server: server.name,
+          id: item.id,
+          ...page,
+        });
       }),
     );
   quarantine
@@ -65,10 +110,7 @@ export function addQuarantineCommands(program: Command): void {
           { id: item.id, ...(path === undefined ? {} : { path }) },
           { signal },
         );
-        out.show(
-          `${formatCount(count)} ${count === 1 ? 'path' : 'paths'} told again to ${visible(item.target)}; \`understudy quarantine ${server.name}:${item.id}\` shows what stays\n`,
-          { server: server.name, id: item.id, count },
-        );
+        out.show(`${retriedText(count, visible(item.target))}.\n`, { server: server.name, id: item.id, count });
       }),
     );
 }

@@ -8,6 +8,7 @@ import { selectedNode } from './tree.js';
 import { words } from '../../model/words.js';
 import { connectForm } from './connect-form.js';
 import * as cli from './equivalents.js';
+import { mayChange } from './keys.js';
 
 export type Field =
   | { readonly kind: 'choice'; readonly name: string; readonly label: string; readonly options: readonly string[] }
@@ -112,6 +113,7 @@ export function openDialog(app: App, dialog: DialogKind): Dialog | null {
                 freeze: false,
                 orphans: 0,
                 set: lineEdit(),
+                again: false,
               },
               0,
             ),
@@ -367,6 +369,27 @@ function aboutConnection(app: App, dialog: Dialog, item: ConnectionItem, plain: 
         confirm: 'Verify',
         argv: cli.verify(server, id, checksum, remirror),
         action: { kind: 'verify', id, checksum, remirror },
+      });
+    }
+    case 'quarantine': {
+      const again = flag(values, 'again');
+      const { quarantined: count } = item;
+      return plain({
+        title: 'Quarantine',
+        lines: [
+          who,
+          count === 0
+            ? 'Nothing is in quarantine any more.'
+            : `The target could not write ${count === 1 ? 'one path' : `${count} paths`}; everything else goes on.`,
+          again
+            ? 'They are told again now; what is refused once more stays.'
+            : 'Each is tried again with growing pauses.',
+        ],
+        fields: [{ kind: 'check', name: 'again', label: 'Tell them again now' }],
+        confirm: again ? 'Tell again' : 'Show',
+        argv: cli.quarantine(server, id, again),
+        action: { kind: 'quarantine', id, target: item.target, again },
+        missing: again ? mayChange(app, findServer(app.fleet, server) ?? null) : null,
       });
     }
     case 'estimate':

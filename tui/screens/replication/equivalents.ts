@@ -5,6 +5,11 @@ import type { Action } from '../../model/app.js';
 export { DIAGNOSTICS as SIMULATED } from '../../../protocol/diagnostics.js';
 
 export const estimate = (server: string, id: number): string[] => ['estimate', at(server, id)];
+export const quarantine = (server: string, id: number, again: boolean): string[] => [
+  'quarantine',
+  ...(again ? ['retry'] : []),
+  at(server, id),
+];
 export const simulate = (server: string, set: string): string[] => ['connect', `${server}:${set}`, 'diagnostics'];
 
 const at = (server: string, id: number): string => `${server}:${id}`;

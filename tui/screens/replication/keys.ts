@@ -84,7 +84,7 @@ const needsConnection =
   };
 
 /** Read-only console, no link, or not enough rights. */
-function mayChange(app: App, server: Server | null): string | null {
+export function mayChange(app: App, server: Server | null): string | null {
   if (app.readOnly) return 'this console was started read-only';
   if (!server) return 'select a server first';
   if (isStale(server)) return `${server.name} is not connected`;
@@ -422,6 +422,18 @@ export const KEYS: readonly Key[] = [
     blocked: needsConnection((row) =>
       row.item.statistics.mirrorStatus === 'Removing Orphans' ? null : busy(row, 'Orphans'),
     ),
+  },
+  {
+    keys: ['Q'],
+    label: 'Quarantine',
+    help: 'Paths that the target refused, with call and error; tells them again at once if wanted',
+    group: 'Connection',
+    intent: { do: 'dialog', dialog: 'quarantine' },
+    blocked: (app) => {
+      const row = selectedConnection(app);
+      if (!row) return 'select a connection first';
+      return row.item.quarantined === 0 ? 'nothing is in quarantine' : null;
+    },
   },
   {
     keys: ['b'],

@@ -192,7 +192,7 @@ function detailWindow(app: App, overlay: Extract<Overlay, { kind: 'detail' }>): 
   pair(
     'Paths in quarantine',
     item.quarantined > 0
-      ? `${formatCount(item.quarantined)}: understudy quarantine ${server.name}:${item.id}`
+      ? `${formatCount(item.quarantined)}; Q names them (understudy quarantine ${server.name}:${item.id})`
       : formatCount(item.quarantined),
     item.quarantined > 0 ? 'status.warn' : 'dialog',
   );
