@@ -40,6 +40,8 @@ const FOR_TEST = [
   { package: 'openssh-server', command: 'sshd' },
   { package: 'openssh-client', command: 'ssh-keygen' },
   { package: 'iproute2', command: 'ip' },
+  { package: 'util-linux', command: 'nsenter' },
+  { package: 'mount', command: 'mount' },
   { package: 'e2fsprogs', command: 'mkfs.ext4' },
   { package: 'xfsprogs', command: 'mkfs.xfs' },
   { package: 'btrfs-progs', command: 'mkfs.btrfs' },

@@ -70,6 +70,7 @@ class Applier {
   // Creates the file; EEXIST when the name is taken.
   Result<Fd> open_new(const Place& place, u32 mode);
   // A new file in place of whatever is there, unless that is a regular file which may stay: then no descriptor.
+  Result<bool> replace_whole(const OpView& op, const Place& place);
   Result<Fd> make_way_and_open(const OpView& op, const Place& place, u32 mode);
   Status write_all(int fd, std::string_view data, u64 offset);
 

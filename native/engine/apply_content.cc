@@ -160,9 +160,40 @@ Result<Fd> Applier::make_way_and_open(const OpView& op, const Place& place, u32 
   return open_new(place, mode);
 }
 
+// The old file keeps its name until the new one is whole: neither the end of this process nor a full disk leaves the name
+// with less than one of them. False: no file has the name, or the file system has no unnamed files.
+Result<bool> Applier::replace_whole(const OpView& op, const Place& place) {
+  struct stat old;
+  if (::fstatat(place.directory, place.name, &old, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(old.st_mode)) return false;
+  const Fd fresh(::openat(place.directory, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, op.header.mode & 0777));
+  if (!fresh) return false;
+  auto written = write_all(fresh.get(), op.data, 0);
+  if (!written) return written.error();
+  if (new_needs_dress(place, op.header, false)) {
+    auto dressed = dress_new(fresh.get(), place, op.header, op.path);
+    if (!dressed) return dressed.error();
+  }
+  auto dated = set_times(fresh.get(), false, op.header.mtime_ns);
+  if (!dated) return dated.error();
+  char unnamed[40], temporary[64];
+  std::snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", fresh.get());
+  // Named after the old one, so that whoever repeats an interrupted try finds what it left.
+  std::snprintf(temporary, sizeof temporary, "%snew-%llx", kTemporaryPrefix, static_cast<unsigned long long>(old.st_ino));
+  const auto name_it = [&] { return ::linkat(AT_FDCWD, unnamed, place.directory, temporary, AT_SYMLINK_FOLLOW) == 0; };
+  if (!name_it() && (errno != EEXIST || ::unlinkat(place.directory, temporary, 0) != 0 || !name_it())) return false;
+  if (::renameat(place.directory, temporary, place.directory, place.name) == 0) return true;
+  ::unlinkat(place.directory, temporary, 0);
+  return false;
+}
+
 Status Applier::file(const OpView& op) {
   auto place = paths_.locate(op.header.mapping, op.path);
   if (!place) return place.error();
+  if (op.header.flags & wire::kOpReplace) {
+    auto replaced = replace_whole(op, *place);
+    if (!replaced) return replaced.error();
+    if (*replaced) return ok();
+  }
   // Special bits wait for the right owner: a moment of set-user-ID root would be a hole.
   auto fresh = make_way_and_open(op, *place, op.header.mode & 0777);
   if (!fresh) return fresh.error();

@@ -283,7 +283,7 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
       if (both & apart_)
         for (const auto& channel : channels_)
           if (channel->lie_apart(shadow_.mapping(node), shadow_.mapping(each))) both &= ~channel->bit;
-      if (each == node || both == 0) continue;
+      if (each == node || both == 0 || !believed(each)) continue;
       wire::OpHeader header = header_for(wire::OpKind::link, node);
       header.aux = shadow_.mapping(each);
       emit(both, mirror, header, path, shadow_.path(each));

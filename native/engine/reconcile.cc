@@ -241,13 +241,16 @@ Result<u64> Source::digest_of(int directory, std::string_view name, const struct
   return read_xattr_digest(object.get());
 }
 
-// Is this what the node stands for? Inode, type and, for directories, the time of birth.
+// Is this what the node stands for? Inode, type and, for directories, the time of birth. A file that was born after the
+// node's last change was seen has only been given the same inode number again, unless the clock was put back.
 bool Source::same_object(NodeId node, const struct statx& stat) const {
   const Node& record = shadow_.at(node);
   if (record.inode != stat.stx_ino || shadow_.device(record.device) != stx_device(stat)) return false;
   if (shadow_.is_root(node)) return true;
   if ((shadow_.mode(node) & S_IFMT) != (stat.stx_mode & S_IFMT)) return false;
-  return !S_ISDIR(stat.stx_mode) || record.size == 0 || size_or_birth(stat) == 0 || record.size == size_or_birth(stat);
+  if (S_ISDIR(stat.stx_mode)) return record.size == 0 || size_or_birth(stat) == 0 || record.size == size_or_birth(stat);
+  const i64 born = (stat.stx_mask & STATX_BTIME) ? stx_ns(stat.stx_btime) : 0;
+  return record.ctime_ns <= 0 || born <= record.ctime_ns || born > stx_ns(stat.stx_ctime);
 }
 
 // True when the shadow's place of `node` still holds that very object. `found`: the inode that is there, 0 if none.

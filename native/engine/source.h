@@ -242,6 +242,10 @@ class Source final : CaptureSink {
 
   // emit.cc: operations into batches
   Mask told_mask(NodeId node) const { return shadow_.at(node).told & replicating_; }
+  // After a crash the shadow may hold names that were taken back since: told through one of them, it would be there again.
+  bool believed(NodeId name) {
+    return !doubting_ || still_there(name, shadow_.device(shadow_.at(name).device), shadow_.at(name).inode);
+  }
   // Calls `each` with a name and the channels that know the object by it; every channel at most once, unless its names
   // may be several files there.
   template <typename Each>
@@ -259,7 +263,8 @@ class Source final : CaptureSink {
     for (NodeId at : names) {
       if (at == node) continue;
       const Mask mask = told_mask(at) & left;
-      if (mask != 0) each(at, mask);
+      if (mask == 0 || !believed(at)) continue;
+      each(at, mask);
       left &= ~mask | apart_;
     }
   }

@@ -82,8 +82,9 @@ export class AgentProcess {
     ];
     // A test that is killed must not leave agents behind: they go with the process that started them.
     const leash = ['/usr/bin/setpriv', '/bin/setpriv'].find((it) => fs.existsSync(it));
-    // `ip netns exec` becomes the program it is given, so the process stays the one we end.
-    const inside = this.#namespace === null ? [] : ['ip', 'netns', 'exec', this.#namespace];
+    // It becomes the program it is given, so the process stays the one we end. Unlike `ip netns exec` it leaves the agent
+    // in our mount namespace, where file systems come and go.
+    const inside = this.#namespace === null ? [] : ['nsenter', `--net=/run/netns/${this.#namespace}`];
     const command = [...(leash ? [leash, '--pdeathsig', 'KILL'] : []), ...inside, process.execPath, ...args];
     const [program = '', ...rest] = command;
     const child = spawn(program, rest, {

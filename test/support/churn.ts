@@ -1,28 +1,6 @@
 /** The driver of random changes (churn.cc): built once per content, run as a process. */
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import fs from 'node:fs';
-import path from 'node:path';
-import { REPOSITORY } from './import-rules.js';
-
-let program: string | null = null;
-
-/** Path of the compiled driver; compiles it when its source changed. */
-export function churnProgram(): string {
-  if (program !== null) return program;
-  const source = path.join(REPOSITORY, 'test/support/churn.cc');
-  const digest = createHash('sha256').update(fs.readFileSync(source)).digest('hex').slice(0, 16);
-  const folder = path.join(REPOSITORY, '.bootstrap');
-  const built = path.join(folder, `churn-${digest}`);
-  if (!fs.existsSync(built)) {
-    fs.mkdirSync(folder, { recursive: true });
-    const temporary = `${built}.${process.pid}`;
-    execFileSync('g++', ['-std=c++20', '-O2', '-Wall', '-Wextra', '-o', temporary, source]);
-    fs.renameSync(temporary, built);
-  }
-  program = built;
-  return built;
-}
+import { spawn, spawnSync } from 'node:child_process';
+import { compiled } from './compiled.js';
 
 export interface ChurnOptions {
   readonly root: string;
@@ -35,7 +13,7 @@ export interface ChurnOptions {
 
 function command(options: ChurnOptions): [string, string[], object] {
   const args = [options.root, options.seed, options.operations, options.rate ?? 0].map(String);
-  return [churnProgram(), args, typeof options.uid === 'number' ? { uid: options.uid, gid: options.uid } : {}];
+  return [compiled('churn'), args, typeof options.uid === 'number' ? { uid: options.uid, gid: options.uid } : {}];
 }
 
 /** Runs the driver to its end. @throws with its words when the file system refused something */

@@ -11,7 +11,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
-import { churn, churnProgram } from './churn.js';
+import { churn } from './churn.js';
+import { compiled } from './compiled.js';
 import type { Link } from './introduce.js';
 import { Pair } from './pair.js';
 
@@ -21,7 +22,7 @@ const pause = Number(process.env['PAUSE'] ?? 0);
 /** @returns what was done, one line per operation */
 async function change(link: Link, round: number): Promise<string> {
   const args = [link.source, seed + round, operations, 0].map(String);
-  const child = spawn(churnProgram(), args, {
+  const child = spawn(compiled('churn'), args, {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, CHURN_LOG: '1' },
   });

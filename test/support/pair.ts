@@ -24,6 +24,14 @@ export interface PairOptions {
   readonly uid?: number | null;
   /** Configuration of both agents; by default the guard against mass deletes is off, since tests delete on purpose. */
   readonly config?: string;
+  /** Network namespace and address of each; by default both are on the loopback interface of this machine. */
+  readonly places?: { readonly source: Place; readonly target: Place };
+}
+
+export interface Place {
+  readonly namespace: string;
+  readonly host: string;
+  readonly port: number;
 }
 
 /** What matters of a connection when something is not as it should be. */
@@ -48,11 +56,13 @@ export class Pair {
       root: path.join(root, 'source-agent'),
       uid,
       config: `[agent]\nname = "source"\n${config}`,
+      ...options.places?.source,
     });
     this.target = new AgentProcess({
       root: path.join(root, 'target-agent'),
       uid,
       config: `[agent]\nname = "target"\n${config}`,
+      ...options.places?.target,
     });
   }
 
