@@ -1,5 +1,5 @@
 /** Real agents as processes, driven by the real command line. */
-import { execFile, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import {
   readFileSync,
   readlinkSync,
@@ -21,43 +21,13 @@ import { AgentProcess } from '../support/agent-process.js';
 import { until } from '../support/fake-agent.js';
 import { REPOSITORY } from '../support/import-rules.js';
 import { connect, type Link } from '../support/introduce.js';
+import { opened, type Opening } from '../support/opened.js';
 import { Pair } from '../support/pair.js';
+import { type Ran, understudy } from '../support/understudy.js';
 
+const OPENING: Opening = { timeoutMs: 180_000, servers: ['alpha', 'beta'] };
 const isRoot = process.getuid?.() === 0;
 const NOBODY = 65_534;
-
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs `understudy` as a user would. */
-function understudy(pair: Pair, args: readonly string[], options: { uid?: number } = {}): Promise<Ran> {
-  const env = { ...process.env, UNDERSTUDY_CONFIG_DIR: join(pair.root, 'console') };
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [join(REPOSITORY, 'dist/tui/main.js'), ...args],
-      { env, cwd: '/', ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }) },
-      (error, out, err) => {
-        resolve({ code: error ? Number(error.code ?? 1) : 0, out, err });
-      },
-    );
-  });
-}
-
-async function open(t: ExecutionContext, config?: string): Promise<Pair> {
-  t.timeout(180_000);
-  const pair = await Pair.open(config === undefined ? {} : { config });
-  t.teardown(async () => {
-    if (!t.passed) t.log(pair.source.log(), pair.target.log());
-    await pair.close();
-  });
-  await understudy(pair, ['server', 'add', 'alpha', `unix:${pair.source.socket}`]);
-  await understudy(pair, ['server', 'add', 'beta', `unix:${pair.target.socket}`]);
-  return pair;
-}
 
 function identical(t: ExecutionContext, left: string, right: string): void {
   t.deepEqual(native().compareTrees(left, right, 20).differences, []);
@@ -77,7 +47,7 @@ async function logCodes(agent: AgentProcess): Promise<string[]> {
 test.serial(
   'TOP-01, TOP-20, TOP-26: a transcript, from two servers to a verified replica and back, by the command line alone',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t, OPENING);
     const source = pair.folder('data');
     const target = join(pair.root, 'replica');
     fill(source, 0, 100);
@@ -130,7 +100,7 @@ test.serial(
 );
 
 test.serial('verify lists what somebody changed on the target, and a mirror by checksum repairs it', async (t) => {
-  const pair = await open(t);
+  const pair = await opened(t, OPENING);
   const source = pair.folder('data');
   const target = join(pair.root, 'replica');
   fill(source, 1, 60);
@@ -166,7 +136,7 @@ test.serial('verify lists what somebody changed on the target, and a mirror by c
 test.serial(
   'exit codes: 1 failed, 2 usage, 3 not reachable, 4 refused by a guard, 5 conflict, 75 try again',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t, OPENING);
     const source = pair.folder('data');
     const code = async (...args: string[]): Promise<number> => (await understudy(pair, args)).code;
     t.is(await code('set', 'create', 'alpha:docs', source), 0);
@@ -192,7 +162,7 @@ test.serial(
 test.serial(
   'MIR-31: each agent is stopped and killed with changes in between, and both trees end identical',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t, OPENING);
     const source = pair.folder('data');
     const target = join(pair.root, 'replica');
     fill(source, 0, 300);
@@ -220,7 +190,7 @@ test.serial(
 );
 
 test.serial('killed in the middle of a mirror, source and target end identical', async (t) => {
-  const pair = await open(t);
+  const pair = await opened(t, OPENING);
   const source = pair.folder('data');
   const target = join(pair.root, 'replica');
   fill(source, 0, 6_000);
@@ -241,7 +211,7 @@ test.serial('killed in the middle of a mirror, source and target end identical',
 });
 
 test.serial('a target that does not hold the pinned key gets not one byte', async (t) => {
-  const pair = await open(t);
+  const pair = await opened(t, OPENING);
   const source = pair.folder('data');
   fill(source, 0, 10);
   const target = join(pair.root, 'replica');
@@ -280,7 +250,7 @@ test.serial('a target that does not hold the pinned key gets not one byte', asyn
 });
 
 test.serial('a source that is not trusted any more is refused with a reason, and comes back when it is', async (t) => {
-  const pair = await open(t);
+  const pair = await opened(t, OPENING);
   const source = pair.folder('data');
   const link = await pair.connect(source, join(pair.root, 'replica'));
   await pair.barrier(link);
@@ -307,7 +277,7 @@ test.serial('a source that is not trusted any more is refused with a reason, and
 (isRoot ? test.serial : test.serial.skip)(
   'SEC-04: a user outside of the groups sees the hello and nothing else',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t, OPENING);
     spawnSync('chmod', ['-R', 'a+rX', join(pair.root, 'console')]);
     // The folder of the agent is private; its socket is not.
     spawnSync('chmod', ['a+rx', pair.source.root, pair.target.root]);
@@ -356,7 +326,7 @@ test.serial('a source that is not trusted any more is refused with a reason, and
 test.serial(
   'TOP-08, TOP-09: loops and shared locations are refused by both servers, links on the way included',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t, OPENING);
     const source = pair.folder('data');
     const target = pair.folder('replica');
     await pair.connect(source, target);
@@ -385,7 +355,7 @@ test.serial(
 );
 
 test.serial('SET-04, SET-07: wildcards and exclusions decide what travels, live and in mirrors', async (t) => {
-  const pair = await open(t);
+  const pair = await opened(t, OPENING);
   const source = pair.folder('data');
   const target = join(pair.root, 'replica');
   const put = (name: string): void => {
@@ -416,7 +386,7 @@ test.serial('SET-04, SET-07: wildcards and exclusions decide what travels, live 
 test.serial(
   'CON-25, SET-01: files and directories from several places into one, links inside the set rewritten',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t, OPENING);
     const single = pair.folder('etc');
     const folder = pair.folder('data');
     writeFileSync(join(single, 'app.conf'), 'one');
@@ -450,7 +420,7 @@ test.serial(
 test.serial(
   'TOP-03..07, TOP-22..25: one to many, many to one, a chain and a single server, side by side',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t, OPENING);
     const third = new AgentProcess({
       root: join(pair.root, 'third-agent'),
       config: '[agent]\nname = "third"\n[source]\nguard_percent = 0\n',
@@ -525,7 +495,7 @@ test.serial(
 test.serial(
   'understudyd: one per state folder, a wrong configuration does not loop, SIGTERM ends in order',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t, OPENING);
     const run = (...args: string[]) =>
       spawnSync(process.execPath, [join(REPOSITORY, 'dist/agentd/main.js'), ...args], {
         encoding: 'utf8',

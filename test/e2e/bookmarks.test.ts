@@ -6,7 +6,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Failure } from '../../protocol/errors.js';
 import * as m from '../../protocol/messages/index.js';
-import { type Link, Pair } from '../support/pair.js';
+import { opened } from '../support/opened.js';
+import type { Link, Pair } from '../support/pair.js';
 import { understudy } from '../support/understudy.js';
 
 const PLAIN: m.BookmarkOptions = { freezeMs: null, before: null, after: null, command: null };
@@ -15,15 +16,12 @@ async function open(
   t: ExecutionContext,
   mounted = false,
 ): Promise<{ pair: Pair; link: Link; script: (name: string, text: string) => string }> {
-  t.timeout(180_000);
-  const pair = await Pair.open();
-  t.teardown(async () => {
-    if (!t.passed) t.log(pair.source.log(), pair.target.log());
-    await pair.source.stop();
-    if (mounted) execFileSync('umount', ['-l', join(pair.root, 'disk')]);
-    await pair.close();
-  });
+  const pair = await opened(t, { timeoutMs: 180_000 });
   if (mounted) {
+    t.teardown(async () => {
+      await pair.source.stop();
+      execFileSync('umount', ['-l', join(pair.root, 'disk')]);
+    });
     const image = join(pair.root, 'image');
     execFileSync('truncate', ['-s', '64M', image]);
     execFileSync('mkfs.ext4', ['-q', image]);

@@ -15,16 +15,12 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Failure } from '../../protocol/errors.js';
 import * as m from '../../protocol/messages/index.js';
-import { type Link, Pair } from '../support/pair.js';
+import { opened } from '../support/opened.js';
+import type { Link, Pair } from '../support/pair.js';
 import { understudy } from '../support/understudy.js';
 
 async function open(t: ExecutionContext, pattern?: string): Promise<{ pair: Pair; link: Link }> {
-  t.timeout(180_000);
-  const pair = await Pair.open();
-  t.teardown(async () => {
-    if (!t.passed) t.log(pair.source.log(), pair.target.log());
-    await pair.close();
-  });
+  const pair = await opened(t, { timeoutMs: 180_000 });
   const source = pair.folder('data');
   mkdirSync(join(source, 'd'));
   for (const name of ['a', 'd/b']) writeFileSync(join(source, name), name);

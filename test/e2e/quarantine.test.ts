@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Failure } from '../../protocol/errors.js';
 import * as m from '../../protocol/messages/index.js';
-import { type Link, Pair } from '../support/pair.js';
+import { opened } from '../support/opened.js';
+import type { Link, Pair } from '../support/pair.js';
 import { understudy } from '../support/understudy.js';
 
 /** Files that nobody may change, not even root; the file system must know the attribute (ext4, xfs, btrfs). */
@@ -14,13 +15,10 @@ const hold = (on: boolean, ...paths: string[]): void => {
 };
 
 async function open(t: ExecutionContext, file: string): Promise<{ pair: Pair; link: Link; held: string[] }> {
-  t.timeout(180_000);
-  const pair = await Pair.open();
+  const pair = await opened(t, { timeoutMs: 180_000 });
   const held: string[] = [];
-  t.teardown(async () => {
-    if (!t.passed) t.log(pair.source.log(), pair.target.log());
+  t.teardown(() => {
     if (held.length > 0) hold(false, ...held);
-    await pair.close();
   });
   await pair.source.client.request(m.SettingsSet, { changes: [{ key: 'source.retry_s', value: file }] });
   const source = pair.folder('data');
@@ -30,6 +28,16 @@ async function open(t: ExecutionContext, file: string): Promise<{ pair: Pair; li
   await pair.mirrored(link);
   await pair.barrier(link);
   return { pair, link, held };
+}
+
+async function healed(t: ExecutionContext, pair: Pair, link: Link): Promise<void> {
+  await pair.until(
+    link,
+    'healed',
+    ({ quarantined, statistics }) => quarantined === 0 && statistics.targetDataState === 'OK',
+  );
+  await pair.barrier(link);
+  t.deepEqual(pair.differences(link), []);
 }
 
 const list = (pair: Pair, more: { after?: string; limit?: number } = {}) =>
@@ -106,13 +114,7 @@ test.serial('P6, REP-10: refused paths are listed with their error, and healed w
   hold(false, ...replica);
   held.length = 0;
   t.is((await pair.source.client.request(m.QuarantineRetry, { id: 1 })).count, 3);
-  await pair.until(
-    link,
-    'healed',
-    ({ quarantined, statistics }) => quarantined === 0 && statistics.targetDataState === 'OK',
-  );
-  await pair.barrier(link);
-  t.deepEqual(pair.differences(link), []);
+  await healed(t, pair, link);
   t.regex((await understudy(pair, ['quarantine', '1'])).out, /Nothing is in quarantine on alpha:1/);
   const all = (await pair.source.client.request(m.LogRead, {})).lines;
   t.is(all.filter(({ notice }) => notice.code === 'QUARANTINE_EMPTY').length, 1);
@@ -135,13 +137,7 @@ test.serial('REP-10: what the target can write again heals by itself after the d
   await pair.until(link, 'refused', ({ quarantined }) => quarantined === 1);
   hold(false, at);
   held.length = 0;
-  await pair.until(
-    link,
-    'healed',
-    ({ quarantined, statistics }) => quarantined === 0 && statistics.targetDataState === 'OK',
-  );
-  await pair.barrier(link);
-  t.deepEqual(pair.differences(link), []);
+  await healed(t, pair, link);
 });
 
 test.serial('P6: paths of any bytes are listed, paged, and told again by what is shown of them', async (t) => {

@@ -1,22 +1,10 @@
 /** Sets with real agents: what their rules take and leave, and how they leave and enter a server as a file. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import * as m from '../../protocol/messages/index.js';
-import { Pair } from '../support/pair.js';
+import { opened } from '../support/opened.js';
 import { understudy } from '../support/understudy.js';
-
-async function open(t: ExecutionContext): Promise<Pair> {
-  t.timeout(120_000);
-  const pair = await Pair.open();
-  t.teardown(async () => {
-    if (!t.passed) t.log(pair.source.log(), pair.target.log());
-    await pair.close();
-  });
-  await understudy(pair, ['server', 'add', 'alpha', `unix:${pair.source.socket}`]);
-  await understudy(pair, ['server', 'add', 'beta', `unix:${pair.target.socket}`]);
-  return pair;
-}
 
 function put(folder: string, names: readonly string[]): void {
   for (const name of names) {
@@ -34,7 +22,7 @@ const files = (folder: string): string[] =>
 test.serial(
   'SET-03, SET-29: a rule that is not recursive stays in its directory; types alone, or all but types and directories',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t, { servers: ['alpha', 'beta'] });
     const [flat, types, rest] = ['flat', 'types', 'rest'].map((name) => pair.folder(name)) as [string, string, string];
     put(flat, ['a', 'sub/b']);
     put(types, ['a.db', 'a.txt', 'sub/b.db', 'sub/b.txt']);
@@ -77,7 +65,7 @@ test.serial(
 test.serial(
   'SET-22, SET-23: a set is exported as JSON and imported elsewhere, under its name unless told another',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t, { servers: ['alpha', 'beta'] });
     const us = async (...args: string[]): Promise<string> => {
       const ran = await understudy(pair, args);
       t.is(ran.code, 0, `${args.join(' ')}: ${ran.err}`);

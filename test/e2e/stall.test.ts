@@ -2,28 +2,19 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import type * as m from '../../protocol/messages/index.js';
-import { Pair } from '../support/pair.js';
+import { opened, type Opening } from '../support/opened.js';
 import { understudy } from '../support/understudy.js';
 
 const CONFIG = '[source]\nguard_percent = 0\n[connection]\nstall_s = 6\n';
 
-async function open(t: ExecutionContext): Promise<Pair> {
-  t.timeout(120_000);
-  const pair = await Pair.open({ config: CONFIG });
-  t.teardown(async () => {
-    if (!t.passed) t.log(pair.source.log(), pair.target.log());
-    await pair.close();
-  });
-  await understudy(pair, ['server', 'add', 'alpha', `unix:${pair.source.socket}`]);
-  return pair;
-}
+const OPENING: Opening = { config: CONFIG, servers: ['alpha'] };
 
 const stalled = (cause: m.StallCause) => (item: m.ConnectionItem) => item.stall?.cause === cause;
 
 test.serial('I3, P28: a target that is stopped (SIGSTOP) is called silent, and goes on by itself', async (t) => {
-  const pair = await open(t);
+  const pair = await opened(t, OPENING);
   const link = await pair.connect(pair.folder('data'), join(pair.root, 'copy'));
   await pair.mirrored(link);
   process.kill(pair.target.pid, 'SIGSTOP');
@@ -56,7 +47,7 @@ const root = process.getuid?.() === 0;
 (root ? test.serial : test.serial.skip)(
   `I3, P28, REP-10: a full disk of the target is named as such, with the path${root ? '' : ' (needs root for its small file system)'}`,
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t, OPENING);
     const copy = pair.folder('copy');
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'understudy-stall', copy]);
     t.teardown(() => execFileSync('umount', ['-l', copy]));

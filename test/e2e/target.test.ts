@@ -2,29 +2,17 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import * as m from '../../protocol/messages/index.js';
-import { Pair } from '../support/pair.js';
+import { opened } from '../support/opened.js';
 import { understudy } from '../support/understudy.js';
-
-async function open(t: ExecutionContext): Promise<Pair> {
-  t.timeout(120_000);
-  const pair = await Pair.open();
-  t.teardown(async () => {
-    if (!t.passed) t.log(pair.source.log(), pair.target.log());
-    await pair.close();
-  });
-  await understudy(pair, ['server', 'add', 'alpha', `unix:${pair.source.socket}`]);
-  await understudy(pair, ['server', 'add', 'beta', `unix:${pair.target.socket}`]);
-  return pair;
-}
 
 const status = (wanted: string) => (item: m.ConnectionItem) => item.statistics.targetStatus === wanted;
 
 test.serial(
   'CON-60..62, TOP-11: every connection to a paused target waits, is told so, and goes on when it is resumed',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t, { servers: ['alpha', 'beta'] });
     const links = [];
     for (const name of ['one', 'two'])
       links.push(await pair.connect(pair.folder(name), join(pair.root, `${name}-copy`)));
@@ -49,7 +37,7 @@ test.serial(
 );
 
 test.serial('CON-60: a paused target stays paused over a kill of its agent; meanwhile it is Not Loaded', async (t) => {
-  const pair = await open(t);
+  const pair = await opened(t, { servers: ['alpha', 'beta'] });
   const link = await pair.connect(pair.folder('data'), join(pair.root, 'copy'));
   await pair.mirrored(link);
   await pair.target.client.request(m.ServerPauseTarget, {});
@@ -67,7 +55,7 @@ test.serial('CON-60: a paused target stays paused over a kill of its agent; mean
 });
 
 test.serial('CON-60, REP-10: while an operation is being tried again a pause is pending', async (t) => {
-  const pair = await open(t);
+  const pair = await opened(t, { servers: ['alpha', 'beta'] });
   const link = await pair.connect(pair.folder('data'), join(pair.root, 'copy'));
   await pair.mirrored(link);
   await rename(link.target, `${link.target}.away`);
@@ -83,7 +71,7 @@ test.serial('CON-60, REP-10: while an operation is being tried again a pause is 
 });
 
 test.serial('REP-13, SRV-52: ignoring deletes is changed on a running connection and survives a restart', async (t) => {
-  const pair = await open(t);
+  const pair = await opened(t, { servers: ['alpha', 'beta'] });
   const link = await pair.connect(pair.folder('data'), join(pair.root, 'copy'));
   for (const name of ['kept', 'gone', 'edited', 'later']) writeFileSync(join(link.source, name), 'x');
   await pair.mirrored(link);

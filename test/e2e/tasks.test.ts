@@ -5,18 +5,14 @@ import { setTimeout as wait } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Failure } from '../../protocol/errors.js';
 import * as m from '../../protocol/messages/index.js';
-import { type Link, Pair } from '../support/pair.js';
+import { opened } from '../support/opened.js';
+import type { Link, Pair } from '../support/pair.js';
 import { understudy } from '../support/understudy.js';
 
 async function open(
   t: ExecutionContext,
 ): Promise<{ pair: Pair; link: Link; script: (name: string, text: string) => string }> {
-  t.timeout(180_000);
-  const pair = await Pair.open();
-  t.teardown(async () => {
-    if (!t.passed) t.log(pair.source.log(), pair.target.log());
-    await pair.close();
-  });
+  const pair = await opened(t, { timeoutMs: 180_000 });
   const source = pair.folder('data');
   writeFileSync(join(source, 'a'), 'first');
   const link = await pair.connect(source, join(pair.root, 'replica'));

@@ -1,27 +1,17 @@
 /** Servers that are source and target at once, and what an agent knows again after it was killed. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { native } from '../../native/index.js';
 import { Failure } from '../../protocol/errors.js';
 import * as m from '../../protocol/messages/index.js';
 import { connect, type Link } from '../support/introduce.js';
-import { Pair } from '../support/pair.js';
-
-async function open(t: ExecutionContext): Promise<Pair> {
-  t.timeout(120_000);
-  const pair = await Pair.open();
-  t.teardown(async () => {
-    if (!t.passed) t.log(pair.source.log(), pair.target.log());
-    await pair.close();
-  });
-  return pair;
-}
+import { opened } from '../support/opened.js';
 
 test.serial(
   'TOP-02, TOP-07, TOP-10, TOP-21: each of two servers is source and target of the other, on different data only',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t);
     const { source: a, target: b } = pair;
     const [mine, theirs] = [pair.folder('mine'), pair.folder('theirs')];
     for (const folder of [mine, theirs]) writeFileSync(join(folder, 'first'), folder);
@@ -70,7 +60,7 @@ test.serial(
 test.serial(
   'CON-73, NAM-05, NAM-06: sets, connections, schedules and what was chosen for them survive a kill of the daemon',
   async (t) => {
-    const pair = await open(t);
+    const pair = await opened(t);
     const data = pair.folder('data');
     writeFileSync(join(data, 'f'), 'x');
     const link = await pair.connect(data, join(pair.root, 'replica'));

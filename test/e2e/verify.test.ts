@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, uti
 import { join } from 'node:path';
 import test from 'ava';
 import * as m from '../../protocol/messages/index.js';
+import { opened } from '../support/opened.js';
 import { Pair } from '../support/pair.js';
 import { understudy } from '../support/understudy.js';
 
@@ -20,13 +21,7 @@ function tamper(file: string, at: number): void {
 test.serial(
   'VER-01, VER-03..06, VER-12, VER-17, VER-18, NAM-12: verify only, then remirror; the log has the state before',
   async (t) => {
-    t.timeout(120_000);
-    const pair = await Pair.open();
-    t.teardown(async () => {
-      if (!t.passed) t.log(pair.source.log(), pair.target.log());
-      await pair.close();
-    });
-    await understudy(pair, ['server', 'add', 'alpha', `unix:${pair.source.socket}`]);
+    const pair = await opened(t, { servers: ['alpha'] });
     const source = pair.folder('data');
     for (const name of ['same', 'bytes', 'gone', 'newer', 'older'])
       writeFileSync(join(source, name), name.repeat(BLOCK));

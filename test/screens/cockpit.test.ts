@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { failure, notice } from '../../protocol/errors.js';
 import { FakeAgent, makeConnection } from './fake-agent.js';
-import { twoServers } from './fleet.js';
-import { Stage, type StageOptions } from './stage.js';
+import { Stage } from './stage.js';
+import { staged } from './staged.js';
 
 // Times on the screen are local ones; golden screens are those of UTC.
 process.env['TZ'] = 'UTC';
@@ -25,28 +25,6 @@ function golden(t: ExecutionContext, name: string, text: string): void {
   }
   t.true(existsSync(file), `${file} is missing; write it with UPDATE_GOLDEN=1`);
   t.is(seen, readFileSync(file, 'utf8'));
-}
-
-async function staged(
-  t: ExecutionContext,
-  options: StageOptions = {},
-): Promise<{ stage: Stage; alpha: FakeAgent; beta: FakeAgent }> {
-  const { alpha, beta } = twoServers();
-  const stage = new Stage({ agents: [alpha, beta], ...options });
-  t.teardown(() => stage.end());
-  stage.start();
-  await stage.until(
-    () => stage.cockpit.app.fleet.servers.every((server) => server.current && server.log.entries.length > 0),
-    'both servers',
-  );
-  await stage.until(
-    () =>
-      (stage.cockpit.app.fleet.servers[1]?.grants.size ?? 0) > 0 &&
-      (stage.cockpit.app.fleet.servers[0]?.connections.size ?? 0) === 3,
-    'their connections',
-  );
-  await stage.settle();
-  return { stage, alpha, beta };
 }
 
 for (const [name, options] of [

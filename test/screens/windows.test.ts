@@ -1,24 +1,12 @@
 /** What lies on top of the console, at every size and at bad moments: windows, forms, questions, results. */
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { readVerbs } from '../../tui/verbs.js';
-import { makeConnection, makeSet, type FakeAgent } from './fake-agent.js';
+import { makeConnection, makeSet } from './fake-agent.js';
 import { twoServers } from './fleet.js';
-import { Stage, type StageOptions } from './stage.js';
+import { Stage } from './stage.js';
+import { staged } from './staged.js';
 
 process.env['TZ'] = 'UTC';
-
-async function staged(t: ExecutionContext, options: StageOptions = {}): Promise<{ stage: Stage; alpha: FakeAgent }> {
-  const { alpha, beta } = twoServers();
-  const stage = new Stage({ agents: [alpha, beta], ...options });
-  t.teardown(() => stage.end());
-  stage.start();
-  await stage.until(
-    () => stage.cockpit.app.fleet.servers.every((server) => server.current && server.log.entries.length > 0),
-    'both servers',
-  );
-  await stage.settle();
-  return { stage, alpha };
-}
 
 test('T2: on a terminal that is too small no key falls into the hidden form, and q leaves', async (t) => {
   const { stage, alpha } = await staged(t);

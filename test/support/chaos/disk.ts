@@ -45,7 +45,7 @@ export class Disk {
   fill(): void {
     for (let share = 1; ; share /= 2) {
       const { bavail, bsize } = fs.statfsSync(this.folder);
-      const bytes = Math.floor((bavail * share) / 1) * bsize;
+      const bytes = Math.floor(bavail * share) * bsize;
       if (bytes < CRUMB) return;
       this.#fillers += 1;
       spawnSync('fallocate', ['-l', String(bytes), path.join(this.folder, `${FILLER}${this.#fillers}`)]);
