@@ -69,8 +69,10 @@ class Applier {
   Result<Fd> copy_in_place(const Place& place, std::string_view path);
   // Creates the file; EEXIST when the name is taken.
   Result<Fd> open_new(const Place& place, u32 mode);
-  // A new file in place of whatever is there, unless that is a regular file which may stay: then no descriptor.
   Result<bool> replace_whole(const OpView& op, const Place& place);
+  // Contents, owner, mode, attributes and times of a file that was just made.
+  Status fill_new(int fd, const OpView& op, const Place& place);
+  // A new file in place of whatever is there, unless that is a regular file which may stay: then no descriptor.
   Result<Fd> make_way_and_open(const OpView& op, const Place& place, u32 mode);
   Status write_all(int fd, std::string_view data, u64 offset);
 

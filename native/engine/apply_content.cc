@@ -160,6 +160,16 @@ Result<Fd> Applier::make_way_and_open(const OpView& op, const Place& place, u32 
   return open_new(place, mode);
 }
 
+Status Applier::fill_new(int fd, const OpView& op, const Place& place) {
+  auto written = write_all(fd, op.data, 0);
+  if (!written) return written.error();
+  if (new_needs_dress(place, op.header, false)) {
+    auto dressed = dress_new(fd, place, op.header, op.path);
+    if (!dressed) return dressed.error();
+  }
+  return set_times(fd, false, op.header.mtime_ns);
+}
+
 // The old file keeps its name until the new one is whole: neither the end of this process nor a full disk leaves the name
 // with less than one of them. False: no file has the name, or the file system has no unnamed files.
 Result<bool> Applier::replace_whole(const OpView& op, const Place& place) {
@@ -167,14 +177,8 @@ Result<bool> Applier::replace_whole(const OpView& op, const Place& place) {
   if (::fstatat(place.directory, place.name, &old, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(old.st_mode)) return false;
   const Fd fresh(::openat(place.directory, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, op.header.mode & 0777));
   if (!fresh) return false;
-  auto written = write_all(fresh.get(), op.data, 0);
-  if (!written) return written.error();
-  if (new_needs_dress(place, op.header, false)) {
-    auto dressed = dress_new(fresh.get(), place, op.header, op.path);
-    if (!dressed) return dressed.error();
-  }
-  auto dated = set_times(fresh.get(), false, op.header.mtime_ns);
-  if (!dated) return dated.error();
+  auto filled = fill_new(fresh.get(), op, place);
+  if (!filled) return filled.error();
   char unnamed[40], temporary[64];
   std::snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", fresh.get());
   // Named after the old one, so that whoever repeats an interrupted try finds what it left.
@@ -197,15 +201,7 @@ Status Applier::file(const OpView& op) {
   // Special bits wait for the right owner: a moment of set-user-ID root would be a hole.
   auto fresh = make_way_and_open(op, *place, op.header.mode & 0777);
   if (!fresh) return fresh.error();
-  if (*fresh) {
-    auto written = write_all(fresh->get(), op.data, 0);
-    if (!written) return written.error();
-    if (new_needs_dress(*place, op.header, false)) {
-      auto dressed = dress_new(fresh->get(), *place, op.header, op.path);
-      if (!dressed) return dressed.error();
-    }
-    return set_times(fresh->get(), false, op.header.mtime_ns);
-  }
+  if (*fresh) return fill_new(fresh->get(), op, *place);
   struct stat status;
   auto fd = open_existing(*place, op.path, status);
   if (!fd) return fd.error();

@@ -171,7 +171,7 @@ void Source::flush(Channel& channel) {
   channel.writer_data = 0;
   if (!channel.touched.empty()) {
     const SetPath& last = channel.touched.back();
-    if (last.mapping < options_.roots.size()) channel.set_last_path(options_.roots[last.mapping] + "/" + last.path);
+    if (last.mapping < options_.roots.size()) channel.set_last_path(set_path(last.mapping, last.path));
   }
   const std::vector<SetPath> touched = std::exchange(channel.touched, {});
   if (channel.stream.push(std::move(batch), touched)) channel.wake_link();

@@ -117,7 +117,8 @@ Status Answerer::describe(int fd, const char* name, bool in_cwd, ManifestEntry& 
   entry.flags = !S_ISDIR(status.stx_mode) && status.stx_nlink > 1 ? wire::kManifestLinks : 0;
   entry.size = status.stx_size;
   entry.mtime_ns = status.stx_mtime.tv_sec * 1'000'000'000 + status.stx_mtime.tv_nsec;
-  if (entry.flags & wire::kManifestLinks) entry.inode = status.stx_ino;   // Of others nobody needs it, and it would not compress.
+  // Of others nobody needs it, and it would not compress.
+  if (entry.flags & wire::kManifestLinks) entry.inode = status.stx_ino;
   if (S_ISCHR(status.stx_mode) || S_ISBLK(status.stx_mode)) {
     entry.detail = makedev(status.stx_rdev_major, status.stx_rdev_minor);
   } else if (S_ISLNK(status.stx_mode)) {

@@ -501,7 +501,7 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
     if (!tried || entry.attempts < 2) return;
     channel.refusals_told = true;
     tell_(Fact("quarantined").with("connection", i64{channel.options().id})
-              .with("path", options_.roots[mapping] + "/" + which).error({static_cast<int>(header.error), call.empty() ? "apply" : call})
+              .with("path", set_path(mapping, which)).error({static_cast<int>(header.error), call.empty() ? "apply" : call})
               .with("count", static_cast<i64>(channel.quarantine.size())));
   };
   // The other end of a rename or link may be what is missing there; and nobody knows what a name stands for that was

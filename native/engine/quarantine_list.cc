@@ -52,13 +52,6 @@ i64 Source::quarantine_pause_ns(const ChannelOptions& options, u32 attempts) {
   return std::min(pause, most);
 }
 
-std::string Source::set_path(u32 mapping, std::string_view path) const {
-  std::string full = options_.roots[mapping];
-  if (path.empty()) return full;
-  if (full.back() != '/') full += '/';
-  return full.append(path);
-}
-
 void Source::quarantine_list(Channel& channel, i64 token, const std::string& after, std::size_t limit) {
   // The order of the list is that of what is shown, so that a page goes on where the last one ended.
   std::multimap<std::string, const Quarantined*> all;

@@ -156,9 +156,14 @@ bool Source::process_dirty() {
 }
 
 std::string Source::absolute_path(NodeId node) const {
-  const std::string path = shadow_.path(node);
-  const std::string& root = options_.roots[shadow_.mapping(node)];
-  return path.empty() ? root : (root == "/" ? root : root + "/") + path;
+  return set_path(shadow_.mapping(node), shadow_.path(node));
+}
+
+std::string Source::set_path(u32 mapping, std::string_view path) const {
+  std::string full = options_.roots[mapping];
+  if (path.empty()) return full;
+  if (full.back() != '/') full += '/';
+  return full.append(path);
 }
 
 Verdict Source::verdict(NodeId directory, const std::string& name, bool is_directory) const {

@@ -238,6 +238,7 @@ class Source final : CaptureSink {
   void begin_rescan();
   void list_later(NodeId directory);              // once, however often it is asked for
   std::string absolute_path(NodeId node) const;
+  std::string set_path(u32 mapping, std::string_view path) const;   // the same for a path below a root of the set
   void unreadable(const std::string& path, const SysError& error);
 
   // emit.cc: operations into batches
@@ -354,7 +355,6 @@ class Source final : CaptureSink {
   void reissue(Channel& channel);
   void retry_quarantine(Channel& channel);
   static i64 quarantine_pause_ns(const ChannelOptions& options, u32 attempts);
-  std::string set_path(u32 mapping, std::string_view path) const;
   bool entry_differs(const wire::ManifestEntry& entry, NodeId node, bool metadata) const;
 
   // verify.cc: the walk without telling

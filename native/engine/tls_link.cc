@@ -379,8 +379,7 @@ bool Link::start_frame() {
   // Listings are names and numbers much alike.
   frame_.packed = frame_.type == wire::FrameType::reply && !held_ && frame_.bytes->size() >= kReplyWorth &&
                   compress_batch(zstd_, kReplyLevel, frame_.bytes->data(), frame_.bytes->size(), compressed_);
-  out_data_ = frame_.packed ? compressed_.data() : frame_.bytes->data();
-  prepare(frame_.packed ? compressed_.size() : frame_.bytes->size());
+  prepare();
   return true;
 }
 
@@ -401,20 +400,21 @@ bool Link::pack_frame() {
   held_ = false;
   frame_ = std::move(held_frame_);
   held_frame_ = {};
-  out_data_ = frame_.packed ? compressed_.data() : frame_.bytes->data();
-  prepare(size);
+  prepare();
   return true;
 }
 
-void Link::prepare(std::size_t size) {
+void Link::prepare() {
+  const Bytes& payload = frame_.packed ? compressed_ : *frame_.bytes;
+  out_data_ = payload.data();
   out_header_ = {};
   out_header_.raw_length = static_cast<u32>(frame_.bytes->size());
   out_header_.type = static_cast<u8>(frame_.type);
   out_header_.version = wire::kVersion;
   if (frame_.packed) out_header_.flags = wire::kFrameCompressed;
-  out_header_.length = static_cast<u32>(size);
-  out_header_.checksum = checksum(out_data_, size);
-  out_length_ = sizeof out_header_ + size;
+  out_header_.length = static_cast<u32>(payload.size());
+  out_header_.checksum = checksum(payload.data(), payload.size());
+  out_length_ = sizeof out_header_ + payload.size();
   out_position_ = 0;
   writing_ = true;
 }

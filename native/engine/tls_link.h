@@ -107,7 +107,7 @@ class Link final : public Road {
   Status take_frames(bool& progressed);
   bool start_frame();
   bool pack_frame();
-  void prepare(std::size_t size);
+  void prepare();
   void adopt_rate(i64 now);
   void reconcile(i64 now);
 

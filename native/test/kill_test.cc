@@ -3,8 +3,8 @@
 //   kill_test [SEED_FIRST [COUNT]] [--victim source|target|both|link|stop|power|mixed] [--operations N]
 //             [--queue large|spill|tight|memory|disconnect] [--repeat N] [--root FOLDER|ext4] [--keep] [--verbose]
 //
-// Without any of these: what the suite runs (kSuite); of that one seed in N with `--share N`. `--root ext4` is a file system of the test's own: it gives an inode
-// number out again as soon as it is free, which tmpfs never does.
+// Without any of these: what the suite runs (kSuite); of that one seed in N with `--share N`. `--root ext4` is a file
+// system of the test's own: it gives an inode number out again as soon as it is free, which tmpfs never does.
 //
 // Each seed: a random tree, its first mirror, random changes, and in the middle of them kill -9 of one side or both, a
 // cut wire, a clean stop, a pause of transmission (with a small queue: pair_process.h), or (power: most of the time) the target's kill and the loss of all it had not synced; then a
