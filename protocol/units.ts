@@ -33,6 +33,10 @@ export function formatCount(value: number): string {
     .replace(/\B(?=(\d{3})+(?!\d))/g, ',');
 }
 
+/** `1 file`, `1,200 files`. */
+export const formatThings = (number: number, one: string, several = `${one}s`): string =>
+  `${formatCount(number)} ${number === 1 ? one : several}`;
+
 /** A span: `12 ms`, `3.4 s`, `5 m 06 s`, `2 h 03 m`, `4 d 01 h`. */
 export function formatMillis(value: number): string {
   const ms = Math.max(0, value);
@@ -55,6 +59,9 @@ export function formatWallTime(at: number): string {
     `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${two(date.getMilliseconds(), 3)}`
   );
 }
+
+/** The same to the second, where nobody asks for more: `2026-11-20 23:04:05`. */
+export const formatSecond = (at: number): string => formatWallTime(at).slice(0, 19);
 
 const SIZE = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b?)$/i;
 

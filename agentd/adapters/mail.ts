@@ -18,7 +18,7 @@ const oneLine = (text: string): string =>
 async function bySmtp(road: MailRoad, mail: Mail): Promise<MailResult> {
   const at = parseHost(road.server, road.tls === 'implicit' ? SMTPS_PORT : SMTP_PORT);
   if (!at) throw new Error(`"${road.server}" is not a server`);
-  // Loaded when the first mail goes: most agents never send one, and it is a fifth of all modules.
+  // Loaded when the first mail goes: most agents never send one, and its modules are many.
   const { createTransport } = await import('nodemailer');
   const transport = createTransport({
     host: at.host,

@@ -53,7 +53,7 @@ export class Metrics {
   }
 
   async page(openMetrics = false): Promise<Page> {
-    // Loaded when somebody asks: its library is a fifth of all modules.
+    // Loaded when somebody asks: the modules of its library are many.
     this.#pages ??= import('./metrics.js').then(({ metricsPages }) => metricsPages(this.#from, this.#messages));
     return (await this.#pages)(openMetrics);
   }

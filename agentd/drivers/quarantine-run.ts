@@ -4,6 +4,7 @@ import type { EngineEvent } from '../../native/index.js';
 import { failure } from '../../protocol/errors.js';
 import { QUARANTINE_PAGE_MAX, QUARANTINE_WAITING_MAX } from '../../protocol/limits.js';
 import { QUARANTINE_OPERATION, type QuarantineItem } from '../../protocol/messages/quarantine.js';
+import { type Awaited, awaited } from './awaited.js';
 import type { World } from './world.js';
 
 export type QuarantineEvent = Extract<EngineEvent, { kind: 'quarantine_listed' | 'quarantine_retried' }>;
@@ -26,10 +27,7 @@ export interface QuarantinePage {
 const ANSWER_MS = 30_000;
 
 export class QuarantineRun {
-  readonly #waiting = new Map<
-    number,
-    { readonly done: (event: QuarantineEvent) => void; readonly failed: (error: Error) => void }
-  >();
+  readonly #waiting = new Map<number, Awaited<QuarantineEvent>>();
   #nextToken = 1;
 
   constructor(readonly owner: QuarantineOwner) {}
@@ -58,12 +56,12 @@ export class QuarantineRun {
   }
 
   event(event: QuarantineEvent): void {
-    this.#waiting.get(event.token)?.done(event);
+    this.#waiting.get(event.token)?.resolve(event);
   }
 
   /** The stream is closed: nobody is left to answer. */
   closed(): void {
-    for (const { failed } of [...this.#waiting.values()]) failed(this.#notOpen());
+    for (const { reject } of [...this.#waiting.values()]) reject(this.#notOpen());
   }
 
   #notOpen(): Error {
@@ -75,35 +73,17 @@ export class QuarantineRun {
     if (handle === null) return Promise.reject(this.#notOpen());
     if (this.#waiting.size >= QUARANTINE_WAITING_MAX)
       return Promise.reject(failure('TOO_MANY', { what: 'waiting questions', limit: QUARANTINE_WAITING_MAX }));
-    return new Promise((resolve, reject) => {
-      const token = this.#nextToken++;
-      const end = (): void => {
-        this.#waiting.delete(token);
-        cancel();
-        signal.removeEventListener('abort', onAbort);
-      };
-      const failed = (error: Error): void => {
-        end();
-        reject(error);
-      };
-      const onAbort = (): void => failed(failure('CANCELLED', {}));
-      const cancel = world.clock.after(ANSWER_MS, () =>
-        failed(failure('TIMED_OUT', { what: `The quarantine of connection ${id}`, ms: ANSWER_MS })),
-      );
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.set(token, {
-        done: (event) => {
-          end();
-          resolve(event);
-        },
-        failed,
-      });
-      try {
-        put(handle, token);
-      } catch (error) {
-        failed(error as Error);
-      }
-    });
+    const token = this.#nextToken++;
+    const what = `The quarantine of connection ${id}`;
+    const limits = { clock: world.clock, timeoutMs: ANSWER_MS, what, signal };
+    const asked = awaited<QuarantineEvent>(limits, () => this.#waiting.delete(token));
+    this.#waiting.set(token, asked);
+    try {
+      put(handle, token);
+    } catch (error) {
+      asked.reject(error as Error);
+    }
+    return asked.promise;
   }
 }
 

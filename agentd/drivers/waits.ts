@@ -2,10 +2,9 @@
 import { failure } from '../../protocol/errors.js';
 import { BARRIER_COUNT_MAX } from '../../protocol/limits.js';
 import type { Clock } from '../ports/clock.js';
+import { type Awaited, awaited } from './awaited.js';
 
-interface Waiting {
-  readonly resolve: (ms: number) => void;
-  readonly reject: (error: Error) => void;
+interface Waiting extends Awaited<number> {
   readonly since: number;
   token: number | null;
 }
@@ -38,32 +37,12 @@ export class Barriers {
   wait(timeoutMs: number, signal: AbortSignal | undefined): Promise<number> {
     if (this.#waiting.size >= BARRIER_COUNT_MAX)
       return Promise.reject(failure('TOO_MANY', { what: 'waiting barriers', limit: BARRIER_COUNT_MAX }));
-    return new Promise((resolve, reject) => {
-      const end = (): void => {
-        this.#waiting.delete(waiting);
-        cancel();
-        signal?.removeEventListener('abort', onAbort);
-      };
-      const waiting: Waiting = {
-        since: this.clock.wall(),
-        token: null,
-        resolve: (ms) => {
-          end();
-          resolve(ms);
-        },
-        reject: (error) => {
-          end();
-          reject(error);
-        },
-      };
-      const onAbort = (): void => waiting.reject(failure('CANCELLED', {}));
-      const cancel = this.clock.after(timeoutMs, () =>
-        waiting.reject(failure('TIMED_OUT', { what: `The barrier on connection ${this.id()}`, ms: timeoutMs })),
-      );
-      signal?.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.add(waiting);
-      this.pump();
-    });
+    const what = `The barrier on connection ${this.id()}`;
+    const asked = awaited<number>({ clock: this.clock, timeoutMs, what, signal }, () => this.#waiting.delete(waiting));
+    const waiting: Waiting = { ...asked, since: this.clock.wall(), token: null };
+    this.#waiting.add(waiting);
+    this.pump();
+    return asked.promise;
   }
 
   /** The connection's state changed: issues what can be issued now. */

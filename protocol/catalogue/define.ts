@@ -1,6 +1,6 @@
 /** Shape of a catalogue message. */
 import type { Severity } from '../messages/log.js';
-import { formatBytes, formatCount, formatMillis } from '../units.js';
+import { formatBytes, formatCount, formatMillis, formatThings } from '../units.js';
 
 export type Params = Readonly<Record<string, string | number | boolean | null>>;
 
@@ -32,7 +32,7 @@ export const span = shown(formatMillis);
 export const many = shown(formatCount);
 /** `1 file`, `1,200 files`. */
 export const things = (number: number, one: string, several = `${one}s`): string =>
-  `${many(number)} ${number === 1 ? one : several}`;
+  typeof number === 'number' ? formatThings(number, one, several) : `${String(number)} ${several}`;
 
 interface Draft<P extends Params> extends Omit<Entry<P>, 'retry' | 'exit' | 'remedy'> {
   readonly retry?: Retry;

@@ -6,24 +6,23 @@ import { noticeRemedy, noticeText } from '../../protocol/errors.js';
 /** Version of every JSON document the command line prints. */
 export const JSON_SCHEMA = 1;
 
+const CONTROLS = '\\x00-\\x1f\\x7f-\\x9f';
+const DIRECTIONS = '\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff';
+const CONTROL = new RegExp(`[${CONTROLS}]`, 'g');
+const DIRECTION = new RegExp(`[${DIRECTIONS}]`, 'g');
+const UNQUOTED = new RegExp(`[\\\\'${CONTROLS}${DIRECTIONS}]`, 'g');
+const code = (sign: string, digits: number): string => sign.charCodeAt(0).toString(16).padStart(digits, '0');
+
 /** Text of servers may hold anything; on a terminal control bytes and directions are shown instead of obeyed (T20). */
 export function visible(text: string): string {
-  return text
-    .replace(/[\x00-\x1f\x7f-\x9f]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)
-    .replace(
-      /[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
-      (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    );
+  return text.replace(CONTROL, (byte) => `\\x${code(byte, 2)}`).replace(DIRECTION, (sign) => `\\u${code(sign, 4)}`);
 }
 
 /** As a shell reads it back, whatever bytes are in it. */
 export function shellWord(word: string): string {
   if (/^[\w@%+=:,./-]+$/.test(word)) return word;
   if (word === visible(word)) return `'${word.replaceAll("'", `'\\''`)}'`;
-  const escaped = word.replace(
-    /[\\'\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
-    (one) => (one === '\\' || one === "'" ? `\\${one}` : `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`),
-  );
+  const escaped = word.replace(UNQUOTED, (one) => (one === '\\' || one === "'" ? `\\${one}` : `\\u${code(one, 4)}`));
   return `$'${escaped}'`;
 }
 

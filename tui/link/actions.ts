@@ -29,7 +29,7 @@ import {
   TransmitStop,
   Verify,
 } from '../../protocol/messages/index.js';
-import { formatBytes, formatCount, formatMillis } from '../../protocol/units.js';
+import { formatBytes, formatCount, formatMillis, formatThings } from '../../protocol/units.js';
 import { introduce } from '../cli/introduce.js';
 import { FREEZE_MS } from '../cli/commands/bookmark.js';
 import { estimateLines, formatBandwidth } from '../cli/commands/estimate.js';
@@ -170,7 +170,7 @@ export async function carryOut(
     case 'orphans': {
       const { id, preview } = action;
       const found = await client.request(OrphansStart, { id, preview }, { signal, timeoutMs: VERIFY_MS });
-      const many = `${formatCount(found.orphans)} orphan${found.orphans === 1 ? '' : 's'}`;
+      const many = formatThings(found.orphans, 'orphan');
       return said(
         preview
           ? `${many} found; nothing was touched.`

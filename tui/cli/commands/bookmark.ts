@@ -9,7 +9,7 @@ import {
   BookmarkScheduleSet,
   BookmarkShow,
 } from '../../../protocol/messages/index.js';
-import { formatMillis, formatWallTime } from '../../../protocol/units.js';
+import { formatMillis, formatSecond } from '../../../protocol/units.js';
 import { words } from '../../model/words.js';
 import { milliseconds, positive, run, usage } from '../command.js';
 import { properties, table, visible } from '../print.js';
@@ -117,7 +117,7 @@ export function addBookmarkCommands(program: Command): void {
                 one.set,
                 one.name,
                 one.how,
-                formatWallTime(one.at).slice(0, 19),
+                formatSecond(one.at),
                 one.stoodMs < 0 ? '' : formatMillis(one.stoodMs),
                 one.why !== '' ? one.why : (one.outcome?.result ?? ''),
               ]),
@@ -176,7 +176,7 @@ function planText({ schedule, next, running }: BookmarkPlan): string {
   if (!schedule) return 'no schedule\n';
   const { freezeMs, before, after, command } = schedule.options;
   return properties([
-    ['Next', next === null ? 'none any more' : formatWallTime(next).slice(0, 19)],
+    ['Next', next === null ? 'none any more' : formatSecond(next)],
     ['Every', schedule.everyMs === null ? 'once' : formatMillis(schedule.everyMs)],
     ['Freeze', freezeMs === null ? 'no' : `at most ${formatMillis(freezeMs)}`],
     ['Before', before?.join(' ') ?? ''],

@@ -1,7 +1,7 @@
 /** `understudy estimate`: what a simulated connection says about bandwidth and time (EDN-50). */
 import type { Command } from 'commander';
 import { ConnectionEstimate, type Estimate } from '../../../protocol/messages/index.js';
-import { formatBytes, formatCount, formatMillis, formatWallTime } from '../../../protocol/units.js';
+import { formatBytes, formatCount, formatMillis, formatSecond, formatWallTime } from '../../../protocol/units.js';
 import { collect, positive, run, usage } from '../command.js';
 import { properties, table } from '../print.js';
 
@@ -42,7 +42,7 @@ export function estimateLines(e: Estimate): string {
           ? `${formatBytes(mirror.bytes)} in ${formatCount(mirror.files)} files, compressed ${formatBytes(mirror.packed)} (${share(mirror.packed, mirror.bytes)}); read in ${formatMillis(mirror.ms)}`
           : 'not done yet',
       ],
-      ['Observed', `${formatMillis(e.observedMs)} since ${formatWallTime(e.since).slice(0, 19)}`],
+      ['Observed', `${formatMillis(e.observedMs)} since ${formatSecond(e.since)}`],
       [
         'Changes',
         `${formatBytes(changes.bytes)}, compressed ${formatBytes(changes.packed)} (${share(changes.packed, changes.bytes)})`,
@@ -51,7 +51,7 @@ export function estimateLines(e: Estimate): string {
       ['Busy', `${rate(changes.busy)} (more in one minute of twenty)`],
       [
         'Peak',
-        `${rate(changes.peak)}${changes.peakAt === null ? '' : ` in the minute of ${formatWallTime(changes.peakAt).slice(0, 19)}`}`,
+        `${rate(changes.peak)}${changes.peakAt === null ? '' : ` in the minute of ${formatSecond(changes.peakAt)}`}`,
       ],
       ['Needed', `${formatBandwidth(e.bandwidth)} for a recovery point of ${formatMillis(e.recoveryMs)}`],
     ]) +

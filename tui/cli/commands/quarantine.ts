@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { QUARANTINE_PAGE_MAX } from '../../../protocol/limits.js';
 import { type QuarantineItem, QuarantineList, QuarantineRetry } from '../../../protocol/messages/index.js';
-import { formatCount, formatMillis } from '../../../protocol/units.js';
+import { formatCount, formatMillis, formatThings } from '../../../protocol/units.js';
 import { run, wholeNumber } from '../command.js';
 import { shellWord, table, visible } from '../print.js';
 
@@ -20,8 +20,6 @@ const errorText = (item: QuarantineItem): string =>
 const nextText = (item: QuarantineItem, now: number): string =>
   item.next === null ? 'being tried' : item.next <= now ? 'now' : `in ${formatMillis(item.next - now)}`;
 const sinceText = (item: QuarantineItem, now: number): string => `${formatMillis(Math.max(0, now - item.since))} ago`;
-
-const paths = (count: number): string => `${formatCount(count)} ${count === 1 ? 'path' : 'paths'}`;
 
 /** The command that shows what follows a page; empty when nothing does. */
 function moreText(page: Page, place: string): string {
@@ -67,7 +65,7 @@ export function quarantineLines(page: Page, place: string, now: number): string[
 export const retriedText = (count: number, target: string): string =>
   count === 0
     ? 'Nothing is in quarantine'
-    : `${paths(count)} told again to ${target}; what is refused once more stays in quarantine`;
+    : `${formatThings(count, 'path')} told again to ${target}; what is refused once more stays in quarantine`;
 
 export function addQuarantineCommands(program: Command): void {
   const quarantine = program.command('quarantine').description('paths that the target of a connection refused');

@@ -14,7 +14,7 @@ import {
   type StatisticsRead as Read,
   type StatisticsQuery,
 } from '../../../protocol/statistics-file.js';
-import { formatBytes, formatMillis, formatWallTime } from '../../../protocol/units.js';
+import { formatBytes, formatMillis, formatSecond } from '../../../protocol/units.js';
 import { run, usage } from '../command.js';
 import type { Links } from '../links.js';
 import { table } from '../print.js';
@@ -98,7 +98,7 @@ function overview(records: readonly StatisticRecord[], titles: boolean): string 
   const text = table(
     heads.map((title) => ({ title, right: ['ID', 'Queued', 'Sent Mirror', 'Sent Replication'].includes(title) })),
     records.map(({ at, latencyMs, statistics: s }) => [
-      formatWallTime(at).slice(0, 19),
+      formatSecond(at),
       String(s.connectionId),
       s.replicationSet,
       s.targetName,

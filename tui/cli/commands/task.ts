@@ -8,7 +8,7 @@ import {
   TaskShow,
   TaskSubmit,
 } from '../../../protocol/messages/index.js';
-import { formatMillis, formatWallTime } from '../../../protocol/units.js';
+import { formatMillis, formatSecond } from '../../../protocol/units.js';
 import { milliseconds, positive, run, usage } from '../command.js';
 import { type Column, type Output, properties, table, visible } from '../print.js';
 
@@ -136,7 +136,7 @@ export function addTaskCommands(program: Command): void {
               rows.map((one) => [
                 one.on,
                 one.key,
-                formatWallTime(one.asked).slice(0, 19),
+                formatSecond(one.asked),
                 one.role,
                 one.set,
                 one.phase,
@@ -165,7 +165,7 @@ export function addTaskCommands(program: Command): void {
               ['Role', item.role],
               ['Set', item.set],
               ['Other server', item.server],
-              ['Asked', `${formatWallTime(item.asked).slice(0, 19)} by ${item.by}`],
+              ['Asked', `${formatSecond(item.asked)} by ${item.by}`],
               ['Phase', item.phase],
               ['Result', resultText(item.outcome)],
             ]) + outputText(item.outcome?.output ?? ''),

@@ -5,7 +5,7 @@ import {
   STATISTIC_COLUMNS,
   type StatisticColumn,
 } from '../../../protocol/messages/statistic-columns.js';
-import { formatBytes, formatCount, formatWallTime } from '../../../protocol/units.js';
+import { formatBytes, formatCount, formatSecond } from '../../../protocol/units.js';
 import type { App } from '../../model/app.js';
 import { findServer, isStale, type Server, serverSeverity } from '../../model/fleet.js';
 import { ofConnection, SEVERITY_WORD } from '../../model/severity.js';
@@ -45,7 +45,7 @@ export function statisticText(item: ConnectionItem, column: StatisticColumn): st
     case 'count':
       return formatCount(Number(value));
     case 'time':
-      return formatWallTime(Number(value)).slice(0, 19);
+      return formatSecond(Number(value));
     case 'text':
       return String(value);
   }

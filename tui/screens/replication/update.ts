@@ -1,6 +1,6 @@
 /** What each key of the Replication Console does. */
 import type { Grant } from '../../../protocol/messages/index.js';
-import { formatBytes, formatCount, formatWallTime } from '../../../protocol/units.js';
+import { formatBytes, formatCount, formatSecond } from '../../../protocol/units.js';
 import { type App, type Command, type Dialog, DONE_MAX, type Note, type Step } from '../../model/app.js';
 import { clear } from '../../model/log-ring.js';
 import { withServer } from '../../model/fleet.js';
@@ -314,7 +314,7 @@ function grantLines(grant: Grant): string[] {
       ['written to', target] as const,
     ]),
     ['Deletions', grant.ignoreDeletes ? 'ignored' : 'carried out'],
-    ['Allowed', `${formatWallTime(grant.created).slice(0, 19)} by ${grant.createdBy}`],
+    ['Allowed', `${formatSecond(grant.created)} by ${grant.createdBy}`],
     ['Key of the source', grant.peer],
   ];
   return pairs.map(([label, value]) => `${label.padEnd(19)}${value}`);
