@@ -48,18 +48,20 @@ const root = process.getuid?.() === 0;
   `I3, P28, REP-10: a full disk of the target is named as such, with the path${root ? '' : ' (needs root for its small file system)'}`,
   async (t) => {
     const pair = await opened(t, OPENING);
-    const copy = pair.folder('copy');
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'understudy-stall', copy]);
-    t.teardown(() => execFileSync('umount', ['-l', copy]));
-    const link = await pair.connect(pair.folder('data'), copy);
+    const disk = pair.folder('disk');
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'understudy-stall', disk]);
+    t.teardown(() => execFileSync('umount', ['-l', disk]));
+    // Beside the replica: what is removed inside of it would change the time of its root.
+    const inTheWay = join(disk, 'in the way');
+    const link = await pair.connect(pair.folder('data'), pair.folder(join('disk', 'copy')));
     await pair.mirrored(link);
-    writeFileSync(join(copy, 'in the way'), Buffer.alloc(1_500_000, 1));
+    writeFileSync(inTheWay, Buffer.alloc(1_500_000, 1));
     writeFileSync(join(link.source, 'large'), Buffer.alloc(1_200_000, 2));
     const full = await pair.until(link, 'full', stalled('target_full'));
     t.like(full.problem?.cause ?? {}, { errno: 'ENOSPC' });
     t.regex(full.problem?.text ?? '', /a disk of target is full \(.*large\)/);
     t.is(full.statistics.targetStatus, 'Retrying');
-    rmSync(join(copy, 'in the way'));
+    rmSync(inTheWay);
     await pair.barrier(link);
     t.deepEqual(pair.differences(link), []);
     await pair.until(link, 'moving again', (item) => item.stall === null && item.problem === null);
