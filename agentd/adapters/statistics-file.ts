@@ -151,30 +151,35 @@ export class StatisticsFile implements StatisticsStore {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
-    const handle = await open(this.file, 'w+', 0o640);
-    await handle.write(statisticsHeader(), 0, STATISTICS_BLOCK_BYTES, 0);
-    await handle.datasync();
-    return handle;
+    return this.#replace(async () => undefined);
   }
 
-  /** The length was lowered: the newest blocks that fit go into a new file, which takes the old one's place whole. */
+  /** The length was lowered: the newest blocks that fit go into a new file. */
   async #shrink(
     old: FileHandle,
     source: BlockSource,
     blocks: readonly { readonly index: number }[],
   ): Promise<FileHandle> {
+    const handle = await this.#replace(async (shorter) => {
+      let index = 1;
+      for (const block of blocks.slice(-(this.#blocksMax - 1))) {
+        const bytes = await source.read(block.index * STATISTICS_BLOCK_BYTES, STATISTICS_BLOCK_BYTES);
+        await shorter.write(bytes, 0, STATISTICS_BLOCK_BYTES, index++ * STATISTICS_BLOCK_BYTES);
+      }
+    });
+    await old.close();
+    return handle;
+  }
+
+  /** A new file takes the place whole: whoever reads meanwhile never sees one without its header. */
+  async #replace(fill: (handle: FileHandle) => Promise<void>): Promise<FileHandle> {
     const temporary = `${this.file}.${randomBytes(4).toString('hex')}.tmp`;
     const handle = await open(temporary, 'wx+', 0o640);
     try {
       await handle.write(statisticsHeader(), 0, STATISTICS_BLOCK_BYTES, 0);
-      let index = 1;
-      for (const block of blocks.slice(-(this.#blocksMax - 1))) {
-        const bytes = await source.read(block.index * STATISTICS_BLOCK_BYTES, STATISTICS_BLOCK_BYTES);
-        await handle.write(bytes, 0, STATISTICS_BLOCK_BYTES, index++ * STATISTICS_BLOCK_BYTES);
-      }
+      await fill(handle);
       await handle.datasync();
       await rename(temporary, this.file);
-      await old.close();
       return handle;
     } catch (error) {
       await handle.close().catch(() => undefined);
