@@ -27,6 +27,8 @@ export interface InputOptions {
 const ESC = '\u001b';
 const PASTE_START = `${ESC}[200~`;
 const PASTE_END = `${ESC}[201~`;
+const OLD_MOUSE = `${ESC}[M`;
+const OLD_MOUSE_LENGTH = OLD_MOUSE.length + 3;
 /** More than this between the brackets of a paste is thrown away, not kept. */
 export const PASTE_LENGTH_MAX = 1 << 20;
 /** No sequence is longer; what goes on beyond is not one. */
@@ -107,6 +109,8 @@ export class Input {
       this.#paste = '';
       return PASTE_START.length;
     }
+    // The old mouse form carries three raw bytes behind; they must not become keys, nor the beginning of a sequence.
+    if (held.startsWith(OLD_MOUSE)) return held.length < OLD_MOUSE_LENGTH && !late ? 0 : OLD_MOUSE_LENGTH;
     const csi = CSI.exec(held);
     if (csi) {
       this.#csi(csi[0]);
@@ -181,11 +185,6 @@ export class Input {
     }
     // Answers of the terminal to questions nobody asked (device attributes, focus) are not keys.
     if (/^[?>=]/.test(params)) return;
-    if (final === 'M' && params === '') {
-      // The old mouse form carries three raw bytes behind; they must not become keys.
-      this.#held = this.#held.slice(0, 3) + this.#held.slice(6);
-      return;
-    }
     const numbers = params.split(/[;:]/).map((part) => Number(part || '0'));
     const name = final === '~' ? TILDE[numbers[0] ?? 0] : final === 'Z' ? 'S-tab' : FINALS[final];
     if (!name) return;

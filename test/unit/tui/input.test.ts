@@ -104,6 +104,16 @@ test('answers of the terminal and unknown sequences are no keys', (t) => {
   t.deepEqual(typed('\u001b[M !!q'), ['q']);
 });
 
+test('the three bytes behind an old mouse report are no keys, however late they come', (t) => {
+  for (const cut of [3, 4, 5]) {
+    const { input, events } = rig();
+    const bytes = Buffer.from('\u001b[M\u001b[Ax');
+    input.push(bytes.subarray(0, cut));
+    input.push(bytes.subarray(cut));
+    t.deepEqual(keys(events), ['x'], `cut after ${cut}`);
+  }
+});
+
 test('fuzz: any bytes in any pieces give the same events as in one piece, and never throw', (t) => {
   const nasty = fc
     .array(
