@@ -34,8 +34,10 @@ export const PASTE_LENGTH_MAX = 1 << 20;
 /** No sequence is longer; what goes on beyond is not one. */
 const SEQUENCE_LENGTH_MAX = 64;
 
-const CSI = /^\u001b\[[\x30-\x3f]*[\x20-\x2f]*[\x40-\x7e]/;
-const CSI_PART = /^\u001b\[[\x30-\x3f]*[\x20-\x2f]*$/;
+const CSI_PART = /^\u001b\[[\x20-\x3f]{0,62}/;
+const CSI = /^\u001b\[[\x20-\x3f]{0,62}[\x40-\x7e]/;
+/** Anything else that ends like one is taken whole, and means nothing. */
+const CSI_FORM = /^\u001b\[[\x30-\x3f]*[\x20-\x2f]*[\x40-\x7e]$/;
 const STRING_PART = /^\u001b[\]PX^_]/;
 const STRING_END = /\u0007|\u001b\\|\u009c/;
 
@@ -119,10 +121,10 @@ export class Input {
     if (held.length === 1) return late ? this.#escape() : 0;
     const second = held[1] ?? '';
     if (second === '[') {
-      if (!late && CSI_PART.test(held) && held.length < SEQUENCE_LENGTH_MAX) return 0;
+      const part = CSI_PART.exec(held)?.[0].length ?? 2;
+      if (!late && part === held.length && part < SEQUENCE_LENGTH_MAX) return 0;
       // Never finished or not a sequence at all: its characters are not keys that anybody pressed.
-      const part = /^\u001b\[[\x20-\x3f]*/.exec(held);
-      return part ? part[0].length : 2;
+      return part;
     }
     if (second === 'O') {
       if (held.length < 3) {
@@ -177,6 +179,7 @@ export class Input {
   }
 
   #csi(sequence: string): void {
+    if (!CSI_FORM.test(sequence)) return;
     const final = sequence.at(-1) ?? '';
     const params = sequence.slice(2, -1);
     if (params.startsWith('<') && (final === 'M' || final === 'm')) {
