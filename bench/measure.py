@@ -278,6 +278,8 @@ def live(env, st, cls, tests, size):
                 for turn in range(3 if t in ("rename", "storm") and full else 1):
                     if t in ("rename", "storm") and cls is Understudy:
                         peer.ask("barrier")     # What earlier tests left behind is not this one's.
+                    if t == "idle":
+                        time.sleep(10)          # What the mirror needed may be given back first.
                     with Measure(env, 0.2) as m:
                         r = one(t, turn)
                         if t in ("rename", "storm") and cls is Understudy:

@@ -1,5 +1,6 @@
 /** What lies on top of the console, at every size and at bad moments: windows, forms, questions, results. */
 import test from 'ava';
+import { onlyLooks } from '../../tui/screens/shell/palette.js';
 import { readVerbs } from '../../tui/verbs.js';
 import { makeConnection, makeSet } from './fake-agent.js';
 import { twoServers } from './fleet.js';
@@ -133,11 +134,14 @@ test('T18: the palette completes commands that have commands below them, what be
 
 test('T14: a read-only console runs commands that look, and none that change', async (t) => {
   const { stage } = await staged(t, { readOnly: true });
-  for (const command of ['set delete alpha:mail', 'server remove alpha', 'peer forget alpha x', 'orphans start 1']) {
+  const changing = ['set delete alpha:mail', 'server remove alpha', 'peer forget alpha x', 'orphans start 1'];
+  for (const command of [...changing, 'quarantine retry 1']) {
     await stage.press(':', command, '\r');
     t.regex(stage.text(), /started read-only/, command);
     t.true(stage.cockpit.idle, command);
   }
+  for (const command of ['quarantine 1', 'quarantine list 1', 'status', 'set list', 'quarantine retry --help'])
+    t.true(onlyLooks(command.split(' ')), command);
 });
 
 test('MIR-56: O lists orphans at once, and removes them only after the name of the set was typed', async (t) => {

@@ -20,11 +20,17 @@ const LOOKING = new Set([
   ...['status', 'logs', 'doctor', 'health', 'metrics', 'stats', 'estimate', 'help', '--help', '--version'],
   ...['server list', 'server show', 'set list', 'set show', 'peer show', 'grant list', 'config show', 'config check'],
   ...['task list', 'task show', 'bookmark list', 'bookmark show', 'verify log', 'transmit show'],
-  ...['mail show', 'snmp show'],
+  ...['mail show', 'snmp show', 'quarantine'],
 ]);
+/** Commands below one of them that do more than look. */
+const CHANGING = new Set(['quarantine retry']);
 
-export const onlyLooks = (argv: readonly string[]): boolean =>
-  argv.some((word) => word === '--help') || LOOKING.has(argv[0] ?? '') || LOOKING.has(argv.slice(0, 2).join(' '));
+export function onlyLooks(argv: readonly string[]): boolean {
+  const [verb = '', command = ''] = argv;
+  if (argv.includes('--help')) return true;
+  const both = `${verb} ${command}`;
+  return !CHANGING.has(both) && (LOOKING.has(verb) || LOOKING.has(both));
+}
 
 const LIST_MAX = 8;
 
