@@ -5,18 +5,18 @@
  *
  *   node bootstrap.mjs start [demo options]    the demo: two agents, a live replica, the cockpit
  *   node bootstrap.mjs test [test files]       C++ unit tests, then the TypeScript tests
- *   node bootstrap.mjs check-native            the C++ unit tests once more under sanitizers, and the decoder's fuzzer
+ *   node bootstrap.mjs check-native [--long]   the C++ unit tests once more under sanitizers, and the decoder's fuzzer
  *   node bootstrap.mjs build | lint | docs | bench | daemon
  *
  * Each step has a stamp in `.bootstrap/`: a digest of what it was made from. Equal digest: nothing to do.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { counted, countNative, countTap, print, Total } from './test/support/counted.mjs';
 
 const ROOT = path.dirname(fileURLToPath(import.meta.url));
 const STAMPS = path.join(ROOT, '.bootstrap');
@@ -152,26 +152,41 @@ function setStamp(name, value) {
   fs.renameSync(temporary, path.join(STAMPS, name));
 }
 
-/** Runs a step quietly; its output is shown only when it fails. Returns the seconds it took. */
-function run(what, command, args, options = {}) {
+/**
+ * Runs a step quietly; its output is shown only when it fails. Resolves to the seconds it took.
+ * @param options.signal ends it, when what runs beside it has failed
+ */
+async function run(what, command, args, options = {}) {
   const started = Date.now();
   say(what);
-  const result = spawnSync(command, args, {
-    cwd: ROOT,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    maxBuffer: 256 << 20,
-    ...options,
+  const said = [];
+  const how = await new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (piece) => said.push(piece));
+    child.on('error', (error) => reject(new Stop(`${command}: ${error.message}`, EX_UNAVAILABLE)));
+    child.on('close', (code, signal) => resolve(signal ?? (code === 0 ? null : `status ${code}`)));
   });
-  if (result.error) throw new Stop(`${command}: ${result.error.message}`, EX_UNAVAILABLE);
-  if (result.status !== 0) {
+  if (how !== null) {
     const log = path.join(STAMPS, 'failed.log');
+    const text = Buffer.concat(said);
     fs.mkdirSync(STAMPS, { recursive: true });
-    fs.writeFileSync(log, Buffer.concat([result.stdout, result.stderr]));
-    process.stderr.write(`${explanation(`${result.stdout}\n${result.stderr}`)}\n`);
-    const how = result.signal ?? `status ${result.status}`;
+    fs.writeFileSync(log, text);
+    process.stderr.write(`${explanation(text.toString())}\n`);
     throw new Stop(`${what}: ${path.basename(command)} ended with ${how}. All it said: ${log}`, 1);
   }
   return (Date.now() - started) / 1000;
+}
+
+/** Steps that go side by side. The first that fails ends the others, and is what is told. */
+async function together(steps) {
+  const ending = new AbortController();
+  let failure = null;
+  const ended = (error) => {
+    failure ??= error;
+    ending.abort();
+  };
+  await Promise.all(steps.map((step) => step(ending.signal).catch(ended)));
+  if (failure) throw failure;
 }
 
 /** The lines that name an error, or else the last ones; compilers say a great deal besides. */
@@ -214,7 +229,7 @@ function lock() {
 
 // -------------------------------------------------------------------------------------------------------- steps
 
-function systemPackages(wanted, essential) {
+async function systemPackages(wanted, essential) {
   const missing = (list) => list.filter((it) => (it.command ? !onPath(it.command) : !fs.existsSync(it.file)));
   const names = missing(wanted).map((it) => it.package);
   if (names.length === 0) return;
@@ -223,8 +238,8 @@ function systemPackages(wanted, essential) {
   if (apt && process.getuid() === 0) {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     try {
-      run('refreshing the package lists', 'apt-get', ['update', '-q'], { env });
-      run(`installing ${names.join(', ')}`, 'apt-get', install.split(' ').slice(1), { env });
+      await run('refreshing the package lists', 'apt-get', ['update', '-q'], { env });
+      await run(`installing ${names.join(', ')}`, 'apt-get', install.split(' ').slice(1), { env });
     } catch (error) {
       say(error.message);
     }
@@ -242,7 +257,7 @@ function systemPackages(wanted, essential) {
   );
 }
 
-function dependencies() {
+async function dependencies(signal) {
   const { allowScripts } = JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
   const want = digest(['package-lock.json'], process.versions.modules, JSON.stringify(allowScripts));
   const hidden = path.join(ROOT, 'node_modules', '.package-lock.json');
@@ -264,12 +279,15 @@ function dependencies() {
   const env = { ...process.env, npm_config_loglevel: 'warn' };
   const npm = process.env['npm_execpath'];
   const [program, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
-  const seconds = run('installing npm packages (about a minute, once)', program, [...first, ...args], { env });
+  const seconds = await run('installing npm packages (about a minute, once)', program, [...first, ...args], {
+    env,
+    signal,
+  });
   setStamp('npm', want);
   say(`npm packages installed in ${seconds.toFixed(0)} s`);
 }
 
-function addon() {
+async function addon(signal) {
   const sources = filesBelow('native', (name) => /\.(cc|h|gyp)$/.test(name)).filter(
     (it) => !it.startsWith('native/test/'),
   );
@@ -291,17 +309,22 @@ function addon() {
   const cwd = path.join(ROOT, 'native');
   // The source list is read at configuration; a new file needs a new one. Otherwise make knows what to do.
   if (stamp('native-list') !== list || !fs.existsSync(path.join(cwd, 'build/Makefile'))) {
-    run('configuring the native engine', process.execPath, [gyp, 'configure', ...headers], { cwd });
+    await run('configuring the native engine', process.execPath, [gyp, 'configure', ...headers], { cwd, signal });
     setStamp('native-list', list);
   }
-  const seconds = run('building the native engine', process.execPath, [gyp, 'build', '-j', '2', ...headers], { cwd });
+  const args = [gyp, 'build', '-j', '2', ...headers];
+  const seconds = await run('building the native engine', process.execPath, args, { cwd, signal });
   setStamp('native', want);
   say(`native engine built in ${seconds.toFixed(0)} s`);
 }
 
+/** The engine's own tests, with the engine that the addon holds. */
+const MAKE = ['-s', '-j2', '-C', 'native', 'VARIANT=plain'];
+const ENGINE_OF_ADDON = 'ENGINE_BUILT=build/Release/obj.target/understudy';
+
 const TYPESCRIPT = ['protocol', 'agentd', 'tui', 'native', 'test', 'bench'];
 
-function typescript() {
+async function typescript(signal) {
   const sources = TYPESCRIPT.flatMap((folder) => filesBelow(folder, (name) => name.endsWith('.ts')));
   const want = digest(['tsconfig.json', 'package-lock.json', ...sources]);
   if (stamp('tsc') === want && fs.existsSync(path.join(ROOT, 'dist'))) return;
@@ -312,7 +335,7 @@ function typescript() {
   }
   if (!fs.existsSync(path.join(ROOT, 'dist'))) fs.rmSync(path.join(STAMPS, 'tsc'), { force: true });
   const tsc = path.join(ROOT, 'node_modules/typescript/bin/tsc');
-  const seconds = run('compiling TypeScript', process.execPath, [tsc, '-p', 'tsconfig.json']);
+  const seconds = await run('compiling TypeScript', process.execPath, [tsc, '-p', 'tsconfig.json'], { signal });
   for (const program of ['dist/tui/main.js', 'dist/agentd/main.js']) {
     if (fs.existsSync(path.join(ROOT, program))) fs.chmodSync(path.join(ROOT, program), 0o755);
   }
@@ -324,13 +347,19 @@ function compiledBelow(folder) {
   return filesBelow(folder, (name) => /\.js(\.map)?$/.test(name));
 }
 
-function build({ test = false, bench = false, native = true } = {}) {
+/** The engine's tests without the engine: nothing of it waits for npm. */
+async function nativeTests(signal) {
+  const seconds = await run('compiling the native tests', 'make', [...MAKE, 'objects'], { signal });
+  if (seconds > 1) say(`native tests compiled in ${seconds.toFixed(0)} s`);
+}
+
+async function build({ test = false, bench = false, native = true, nativeTest = false } = {}) {
   const unlock = lock();
   try {
-    systemPackages([...FOR_BUILD, ...(test ? FOR_TEST : []), ...(bench ? FOR_BENCH : [])], FOR_BUILD);
-    dependencies();
-    if (native) addon();
-    typescript();
+    await systemPackages([...FOR_BUILD, ...(test ? FOR_TEST : []), ...(bench ? FOR_BENCH : [])], FOR_BUILD);
+    // Installing waits for the network most of the time, and the TypeScript compiler uses one core.
+    await together([dependencies, ...(nativeTest ? [nativeTests] : [])]);
+    await together([...(native ? [addon] : []), typescript]);
   } finally {
     unlock();
   }
@@ -352,103 +381,73 @@ function become(command, args) {
   });
 }
 
-/** Runs a test program, passes on its lines and returns [lines' sums, exit status]. */
-function counted(command, args, options, count) {
-  const sum = { passed: 0, failed: 0, skipped: 0 };
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'], ...options });
-    readline.createInterface({ input: child.stdout }).on('line', (line) => count(line, sum));
-    child.on('error', reject);
-    child.on('close', (code, signal) => {
-      if ((code !== 0 || signal) && sum.failed === 0) {
-        process.stdout.write(`${path.basename(command)} ${args.join(' ')}: ended with ${signal ?? `status ${code}`}\n`);
-        sum.failed = 1;
-      }
-      resolve(sum);
-    });
-  });
-}
-
-/** The engine's tests print `ok NAME`, `skipped NAME: why`, and `FAILED: PROGRAMS` at the end. */
-function countNative(line, sum) {
-  const [, word, rest = ''] = /^(ok|skipped|FAILED:) ?(.*)/.exec(line) ?? [];
-  if (word === 'ok') sum.passed += 1;
-  else if (word === 'skipped') sum.skipped += 1;
-  else if (word) sum.failed += rest.split(' ').filter(Boolean).length;
-  else if (/^(==|all passed)/.test(line)) return;
-  process.stdout.write(`  ${(word ?? '').replace(':', '').padEnd(7)} ${word ? rest : line}\n`);
-}
-
-function countTap(line, sum) {
-  const found = /^(not )?ok \d+ - (.*?)( # (SKIP|TODO).*)?$/.exec(line);
-  if (!found) {
-    // The plan and the totals are ours to say; everything else explains a failure.
-    if (!/^(TAP version|\d+\.\.\d+|# (tests|pass|fail|skip)|\s*$)/.test(line)) process.stdout.write(`${line}\n`);
-    return;
-  }
-  if (found[3]) sum.skipped += 1;
-  else if (found[1]) sum.failed += 1;
-  else sum.passed += 1;
-  const word = found[3] ? 'skipped' : found[1] ? 'FAILED ' : 'ok     ';
-  process.stdout.write(`  ${word} ${found[2]}\n`);
-}
-
 async function test(asked) {
-  build({ test: true });
-  const total = { passed: 0, failed: 0, skipped: 0 };
-  const add = (sum) => {
-    for (const key of Object.keys(total)) total[key] += sum[key];
-  };
-  const ava = [path.join(ROOT, 'node_modules/ava/entrypoints/cli.mjs'), '--tap'];
+  await build({ test: true, nativeTest: asked.length === 0 });
+  const total = new Total();
   const env = {
     ...process.env,
     NODE_OPTIONS: [process.env['NODE_OPTIONS'], '--enable-source-maps'].filter(Boolean).join(' '),
   };
+  const ava = (files, concurrency) => () => {
+    const options = concurrency ? ['--concurrency', String(concurrency)] : [];
+    const cli = path.join(ROOT, 'node_modules/ava/entrypoints/cli.mjs');
+    return counted(process.execPath, [cli, '--tap', ...options, ...files], { cwd: ROOT, env }, countTap);
+  };
   if (asked.length > 0) {
     const files = asked.map((it) => (it.endsWith('.ts') ? path.join('dist', it.replace(/\.ts$/, '.js')) : it));
-    add(await counted(process.execPath, [...ava, ...files], { env }, countTap));
-  } else {
-    add(await counted('make', ['-s', '-j2', '-C', 'native', 'test'], {}, countNative));
-    // Pure tests share the cores. Those with real processes and file systems have the machine for themselves.
-    const compiled = compiledBelow('dist/test').filter((it) => it.endsWith('.test.js'));
-    const alone = compiled.filter((it) => /^dist\/test\/(e2e|screens)\//.test(it));
-    const together = compiled.filter((it) => !alone.includes(it));
-    if (together.length > 0) add(await counted(process.execPath, [...ava, ...together], { env }, countTap));
-    if (alone.length > 0)
-      add(await counted(process.execPath, [...ava, '--concurrency', '1', ...alone], { env }, countTap));
+    await total.add('these tests', ava(files));
+    return total.closing();
   }
-  return closing(total);
-}
-
-function closing(total) {
-  const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : '';
-  process.stdout.write(`${total.passed} passed, ${total.failed} failed${skipped}\n`);
-  return total.failed === 0 && total.passed > 0 ? 0 : 1;
+  // Pure tests go beside the engine's, which wait much; the lines of one do not come between those of the other.
+  const lines = [];
+  const make = [...MAKE, ENGINE_OF_ADDON, 'run'];
+  const native = () => counted('make', make, { cwd: ROOT }, countNative, (line) => lines.push(line));
+  // Those with real processes and file systems have the machine for themselves.
+  const compiled = compiledBelow('dist/test').filter((it) => it.endsWith('.test.js'));
+  const alone = compiled.filter((it) => /^dist\/test\/(e2e|screens)\//.test(it));
+  const pure = compiled.filter((it) => !alone.includes(it));
+  await Promise.all([
+    total.add('native tests', native).then(() => lines.forEach(print)),
+    total.add('pure tests', ava(pure, 1)),
+  ]);
+  await total.add('tests with processes', ava(alone, 2));
+  return total.closing();
 }
 
 async function lint(args) {
-  build({ native: false });
+  await build({ native: false });
   const biome = await become(path.join(ROOT, 'node_modules/.bin/biome'), ['check', ...args, '.']);
   const imports = await become(process.execPath, [path.join(ROOT, 'dist/test/support/import-rules.js')]);
   const docs = await become(process.execPath, [path.join(ROOT, 'dist/test/support/generated-docs.js'), '--check']);
   return biome || imports || docs;
 }
 
-/** The engine alone, with other compiler flags: needs neither packages of npm nor the addon. */
-async function checkNative() {
+/**
+ * The engine alone, with other compiler flags: needs neither packages of npm nor the addon. One variant is compiled while
+ * the other runs. `--long`: all of what the Makefile calls LONG.
+ */
+async function checkNative(args) {
   const unlock = lock();
-  const total = { passed: 0, failed: 0, skipped: 0 };
+  const total = new Total();
+  const make = (...words) => ['-s', '-j2', '-C', 'native', ...words, ...(args.includes('--long') ? ['LONG=1'] : [])];
+  const compile =
+    (what, ...words) =>
+    (signal) =>
+      run(`compiling the engine with ${what}`, 'make', make(...words), { signal });
+  const check =
+    (name, ...words) =>
+    () =>
+      total.add(name, () => counted('make', make(...words), { cwd: ROOT }, countNative));
   try {
-    systemPackages([...FOR_BUILD, ...FOR_TEST], FOR_BUILD);
-    for (const variant of ['asan', 'tsan', 'fuzz']) {
-      process.stdout.write(`${variant}\n`);
-      const sum = await counted('make', ['-s', '-j2', '-C', 'native', variant], {}, countNative);
-      for (const key of Object.keys(total)) total[key] += sum[key];
-    }
+    await systemPackages([...FOR_BUILD, ...FOR_TEST], FOR_BUILD);
+    await compile('AddressSanitizer', 'VARIANT=asan', 'programs', 'build/asan/batch_fuzz')();
+    await together([check('asan', 'asan'), compile('ThreadSanitizer', 'VARIANT=tsan', 'programs')]);
+    await check('tsan', 'tsan')();
+    await check('fuzz', 'fuzz')();
   } finally {
     unlock();
   }
-  return closing(total);
+  return total.closing();
 }
 
 const USAGE = 'usage: node bootstrap.mjs start|test|check-native|build|lint|docs|bench|daemon [options]';
@@ -457,25 +456,25 @@ async function main([command, ...args]) {
   checkNode();
   switch (command) {
     case 'start':
-      build();
+      await build();
       return become(process.execPath, [path.join(ROOT, 'dist/tui/main.js'), 'demo', ...args]);
     case 'daemon':
-      build();
+      await build();
       return become(process.execPath, [path.join(ROOT, 'dist/agentd/main.js'), ...args]);
     case 'build':
-      build();
+      await build();
       return 0;
     case 'test':
       return test(args);
     case 'check-native':
-      return checkNative();
+      return checkNative(args);
     case 'lint':
       return lint(args);
     case 'docs':
-      build({ native: false });
+      await build({ native: false });
       return become(process.execPath, [path.join(ROOT, 'dist/test/support/generated-docs.js')]);
     case 'bench':
-      build({ bench: true });
+      await build({ bench: true });
       return become('python3', [path.join(ROOT, 'bench/run.py'), ...args]);
     default:
       throw new Stop(USAGE, EX_USAGE);
