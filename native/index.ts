@@ -174,10 +174,22 @@ export interface ConnectionStatistics {
   /** Paths whose fate on the target is in doubt (after a crash or a power failure) are still compared or told again. */
   readonly repairing: boolean;
   /**
-   * Age of the oldest change that is not yet applied, told or waiting to be read, ms; 0 when caught up; -1 unknown (no
-   * link, or its stream is broken). Monotonic: a clock that is set changes nothing.
+   * Age of the recovery point, ms: everything that changed before it is on the target. 0: nothing waits and nothing is in
+   * doubt; -1: the target never held everything. It goes on without a link. Monotonic: a clock that is set changes nothing.
    */
   readonly latencyMs: number;
+  /** The recovery point by the wall clock, ms; 0 while `latencyMs` is 0 or -1. */
+  readonly recoveryPointMs: number;
+  /** Age of the oldest change that is known and not applied, without what is merely in doubt, ms; 0: there is none. */
+  readonly unappliedMs: number;
+  /** Encoded bytes of what is not applied; `lagAtLeast`: more waits that is not read yet, or is in doubt. */
+  readonly lagBytes: number;
+  readonly lagAtLeast: boolean;
+  /**
+   * The target had applied everything that was in its stream so long ago, ms; -1: never yet. A quiet stream carries a
+   * heartbeat each second, so that this is a proof of life of the applier, not of the link.
+   */
+  readonly heartbeatMs: number;
   readonly lastPath: string;
   /** ms since the last frame from the target; -1 without a link. */
   readonly quietMs: number;

@@ -8,6 +8,9 @@ import { composeStatistics, type Counters } from '../core/statistics/compose.js'
 import type { ConnectionRun } from './connection-run.js';
 
 export interface AllCounters extends Counters {
+  readonly recoveryPointMs: number;
+  readonly lagBytes: number;
+  readonly lagAtLeast: boolean;
   readonly sequence: number;
   readonly applied: number;
   readonly durable: number;
@@ -22,6 +25,22 @@ const EXPECTED: readonly string[] = ['OK', 'Mirroring', 'Not Ready'];
 /** Between two sessions nobody can know better, and nobody has to do anything. */
 const isExpected = ({ targetDataState, transmitMode }: Statistics): boolean =>
   EXPECTED.includes(targetDataState) || (transmitMode === 'Scheduled' && targetDataState === 'Unknown');
+
+/** In whole seconds, so that an idle connection is not told anew each time. */
+const steady = (ms: number): number => (ms < 0 ? -1 : ms < 3_000 ? 0 : Math.floor(ms / 1000) * 1000);
+
+/** With the link or without it (P26): how far behind the replica is, in time and in bytes. */
+function recoveryPoint(
+  counters: AllCounters | null,
+  complete: boolean,
+): Pick<ConnectionItem, 'latencyMs' | 'recoveryPoint' | 'lagBytes' | 'lagAtLeast'> {
+  // A moment apart, the engine may call current what is known to be incomplete here.
+  if (!counters || counters.latencyMs < 0 || (counters.latencyMs === 0 && !complete))
+    return { latencyMs: -1, recoveryPoint: null, lagBytes: counters?.lagBytes ?? 0, lagAtLeast: true };
+  const { latencyMs, recoveryPointMs, lagBytes, lagAtLeast } = counters;
+  const recoveryPoint = latencyMs === 0 ? null : Math.floor(recoveryPointMs / 1000) * 1000;
+  return { latencyMs, recoveryPoint, lagBytes, lagAtLeast };
+}
 
 export function composeItem(
   run: ConnectionRun,
@@ -84,14 +103,9 @@ export function composeItem(
     severity: problem?.severity ?? (isExpected(statistics) ? 'information' : 'warning'),
     problem,
     stall: run.stalling.stall,
-    latencyMs: counters && run.link.phase === 'linked' ? Math.max(-1, counters.latencyMs) : -1,
-    // In whole seconds, so that an idle connection is not told anew each time.
-    quietMs:
-      !counters || counters.quietMs < 0
-        ? -1
-        : counters.quietMs < 3_000
-          ? 0
-          : Math.floor(counters.quietMs / 1000) * 1000,
+    ...recoveryPoint(counters, run.mirror.state.complete),
+    heartbeatMs: steady(counters?.heartbeatMs ?? -1),
+    quietMs: steady(counters?.quietMs ?? -1),
     sequence: counters?.sequence ?? 0,
     applied: counters?.applied ?? 0,
     durable: counters?.durable ?? 0,

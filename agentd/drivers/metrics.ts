@@ -106,8 +106,26 @@ function build(from: Measured, messages: Counted): Registry<RegistryContentType>
   });
   gauge(
     'understudy_set_lag_seconds',
-    'How far the replica lags behind the set; absent while it is not known.',
+    'Age of the recovery point, with a link or without; absent while there is none.',
     (item) => (item.latencyMs < 0 ? null : item.latencyMs / 1000),
+  );
+  gauge(
+    'understudy_set_lag_bytes',
+    'Bytes of changes that the target has not applied; at least, while understudy_set_lag_more is 1.',
+    (item) => item.lagBytes ?? 0,
+  );
+  gauge('understudy_set_lag_more', 'Whether more waits that is known by name only, or is in doubt.', (item) =>
+    item.lagAtLeast ? 1 : 0,
+  );
+  gauge(
+    'understudy_set_recovery_point',
+    'Whether there is a recovery point: 0 until a first mirror is done.',
+    (item) => (item.latencyMs < 0 ? 0 : 1),
+  );
+  gauge(
+    'understudy_set_applied_age_seconds',
+    'Since the target had applied everything in its stream; absent before it ever had.',
+    (item) => ((item.heartbeatMs ?? -1) < 0 ? null : (item.heartbeatMs ?? 0) / 1000),
   );
   new Gauge({
     name: 'understudy_set_queue_bytes',

@@ -363,13 +363,12 @@ napi_value connection_statistics(napi_env env, Host& host, Arguments& arguments)
   static const char* const kMirror[] = {"idle", "mirroring", "paused", "waiting", "verifying", "orphans"};
   const StreamCounters counters = channel->stream.counters();
   const TargetFacts target = channel->stream.target();
-  const i64 oldest = channel->stream.oldest_unapplied_ns();
   const i64 quiet = channel->quiet_ms();
   const bool linked = channel->ready();
   Source* const source = host.source(env, host.channel_source[arguments.handle(0)]);
-  const i64 waiting = source != nullptr && channel->counters.replicating ? source->oldest_waiting_ns() : 0;
-  const i64 since = oldest == 0 || (waiting != 0 && waiting < oldest) ? waiting : oldest;
-  const i64 latency = !linked || channel->broken ? -1 : since == 0 ? 0 : std::max<i64>(0, (monotonic_ns() - since) / 1'000'000);
+  Lag lag;
+  if (source != nullptr) lag = source->lag(*channel);
+  else lag.ms = -1;
   return Object(env).set("linked", linked).set("transmitPaused", channel->paused())
       .set("mirror", std::string(kMirror[channel->counters.mirror])).set("replicating", channel->counters.replicating.load())
       .count("queuedOps", counters.queued_ops).count("queuedBytes", counters.queued_bytes)
@@ -383,7 +382,8 @@ napi_value connection_statistics(napi_env env, Host& host, Arguments& arguments)
       .set("targetPaused", (target.flags & wire::kAckPaused) != 0)
       .set("targetPausing", (target.flags & wire::kAckPausePending) != 0).set("targetRetrying", (target.flags & wire::kAckRetrying) != 0)
       .set("targetTask", (target.flags & wire::kAckTask) != 0)
-      .count("failed", channel->counters.failed).set("repairing", channel->counters.repairing.load()).number("latencyMs", latency)
+      .count("failed", channel->counters.failed).set("repairing", channel->counters.repairing.load()).number("latencyMs", lag.ms).number("unappliedMs", lag.unapplied_ms).number("recoveryPointMs", lag.point_ms)
+      .count("lagBytes", lag.bytes).set("lagAtLeast", lag.at_least).number("heartbeatMs", lag.proof_ms)
       .set("lastPath", channel->last_path()).number("quietMs", quiet).count("queueHeldBytes", counters.held)
       .count("queueRoomBytes", counters.capacity).count("queueMemoryBytes", counters.memory).count("queueDiskBytes", counters.disk)
       .set("behind", channel->counters.behind.load()).count("sessionBytes", channel->throttle().spent())

@@ -107,6 +107,7 @@ struct Quarantined {
   u32 attempts = 0;
   i64 retry_ns = 0;            // 0: told again, waiting for what the target says
   u64 sequence = 0;            // last batch before the answer
+  i64 missing_ns = 0;          // monotonic: what it should hold is missing there since
   int error = 0;
   bool deep = false;           // SetPath::deep
   u8 kind = 0;                 // wire::OpKind: what was refused last
@@ -182,6 +183,7 @@ class Channel final : public LinkHandler {
   i64 writer_since_ns = 0;           // monotonic: since when the oldest change in the open batch waits
   u64 repair_until = 0;              // the batch behind the last that repairs; 0 while not everything of it is told
   i64 repair_since_ns = 0;           // what was found up to here is part of it
+  i64 writer_change_ns = 0;          // the same of the oldest change in it; 0: it has none
   u64 writer_data = 0;
   std::vector<SetPath> touched;
   std::deque<PlacedTask> tasks;
@@ -196,11 +198,20 @@ class Channel final : public LinkHandler {
   bool behind = false;               // the queue was exhausted: nothing is told until it is drained, names are kept
   std::map<std::pair<u32, std::string>, bool> later;   // these; true: deep
   bool full_told = false, use_told = false;
+  bool settling = false;             // what is in doubt is told again (settle_repair)
+  bool must_mirror = true;           // only a mirror ends the doubt
+  i64 extra_since_ns = 0;            // of the first of mirror.extra that no walk asked for
   std::vector<SetPath> doubts;       // after a restart, beside the queue that was taken over
   std::unordered_set<NodeId> suspect;   // taken back: a listing of the target says nothing of them (forget_listed)
   std::atomic<bool> acks_matter{true};  // the worker waits for what the target has done
   std::atomic<u64> replies_pending{0};  // taken from the link, not yet by the worker; counted before a later ack is
+  // recovery.cc; set by the worker, read by anybody.
+  std::atomic<i64> waiting_ns{0};       // since when the oldest change waits that is not in the stream; 0: none does
+  std::atomic<i64> doubt_ns{kNeverNs};  // since when what the target holds is in doubt; 0: it is not
+  std::atomic<u64> open_bytes{0};       // in the batch that is being filled
+  std::atomic<bool> names_wait{false};
   void set_last_path(const std::string& path);
+  std::string attached_path() const { return options_.state_dir + "/attached"; }
   // Kept in its folder: the set went on without it, so that only a mirror brings the replica up to date.
   std::string missed_path() const { return options_.state_dir + "/missed"; }
   bool missed() const { return ::access(missed_path().c_str(), F_OK) == 0; }

@@ -18,7 +18,7 @@ void Source::missing(NodeId node) {
   record.flags |= kNodeMissing;
   if (scanning_ && shadow_.is_directory(node)) record.flags |= kNodeUnlisted;   // Found elsewhere, it has not been swept.
   last_missing_ns_ = monotonic_ns();
-  missing_.emplace_back(node, last_missing_ns_);
+  missing_.push_back({node, last_missing_ns_, current_since_ns_ != 0 ? current_since_ns_ : last_missing_ns_});
 }
 
 void Source::forget_node(NodeId node) {
@@ -58,17 +58,19 @@ void Source::remove_node(NodeId node, bool tell) {
 bool Source::release_deletes(bool force) {
   if (held_ && !guard_off_once_) {
     // What came back is no deletion any more. When all of it did, there is nothing left to ask a person.
-    std::erase_if(missing_, [this](const auto& each) { return !shadow_.live(each.first) || !(shadow_.at(each.first).flags & kNodeMissing); });
+    std::erase_if(missing_, [this](const auto& each) { return !shadow_.live(each.node) || !(shadow_.at(each.node).flags & kNodeMissing); });
     if (!missing_.empty()) return false;
     held_ = false;
     tell_(Fact("source_continues").with("source", i64{options_.id}));
   }
   if (missing_.empty()) return false;
   const i64 now = monotonic_ns();
-  if (!force && now - last_missing_ns_ < kDeleteQuietNs && now - missing_.front().second < kDeleteMaxNs) return false;
+  if (!force && now - last_missing_ns_ < kDeleteQuietNs && now - missing_.front().seen_ns < kDeleteMaxNs) return false;
   // Still gone? A name may have come back, or have been found again elsewhere.
   std::vector<NodeId> gone;
-  for (const auto& [node, since] : missing_) {
+  i64 since_ns = now;
+  for (const auto& [node, seen, since] : missing_) {
+    since_ns = std::min(since_ns, since);
     if (!shadow_.live(node) || !(shadow_.at(node).flags & kNodeMissing)) continue;
     const NodeId parent = shadow_.at(node).parent;
     const int directory = directory_fd(parent);
@@ -77,7 +79,7 @@ bool Source::release_deletes(bool force) {
     if (directory >= 0 && ::statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW, kStatx, &stat) == 0 &&
         verdict(parent, name, S_ISDIR(stat.stx_mode)) != Verdict::excluded && told_kind(stat.stx_mode)) {
       shadow_.at(node).flags &= static_cast<u16>(~kNodeMissing);
-      add_dirty(parent, name, kHintName | kHintContent | kHintAttributes, 0);
+      add_dirty(parent, name, kHintName | kHintContent | kHintAttributes, 0, 0, since);
       continue;
     }
     gone.push_back(node);
@@ -124,8 +126,10 @@ bool Source::release_deletes(bool force) {
   if (held_) tell_(Fact("source_continues").with("source", i64{options_.id}));
   held_ = false;
   if (objects > 0) deleted_.emplace_back(now, objects);
+  current_since_ns_ = since_ns;
   for (NodeId node : tops)
     if (shadow_.live(node)) remove_node(node, true);
+  current_since_ns_ = 0;
   return !tops.empty();
 }
 

@@ -85,6 +85,8 @@ void Source::log_doubt(u32 mapping, std::string_view path, bool deep) {
 // The walk would not come by: told on its own, soon. Until then a crash must not forget that it is still to be told.
 void Source::tell_later(Channel& channel, NodeId node) {
   log_doubt(shadow_.mapping(node), shadow_.path(node), true);
+  if (channel.mirror.extra.empty()) channel.extra_since_ns = 0;
+  channel.extra_since_ns = earlier(channel.extra_since_ns, current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns());
   channel.mirror.extra.push_back(node);
 }
 
@@ -116,6 +118,7 @@ bool Source::open_batch(Channel& channel, bool mirror, const wire::OpHeader& hea
 void Source::note_untold(Channel& channel, const wire::OpHeader& header, std::string_view path, std::string_view path2) {
   const auto kind = static_cast<wire::OpKind>(header.kind);
   const bool taken = takes_name(kind, header.flags);
+  if (current_since_ns_ != 0 && touches(kind)) channel.doubt_ns = earlier(channel.doubt_ns, current_since_ns_);
   if (channel.broken ? !taken : !touches(kind)) return;
   for (int end = 0; end < (kind == wire::OpKind::rename ? 2 : 1); ++end) {
     const u32 mapping = end == 0 ? header.mapping : header.aux;
@@ -145,6 +148,7 @@ void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header
   channel.writer_data += data.size();
   if (kind == wire::OpKind::hashes && !mirror) touch(channel, header.mapping, path, false);   // See found_equal.
   if (!touches(kind)) return;
+  channel.writer_change_ns = earlier(channel.writer_change_ns, current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns());
   touch(channel, header.mapping, path, takes_name(kind, header.flags), kind == wire::OpKind::rename || kind == wire::OpKind::link);
   if (kind == wire::OpKind::rename) touch(channel, header.aux, path2, true, true);
 }
@@ -165,6 +169,7 @@ void Source::flush(Channel& channel) {
   batch.operations = channel.writer.op_count();
   batch.data_bytes = channel.writer_data;
   batch.since_ns = channel.writer_since_ns;
+  batch.change_ns = std::exchange(channel.writer_change_ns, 0);
   Bytes bytes = channel.writer.close(batch.sequence, channel.writer_captured_ns, realtime_ns(),
                                      channel.writer_mirror ? wire::kBatchMirror : 0);
   batch.bytes = std::make_shared<const Bytes>(std::move(bytes));
@@ -173,9 +178,10 @@ void Source::flush(Channel& channel) {
     const SetPath& last = channel.touched.back();
     if (last.mapping < options_.roots.size()) channel.set_last_path(set_path(last.mapping, last.path));
   }
+  const i64 change_ns = batch.change_ns;
   const std::vector<SetPath> touched = std::exchange(channel.touched, {});
   if (channel.stream.push(std::move(batch), touched)) channel.wake_link();
-  else fall_behind(channel, touched);
+  else fall_behind(channel, touched, change_ns);
 }
 
 void Source::flush_all() {
@@ -188,6 +194,7 @@ void Source::flush_all() {
 // name: the mirror would find what is new and what differs, but take what was deleted for an orphan.
 void Source::channel_broken(Channel& channel, const char* why) {
   if (channel.broken) return;
+  in_doubt_until_mirrored(channel);
   channel.broken = true;
   for (SetPath& path : channel.touched) channel.lost.push_back(std::move(path));
   channel.touched.clear();
@@ -199,6 +206,7 @@ void Source::channel_broken(Channel& channel, const char* why) {
   channel.doubts.clear();
   channel.behind = false;
   channel.writer.begin();
+  channel.writer_change_ns = 0;
   channel.writer_data = 0;
   tasks_lost(channel, why);
   if (channel.mirror.active) mirror_stop(channel, why);

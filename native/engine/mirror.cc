@@ -59,6 +59,10 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
   const bool fresh_stream = channel.broken;
   channel.told_after_scan = false;   // The mirror tells.
   if (!verify) {
+    // What changes ahead of the walk is told by the walk, and nothing of what was refused is named any more.
+    i64 since_ns = 0;
+    for (const auto& [path, entry] : channel.quarantine) since_ns = earlier(since_ns, entry.missing_ns);
+    in_doubt_until_mirrored(channel, since_ns);
     channel.clear_missed();   // From here on the control plane knows that a mirror is not complete.
     channel.quarantine.clear();   // Everything is told again; what still fails is refused again.
     channel.refusals_told = false;
@@ -75,10 +79,12 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
   if (fresh_stream) {
     restart_stream(channel);
     channel.writer.begin();
+    channel.writer_change_ns = 0;
     channel.broken = false;
     // What the target has lost is told anew now: that it holds nothing yet is no reason to give up again.
     channel.expects_replica = false;
     channel.counters.repairing = false;
+    channel.settling = false;
     channel.connect();   // The target learns the new stream by a new hello.
   }
   for (NodeId root = shadow_.root_count(); root >= 1; --root) mirror.stack.emplace_back(root, false);
@@ -450,6 +456,8 @@ void Source::mirror_finish(Channel& channel) {
   const i64 ms = (monotonic_ns() - done.started_ns) / 1'000'000;
   channel.counters.remaining = 0;
   if (done.verify) return verify_finish(channel, done, ms);
+  channel.must_mirror = !channel.replicating;
+  vouch(channel);
   const StreamCounters sent = channel.stream.counters();
   tell_(Fact("mirror_done").with("connection", i64{channel.options().id}).with("files", static_cast<i64>(done.files))
             .with("sentBytes", static_cast<i64>(sent.sent_mirror)).with("skippedBytes", static_cast<i64>(channel.counters.skipped.load()))
@@ -490,6 +498,7 @@ void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8*
       return;
     }
     Quarantined& entry = channel.quarantine[{mapping, which}];
+    if (entry.missing_ns == 0) entry.missing_ns = earlier(monotonic_ns(), earlier(channel.doubt_ns, channel.stream.oldest_change_ns(true)));
     const bool tried = entry.attempts == 0 || entry.retry_ns == 0;   // A burst of refusals is one failed try.
     if (tried) ++entry.attempts;
     entry.deep |= deep;

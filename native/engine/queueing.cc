@@ -72,7 +72,8 @@ void Source::give_up(Channel& channel, const std::string& why) {
 }
 
 // A batch found no place: its paths are told later, and so is everything that comes until then.
-void Source::fall_behind(Channel& channel, const std::vector<SetPath>& touched) {
+void Source::fall_behind(Channel& channel, const std::vector<SetPath>& touched, i64 since_ns) {
+  in_doubt(channel, since_ns);
   const std::string why = reason(channel.stream.full_why());
   if (channel.options().disconnect_when_full) {
     for (const SetPath& path : touched) channel.lost.push_back(path);

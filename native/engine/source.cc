@@ -137,7 +137,7 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
   channels_.push_back(channel);
   channel->attached = true;
   // A connection of an earlier run: the shadow says what it holds, the touched log what is uncertain.
-  const std::string marker = channel->options().state_dir + "/attached";
+  const std::string marker = channel->attached_path();
   const bool known = ::access(marker.c_str(), F_OK) == 0;
   // Told everything the shadow says? Not when it was left out while the set went on, now or in an earlier run.
   if (known && ready_told_) channel->note_missed();
@@ -162,6 +162,8 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
               .with("bytes", static_cast<i64>(channel->stream.counters().held)));
   // After the first look: only then is it known what is there now.
   channel->repair_pending = known && !ready_told_ && (!channel->resumed || !channel->doubts.empty());
+  recall_point(*channel, known, channel->resumed && !channel->repair_pending, gap != nullptr);
+  if (!known) keep_point(*channel);   // An empty file is one of an earlier release, whose replica was complete.
   if (channel->repair_pending && gap == nullptr) begin_repair(*channel);
   if (gap != nullptr) tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string(gap)));
   channel->connect();
@@ -173,11 +175,12 @@ void Source::detach(Channel& channel, bool forget) {
   channel.attached = false;
   if (!forget) left_behind_ |= unsettled(channel) || !jobs_.empty();   // The log is kept for its next start.
   if (!forget && suspended_) (void)queue_kept(channel);
+  if (!forget) keep_point(channel);   // While what is under way still counts.
   cancel_work(channel);
   replicating_ &= ~channel.bit;
   all_ &= ~channel.bit;
   apart_ &= ~channel.bit;
-  if (forget) ::unlink((channel.options().state_dir + "/attached").c_str());
+  if (forget) ::unlink(channel.attached_path().c_str());
   else if (!suspended_) channel.note_missed();
   for (auto at = barriers_.begin(); at != barriers_.end();) {
     if (at->channel != &channel) {
@@ -207,39 +210,8 @@ void Source::repair_after_restart() {
   }
 }
 
-// What the target holds of these paths is not known until all of it is told again and applied (I3).
-void Source::begin_repair(Channel& channel) {
-  channel.counters.repairing = true;
-  channel.repair_until = 0;
-  channel.repair_since_ns = monotonic_ns();
-}
-
-// Something happened that nobody saw, who knows when: everything is looked at, and until what that finds is applied the
-// replica may be older than anything here can tell.
-void Source::doubt() {
-  doubt_ = true;
-  for (const auto& channel : channels_) begin_repair(*channel);
-  begin_rescan();
-}
-
-void Source::settle_repair(Channel& channel) {
-  if (!channel.counters.repairing || !ready_told_ || doubt_ || channel.repair_pending || channel.behind) return;
-  if (channel.repair_until == 0) {
-    if (!channel.mirror.extra.empty() || !channel.mirror.stack.empty()) return;
-    const i64 since_ns = channel.repair_since_ns;
-    for (const auto& [id, request] : channel.hash_requests)
-      if (request.since_ns <= since_ns) return;
-    for (const auto& job : jobs_)
-      if ((job->mask & channel.bit) && job->since_ns <= since_ns) return;
-    for (const Dirty& dirty : dirty_)
-      if (dirty.since_ns <= since_ns) return;
-    flush(channel);
-    channel.repair_until = channel.stream.last_sequence() + 1;
-  }
-  if (channel.stream.target().applied + 1 >= channel.repair_until) channel.counters.repairing = false;
-}
-
 void Source::set_replicating(Channel& channel, bool on) {
+  if (!on) in_doubt_until_mirrored(channel);   // What changes from here on is told by a mirror only.
   channel.replicating = on;
   channel.counters.replicating = on;
   if (on) replicating_ |= channel.bit;
@@ -254,7 +226,9 @@ void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition&
   const bool wiped = channel.expects_replica && (position.flags & wire::kPositionFresh) != 0;
   const Resume resume = channel.broken || wiped ? Resume::broken : channel.stream.welcome(position, repair);
   if (resume == Resume::broken) {
+    const bool unknown = wiped || (!channel.broken && !channel.stream.damaged());
     channel_broken(channel, "the target does not know this stream any more");
+    if (unknown) in_doubt_until_mirrored(channel, kNeverNs);
     channel.arrived(epoch, false, up(false));
     return;
   }
@@ -263,6 +237,7 @@ void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition&
     if (channel.stream.spilled()) read_logged(repair);
     std::move(channel.touched.begin(), channel.touched.end(), std::back_inserter(repair));
     channel.touched.clear();
+    in_doubt(channel);   // Applied and not durable counts as well, and a new stream knows nothing of it.
     restart_stream(channel);
     forget_listings(channel);
     retell_all(channel, repair);
@@ -417,14 +392,7 @@ void Source::publish() {
   now.files = count_files(false);
   now.directories = counted_objects_ - now.files;
   now.bytes = total_bytes_;
-  i64 oldest = 0;
-  auto waits = [&](i64 since_ns) {
-    if (since_ns != 0 && (oldest == 0 || since_ns < oldest)) oldest = since_ns;
-  };
-  // In the order they came, but for those that were put off: a look at the first ones has to do.
-  for (std::size_t i = 0; i < dirty_.size() && i < 1'000; ++i) waits(dirty_[i].since_ns);
-  for (const auto& job : jobs_) waits(job->since_ns);
-  oldest_waiting_ns_ = oldest;
+  publish_waiting();
   now.dirty = dirty_.size() + jobs_.size() + missing_.size();
   now.shadow_bytes = shadow_.memory() + indexes_.bytes();
   now.unreadable = unreadable_;
@@ -445,7 +413,7 @@ bool Source::note_waiting() {
   bool news = false;
   for (const auto& channel : channels_) {
     const bool matter = !barriers_.empty() || channel->behind || channel->full_told || !channel->tasks.empty() || !channel->quarantine.empty() || channel->mirror.active ||
-                        channel->counters.repairing || channel->repair_pending || mirror_running(*channel);
+                        channel->settling || channel->repair_pending || mirror_running(*channel);
     news |= matter && !channel->acks_matter.exchange(matter);
     channel->acks_matter = matter;
   }
@@ -460,6 +428,7 @@ bool Source::work_once() {
     finish_barriers();
     return false;
   }
+  delivered_ns_ = monotonic_ns();
   capture_->deliver(roots_, *this);
   drain_ranges();
   begin_barriers();

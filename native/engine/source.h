@@ -57,6 +57,17 @@ Fd open_for_read(int directory, const char* name);
 
 class Freeze;
 
+// How far a target is (recovery.cc).
+struct Lag {
+  i64 since_ns = 0;       // monotonic; what changed before it is there. 0: everything is; kNeverNs: that is not known
+  i64 ms = 0;             // age of that; -1: not known
+  i64 point_ms = 0;       // wall clock; 0: everything is there, or nothing is known
+  i64 unapplied_ms = 0;   // age of the oldest change that is known and not applied; 0: there is none
+  u64 bytes = 0;          // of operations not applied
+  bool at_least = false;  // and things that are not in operations yet
+  i64 proof_ms = -1;      // since the target had applied everything of its stream; -1: never yet
+};
+
 class Source final : CaptureSink {
  public:
   Source(SourceOptions options, Tell tell);
@@ -69,8 +80,7 @@ class Source final : CaptureSink {
   void suspend();
   void close();                                   // persists the shadow and joins the worker
   SourceStatistics statistics() const;
-  // Monotonic time since when the oldest change waits that nobody was told yet; 0: none.
-  i64 oldest_waiting_ns() const { return oldest_waiting_ns_; }
+  Lag lag(const Channel& channel) const;
   void add_channel(std::shared_ptr<Channel> channel);
   void remove_channel(const std::shared_ptr<Channel>& channel, bool forget);
   // Runs `command` on the worker, soon.
@@ -108,6 +118,11 @@ class Source final : CaptureSink {
     u32 attempts;
     i64 since_ns;   // first hint, monotonic
     i64 due_ns;     // not before
+  };
+  struct Missing {
+    NodeId node;
+    i64 seen_ns;    // monotonic
+    i64 since_ns;   // of the hint that led there
   };
   using Span = std::pair<u64, u64>;   // bytes of a file: begin and end
   // Where a file was written of which it is known what was told (written.cc).
@@ -171,9 +186,6 @@ class Source final : CaptureSink {
   bool start_capture();
   u64 count_files(bool exact);
   void publish();
-  void begin_repair(Channel& channel);
-  void doubt();
-  void settle_repair(Channel& channel);
   int idle_ms();
   void repair_after_restart();
   void begin_barriers();
@@ -186,10 +198,22 @@ class Source final : CaptureSink {
   bool note_waiting();
   bool work_once();
 
+  // recovery.cc: what each target holds for certain
+  void in_doubt(Channel& channel, i64 since_ns = 0);
+  void in_doubt_until_mirrored(Channel& channel, i64 since_ns = 0);
+  void vouch(Channel& channel);
+  void begin_repair(Channel& channel, i64 since_ns = 0);
+  void doubt();
+  void settle_repair(Channel& channel);
+  i64 waits_since(const Channel& channel) const;
+  void publish_waiting();
+  void keep_point(const Channel& channel);
+  void recall_point(Channel& channel, bool known, bool resumed, bool gap);
+
   // queueing.cc: what becomes of changes that the queues cannot take
   bool room_for(Mask mask, bool begun = false) const;
   void watch_queues(bool room);
-  void fall_behind(Channel& channel, const std::vector<SetPath>& touched);
+  void fall_behind(Channel& channel, const std::vector<SetPath>& touched, i64 since_ns);
   void leave_work(Channel& channel);
   void give_up(Channel& channel, const std::string& why);
   void note_later(Channel& channel, u32 mapping, std::string_view path, bool deep);
@@ -414,7 +438,7 @@ class Source final : CaptureSink {
 
   std::unordered_map<std::string, u32> dirty_index_;   // directory id + name -> position
   std::vector<Dirty> dirty_;
-  std::vector<std::pair<NodeId, i64>> missing_;        // node, monotonic time seen
+  std::vector<Missing> missing_;
   i64 last_missing_ns_ = 0;
   std::deque<std::pair<i64, u64>> deleted_;            // time, objects: the guard's window
   std::unordered_set<NodeId> times_;                   // directories whose mtime is to be told
@@ -424,7 +448,10 @@ class Source final : CaptureSink {
   u32 scan_what_ = 0;
   bool scanning_ = false;
   bool doubt_ = false;                                 // events were lost: until the scan is over, nothing is vouched for
-  std::atomic<i64> oldest_waiting_ns_{0};              // monotonic: oldest hint not worked off; 0: none
+  std::atomic<i64> looked_ns_{0};                      // monotonic: what was noticed by then is accounted for
+  i64 delivered_ns_ = 0;                               // last time that capture was asked
+  i64 oldest_name_ns_ = 0, names_counted_ns_ = 0;      // of dirty_ and missing_
+  i64 points_kept_ns_ = 0;
   i64 scan_started_ns_ = 0;
   i64 sweep_due_ns_ = 0;
   bool sweep_again_ = false;                           // asked for while one was running

@@ -88,6 +88,7 @@ void Stream::forget_queued() {
   damaged_ = false;
   damage_ = {};
   counters_.queued_ops = counters_.queued_bytes = counters_.queued_mirror_ops = counters_.queued_mirror_bytes = 0;
+  marks_.clear();
 }
 
 void Stream::damage(SysError error) {
@@ -103,6 +104,8 @@ SysError Stream::damage() const {
 // -------------------------------------------------------------------------------------------------------- worker side
 
 bool Stream::push(StreamBatch batch, const std::vector<SetPath>& touched) {
+  const u64 sequence = batch.sequence;
+  const i64 change_ns = batch.change_ns;
   {
     std::lock_guard lock(mutex_);
     const bool fits = disk_.unread() == 0 && touched_count_ + touched.size() <= kTouchedMax &&
@@ -111,13 +114,18 @@ bool Stream::push(StreamBatch batch, const std::vector<SetPath>& touched) {
     count(batch);
     next_ = batch.sequence + 1;
     if (fits) {
+      marks_.closed(sequence, change_ns, monotonic_ns());
       hold(std::move(batch), touched);
       return true;
     }
   }
   // Not under the mutex: acknowledgements go on while the disk is slow. Only this thread adds, so the order is kept.
-  if (disk_.append(id_, batch, touched)) return true;
+  const Status appended = disk_.append(id_, batch, touched);
   std::lock_guard lock(mutex_);
+  if (appended) {
+    marks_.closed(sequence, change_ns, monotonic_ns());
+    return true;
+  }
   uncount(batch);
   next_ = batch.sequence;
   return false;
@@ -278,6 +286,7 @@ bool Stream::acknowledge(const wire::Ack& ack) {
   const bool much = memory_ > kLittle || queued_bytes_ > kLittle || disk_.bytes() != 0;
   target_ = {ack.applied, ack.durable, ack.queued_bytes, ack.flags, ack.failed};
   target_flags_ = ack.flags;
+  marks_.acknowledged(ack.applied, ack.durable);
   while (!batches_.empty() && batches_.front().sequence <= ack.applied) {
     const StreamBatch& batch = batches_.front();
     const u64 bytes = batch.bytes->size();
@@ -349,6 +358,21 @@ i64 Stream::oldest_unapplied_ns() const {
   std::lock_guard lock(mutex_);
   if (!batches_.empty()) return batches_.front().since_ns;
   return disk_.unread() != 0 ? resumed_since_ns_ : 0;
+}
+
+i64 Stream::oldest_change_ns(bool durable) const {
+  std::lock_guard lock(mutex_);
+  return marks_.oldest_behind(durable ? target_.durable : target_.applied);
+}
+
+void Stream::vouched(i64 since_ns) {
+  std::lock_guard lock(mutex_);
+  if (target_.applied > target_.durable) marks_.vouched(target_.applied, since_ns);
+}
+
+i64 Stream::proven_ns() const {
+  std::lock_guard lock(mutex_);
+  return marks_.proven_ns();
 }
 
 }  // namespace understudy

@@ -18,6 +18,7 @@
 #include "base.h"
 #include "disk_queue.h"
 #include "queue_budget.h"
+#include "recovery_marks.h"
 #include "stream_batch.h"
 #include "wire.h"
 
@@ -105,6 +106,12 @@ class Stream {
   u32 target_flags() const { return target_flags_.load(std::memory_order_relaxed); }
   // Monotonic time since when the oldest change waits that was told and is not applied; 0: everything told is.
   i64 oldest_unapplied_ns() const;
+  // Since when the oldest change waits that is not applied, or not durable (recovery_marks.h); 0: none does.
+  i64 oldest_change_ns(bool durable = false) const;
+  // What was in doubt since then is known to be there now: as durable as everything that is applied.
+  void vouched(i64 since_ns);
+  // The target had applied everything that was in the stream by then; 0: it was not heard yet.
+  i64 proven_ns() const;
 
  private:
   struct Touched {
@@ -141,6 +148,7 @@ class Stream {
   std::atomic<bool> damaged_{false};
   SysError damage_;
   i64 resumed_since_ns_ = 0;          // of the oldest change on disk, while nothing of it is in memory
+  RecoveryMarks marks_;
   TargetFacts target_;
   std::atomic<u32> target_flags_{0};
   u64 refusals_taken_ = 0;

@@ -47,7 +47,8 @@ struct StreamBatch {
   bool mirror = false;
   u32 operations = 0;
   u64 data_bytes = 0;
-  i64 since_ns = 0;   // monotonic: when the oldest change in it was noticed
+  i64 since_ns = 0;   // monotonic: since when the oldest of it waits
+  i64 change_ns = 0;  // the same of the oldest change in it; 0: heartbeats, questions and points only
 };
 
 }  // namespace understudy

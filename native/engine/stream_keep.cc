@@ -99,6 +99,14 @@ bool Stream::keep(const std::string& path, u64 snapshot, const std::vector<SetPa
     put(body, each.paths);
   }
   put(body, doubts);
+  // Last, so that an earlier release, which does not know of them, reads the rest.
+  const u64 marks = marks_.changes().size();
+  body.append(&marks, sizeof marks);
+  for (const RecoveryMarks::Mark& mark : marks_.changes()) {
+    const i64 wall_ns = to_wall_ns(mark.at_ns);
+    body.append(&mark.sequence, sizeof mark.sequence);
+    body.append(&wall_ns, sizeof wall_ns);
+  }
   const Front front{kMagic, body.size(), checksum(body.data(), body.size()), 0};
   return static_cast<bool>(replace_file(path, {view_of(front), view(body)}));
 }
@@ -128,6 +136,16 @@ Stream::Taken Stream::resume(const std::string& path, u64 snapshot, std::vector<
     touched.push_back({sequence, cost, std::move(paths)});
   }
   std::vector<SetPath> again = reader.paths();
+  std::vector<RecoveryMarks::Mark> marks;
+  const bool marked = reader.good && reader.at != reader.end;   // Not by an earlier release.
+  if (marked) {
+    for (u64 left = reader.take<u64>(); reader.good && left > 0; --left) {
+      const u64 sequence = reader.take<u64>();
+      marks.push_back({sequence, from_wall_ns(reader.take<i64>())});
+    }
+  } else if (position.since_ns != 0) {
+    marks.push_back({position.next - 1, from_wall_ns(position.since_ns)});
+  }
   if (!reader.good || position.snapshot != snapshot || snapshot == 0 || position.stream == 0 || position.lowest > position.next) return fresh();
   std::lock_guard lock(mutex_);
   if (position.lowest < position.next && (!disk_.enabled() || !disk_.adopt(position.stream, position.lowest, position.next - 1))) return fresh();
@@ -150,6 +168,7 @@ Stream::Taken Stream::resume(const std::string& path, u64 snapshot, std::vector<
     memory_ += each.cost;
     touched_count_ += each.paths.size();
   }
+  for (const RecoveryMarks::Mark& mark : marks) marks_.closed(mark.sequence, mark.at_ns, monotonic_ns());
   touched_ = std::move(touched);
   doubts = std::move(again);
   return Taken::taken;

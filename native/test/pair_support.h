@@ -63,6 +63,7 @@ class SourceSide {
   void barrier(i64 token);                        // tried until it is reached: "barrier_done TOKEN"
   void pause(bool paused);                        // of transmission
   std::string statistics();
+  Lag lag() const { return source_->lag(*channel_); }
 
  private:
   enum class Phase { idle, wanted, starting, mirroring };

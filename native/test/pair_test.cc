@@ -120,6 +120,81 @@ TEST("I1: a tree that changes at random while it is mirrored and afterwards arri
   pair.unwatch();
 }
 
+// Until the lag is as wanted; it must be so in the end.
+template <typename Wanted>
+Lag lag_until(Connection& pair, Wanted wanted, const char* what) {
+  const i64 until = monotonic_ns() + kPatienceMs * 1'000'000;
+  for (;;) {
+    const Lag lag = pair.source->lag();
+    if (wanted(lag)) return lag;
+    if (monotonic_ns() > until)
+      failed(__FILE__, __LINE__, std::string(what) + ": lag " + std::to_string(lag.ms) + " ms, " + std::to_string(lag.bytes) + " bytes\n" +
+                                     pair.heard.story() + pair.source->statistics());
+    const timespec pause{0, 10'000'000};
+    ::nanosleep(&pause, nullptr);
+  }
+}
+
+TEST("P24, P26: the lag grows while the link is cut and something waits, not while the source is quiet, and falls to nothing") {
+  Connection pair;
+  Churn(pair / "source", 41, 60, 0).finish();
+  pair.start_target();
+  pair.start_source();
+  CHECK_EQUAL(pair.source->lag().ms, i64{-1});   // No mirror yet: there is no recovery point.
+  pair.expect("mirror_done");
+  pair.barrier();
+  auto caught_up = [](const Lag& lag) { return lag.ms == 0 && lag.bytes == 0 && lag.point_ms == 0; };
+  lag_until(pair, caught_up, "caught up");
+  lag_until(pair, [](const Lag& lag) { return lag.proof_ms >= 0 && lag.proof_ms < 5'000; }, "a heartbeat was applied");
+  pair.wire.to(0);
+  pair.wire.cut();
+  // Quiet: the heartbeat grows old, the lag does not.
+  lag_until(pair, [](const Lag& lag) { return lag.proof_ms > 2'500; }, "no heartbeat arrives");
+  CHECK(caught_up(pair.source->lag()));
+  const i64 before = monotonic_ns();
+  shell("head -c 300000 /dev/urandom > " + (pair / "source") + "/waits");
+  const Lag first = lag_until(pair, [](const Lag& lag) { return lag.ms > 0 && lag.bytes >= 300'000; }, "it waits");
+  // Nothing looks younger than it is, and the recovery point stays where it is.
+  const i64 wrote = monotonic_ns();
+  const Lag later = lag_until(pair, [&](const Lag& lag) { return lag.ms > first.ms + 2'000; }, "it grows");
+  CHECK((monotonic_ns() - wrote) / 1'000'000 <= later.ms + 1'000);
+  CHECK(later.ms <= (monotonic_ns() - before) / 1'000'000 + 100);
+  CHECK(later.point_ms - first.point_ms < 100 && first.point_ms - later.point_ms < 100);
+  // The source starts again meanwhile: its queue goes on, and so does its age.
+  pair.source.reset();
+  pair.start_source();
+  lag_until(pair, [&](const Lag& lag) { return lag.ms >= (monotonic_ns() - wrote) / 1'000'000 - 1'000 && lag.bytes >= 300'000; }, "it goes on after a restart");
+  pair.wire.to(pair.target->port());
+  lag_until(pair, caught_up, "it falls");
+  pair.expect_equal();
+}
+
+TEST("P26: a pause lets the lag grow only when something changed; a stream that must be mirrored keeps its point") {
+  Connection pair;
+  CHECK(Churn(pair / "source", 43, 60, 0).finish());
+  pair.start_target();
+  pair.start_source();
+  pair.expect("mirror_done");
+  pair.barrier();
+  auto caught_up = [](const Lag& lag) { return lag.ms == 0; };
+  lag_until(pair, caught_up, "caught up");
+  pair.source->pause(true);
+  lag_until(pair, [](const Lag& lag) { return lag.proof_ms > 2'000; }, "paused");
+  CHECK(caught_up(pair.source->lag()));
+  shell("echo more > " + (pair / "source") + "/more");
+  lag_until(pair, [](const Lag& lag) { return lag.ms > 1'500; }, "paused, and something waits");
+  pair.source->pause(false);
+  lag_until(pair, caught_up, "it goes on");
+  // What the target holds is nothing that was ever told: there is no recovery point until a mirror is done.
+  pair.target.reset();
+  shell("rm -rf " + (pair / "target-state") + "; rm -rf " + (pair / "target") + "/*");
+  pair.start_target();
+  lag_until(pair, [](const Lag& lag) { return lag.ms == -1; }, "the target has lost everything");
+  pair.expect("mirror_done");
+  lag_until(pair, caught_up, "mirrored again");
+  pair.expect_equal();
+}
+
 TEST("MIR-20: large files, and a replica that somebody changed, are made equal block by block") {
   Connection pair;
   const std::string source = pair / "source", target = pair / "target";

@@ -61,7 +61,15 @@ export const ConnectionItem = struct({
   severity: oneOf(SEVERITY, 'how it is'),
   problem: nullable(Notice),
   stall: optional(nullable(Stall)),
-  latencyMs: millis('GLO-29 recovery point latency; 0 caught up, -1 unknown'),
+  latencyMs: millis(
+    'GLO-29 recovery point latency, with a link or without; 0 caught up, -1 there is no recovery point',
+  ),
+  recoveryPoint: optional(
+    nullable(wallTime('everything that changed before is on the target; null: nothing waits, or there is none')),
+  ),
+  lagBytes: optional(count('encoded bytes of operations that the target has not applied')),
+  lagAtLeast: optional(flag('more waits that is known by name only, or is in doubt')),
+  heartbeatMs: optional(millis('since the target had applied everything in its stream; -1 not yet')),
   quietMs: millis('since the target was heard last; -1 without a link'),
   sequence: count('last batch made'),
   applied: count('last batch the target applied'),

@@ -52,6 +52,8 @@ export interface Walk {
 
 export interface Quarantined {
   attempts: number;
+  /** Since when what it should hold is missing there. */
+  readonly since: number;
   /** Infinity: told again, waiting for what the target says. */
   retryAt: number;
   sequence: number;
@@ -80,6 +82,10 @@ export class Channel {
   repairing = false;
   /** The batch behind the last of it; 0 while not everything of it is told. */
   repairUntil = 0;
+  /** Since when what the target holds is in doubt (native/engine/recovery.cc); Infinity: it is not, -Infinity: always. */
+  doubt = Number.NEGATIVE_INFINITY;
+  /** Only a mirror ends it. */
+  mustMirror = true;
   broken = false;
   ready = false;
   paused = false;

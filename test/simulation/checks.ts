@@ -34,7 +34,6 @@ export function contradiction(item: ConnectionItem): string | null {
   if (s.transmitMode !== 'Started' && s.transmitMode !== 'Paused') {
     if (s.targetStatus !== 'Unknown' && s.targetStatus !== 'Not Loaded')
       return `the target is ${s.targetStatus} while transmission is ${s.transmitMode}`;
-    if (item.latencyMs >= 0) return `latency ${item.latencyMs} without a link`;
     if (s.connectedSince !== null) return 'connected since, without a link';
   }
   if (s.targetDataState === 'Mirror Required' && s.replicationStatus === 'Ready' && item.quarantined === 0)
@@ -53,6 +52,24 @@ export function lie(wanted: Wanted, item: ConnectionItem, now: number): string |
     const outdated = wanted.tree.outdated(path, version);
     if (outdated < oldest)
       return `I3: OK is said, but path ${path} has version ${version} there and ${wanted.tree.version(path)} here; it is outdated since ${Math.round((now - outdated) / 1000)} s (phase ${item.phase}, latency ${item.latencyMs} ms, quiet ${item.quietMs} ms)`;
+  }
+  return null;
+}
+
+/**
+ * GLO-29, P26: nothing that changed before the recovery point is missing on the target, with a link or without, whatever
+ * the state is. Paths that the target refuses are named on their own.
+ */
+export function hiddenLag(wanted: Wanted, item: ConnectionItem, now: number): string | null {
+  if (item.phase === 'linked' && item.quietMs >= 0) wanted.heardAt = now - item.quietMs - SLACK_MS;
+  if (item.latencyMs < 0 || item.quarantined > 0) return null;
+  // What a target lost while nobody could hear of it, nobody knows here.
+  if (wanted.lostAt > wanted.heardAt) return null;
+  const point = now - item.latencyMs - SLACK_MS;
+  for (let path = 0; path < wanted.replica.live.length; path++) {
+    const outdated = wanted.tree.outdated(path, wanted.replica.live[path] ?? 0);
+    if (outdated < point)
+      return `I3, P26: a lag of ${item.latencyMs} ms is said, but path ${path} is outdated since ${Math.round(now - outdated)} ms (phase ${item.phase}, ${item.statistics.targetDataState})`;
   }
   return null;
 }

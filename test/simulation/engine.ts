@@ -358,15 +358,22 @@ export class SimEngine implements Engine, SourceHost {
     const { stream } = channel;
     const { time, mutants } = this.universe;
     const link = this.#links.get(id);
-    const oldest = stream.batches.find(({ operation: { kind } }) => kind !== 'checkpoint' && kind !== 'task');
+    const oldest = stream.batches.find(({ operation: { kind } }) => kind === 'write');
     const untold = mutants.streamLatency ? Number.POSITIVE_INFINITY : source.waitsSince(channel);
-    const since = Math.min(oldest?.captured ?? Number.POSITIVE_INFINITY, untold);
-    const age =
-      since === Number.POSITIVE_INFINITY
+    const unapplied = Math.min(untold, stream.oldestChange(!channel.ready));
+    const since = Math.min(unapplied, channel.doubt);
+    const age = (at: number): number =>
+      at === Number.POSITIVE_INFINITY
         ? 0
         : mutants.wallLatency
-          ? Math.max(0, this.wall() - (oldest?.capturedWall ?? 0))
-          : time.now - since;
+          ? Math.max(0, this.wall() - (oldest?.capturedWall ?? this.wall()))
+          : Math.max(1, Math.round(time.now - at));
+    const nothing = mutants.linkedLag && !channel.ready;
+    const heard = link ? link.quietMs(time.now) : Number.POSITIVE_INFINITY;
+    const proven =
+      stream.batches.length === 0 && stream.target && channel.ready
+        ? Math.max(stream.provenAt, time.now - heard - 1_000)
+        : stream.provenAt;
     const mirrorOps = stream.batches.filter((batch) => batch.mirror).length;
     return {
       linked: channel.ready,
@@ -396,7 +403,12 @@ export class SimEngine implements Engine, SourceHost {
       targetTask: false,
       failed: channel.failed.get(),
       repairing: channel.repairing,
-      latencyMs: channel.ready && !channel.broken ? Math.round(age) : -1,
+      latencyMs: nothing ? 0 : since === Number.NEGATIVE_INFINITY ? -1 : age(since),
+      recoveryPointMs: Number.isFinite(since) ? Math.round(this.wall() - (time.now - since)) : 0,
+      unappliedMs: age(unapplied),
+      lagBytes: since === Number.POSITIVE_INFINITY ? 0 : stream.queuedBytes,
+      lagAtLeast: untold !== Number.POSITIVE_INFINITY || channel.doubt !== Number.POSITIVE_INFINITY,
+      heartbeatMs: Number.isFinite(proven) ? Math.max(0, Math.round(time.now - proven)) : -1,
       lastPath: '',
       quietMs: link ? link.quietMs(time.now) : -1,
       queueHeldBytes: stream.queuedBytes,

@@ -138,6 +138,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
       if (wanted.target.life !== life) return;
       scene.fleet.universe.trace(() => `the replica ${wanted.place} is wiped`);
       wanted.replica.wipe();
+      wanted.lostAt = scene.time.now;
       wanted.safe.fill(0);
     });
     later(scene, 12_001, 20_000, () => wanted.target.start());

@@ -173,6 +173,8 @@ export class Wanted {
   making = '';
   /** The target lost something that the source cannot know of yet. */
   lostAt = Number.NEGATIVE_INFINITY;
+  /** Its source heard of it then. */
+  heardAt = Number.NEGATIVE_INFINITY;
   /** Versions that a barrier said are safe. */
   readonly safe: number[];
 

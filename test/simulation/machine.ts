@@ -99,6 +99,8 @@ export class Machine {
   readonly shadows = new Map<string, ShadowFile>();
   /** State folders of streams that were attached once. */
   readonly attached = new Set<string>();
+  /** What these streams had reached, as it was written down last. */
+  readonly points = new Map<string, { readonly since: number; readonly mustMirror: boolean }>();
   boot = 1;
   /** Writes to replicas take this much longer. */
   slowness = 1;
@@ -122,7 +124,7 @@ export class Machine {
 
   forget(path: string): void {
     const below = (name: string): boolean => name === path || name.startsWith(`${path}/`);
-    for (const files of [this.marks, this.shadows])
+    for (const files of [this.marks, this.shadows, this.points])
       for (const name of files.keys()) if (below(name)) files.delete(name);
     for (const name of this.attached) if (below(name)) this.attached.delete(name);
   }
@@ -142,6 +144,8 @@ export interface Mutants {
   readonly wallLatency?: boolean;
   /** Changes that wait untold do not count for latency. */
   readonly streamLatency?: boolean;
+  /** Without a link nothing lags. */
+  readonly linkedLag?: boolean;
   /** Paths in doubt are told again without saying so. */
   readonly hiddenRepair?: boolean;
   /** State files are written in place. */

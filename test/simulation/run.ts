@@ -1,5 +1,5 @@
 /** One run: a fleet, faults while checkers watch, then healing and the demand that everything ends well. */
-import { contradiction, lie, unbounded, unsafe } from './checks.js';
+import { contradiction, hiddenLag, lie, unbounded, unsafe } from './checks.js';
 import { FAULTS, heal, type Scene } from './faults.js';
 import { Fleet, type Wanted } from './fleet.js';
 import type { Mutants, Universe } from './machine.js';
@@ -182,7 +182,7 @@ function check(fleet: Fleet, now: number, look: boolean): string | null {
       const wrong = contradiction(item);
       if (wrong) return `${wrong} (connection ${item.id} of ${server.name})`;
       const wanted = fleet.wanted.find((one) => one.source === server && one.key === item.key);
-      const lied = wanted ? lie(wanted, item, now) : null;
+      const lied = wanted ? (lie(wanted, item, now) ?? hiddenLag(wanted, item, now)) : null;
       if (lied) return `${lied} (connection ${item.id} of ${server.name})`;
     }
   }
@@ -221,7 +221,8 @@ function lookAfter(fleet: Fleet, wanted: Wanted): void {
 
 function good(fleet: Fleet): boolean {
   for (const wanted of fleet.wanted) {
-    if (wanted.item()?.statistics.targetDataState !== 'OK') return false;
+    const item = wanted.item();
+    if (item?.statistics.targetDataState !== 'OK' || item.latencyMs !== 0) return false;
     for (let path = 0; path < wanted.replica.live.length; path++)
       if (wanted.replica.durable[path] !== wanted.tree.version(path)) return false;
   }

@@ -54,6 +54,8 @@ export class Source {
   /** A look was begun and has not come to its end, perhaps because a root is not what it was. */
   #scanOwed = false;
   #doubt = false;
+  /** What happened by then is accounted for. */
+  #lookedAt: number | null = null;
   #current: number | null = null;
   #pumping = false;
   #polling = false;
@@ -107,7 +109,8 @@ export class Source {
     }
     if (!this.#capturing) {
       this.#capturing = true;
-      this.#rescan(true);
+      this.#rescan(true, this.#lookedAt ?? undefined);
+      this.#lookedAt = null;
     }
     this.#later(ROOT_CHECK_MS, () => this.#openRoots());
     this.pump();
@@ -116,6 +119,7 @@ export class Source {
   #rootProblem(): void {
     this.#stopped = true;
     this.#capturing = false;
+    this.#lookedAt ??= this.host.universe.time.now - ROOT_CHECK_MS;
     this.#publish();
     this.host.tell({
       kind: 'source_stopped',
@@ -141,10 +145,10 @@ export class Source {
     this.host.tell({ kind: 'source_lost', source: this.id, why });
   }
 
-  #rescan(doubt: boolean): void {
+  #rescan(doubt: boolean, since?: number): void {
     const { time, timing } = this.host.universe;
     this.#doubt ||= doubt;
-    if (doubt) for (const channel of this.channels) this.#repairs(channel);
+    if (doubt) for (const channel of this.channels) this.#repairs(channel, since);
     // What a look that did not come to its end would have found is still to be found, and as old as that one.
     this.#scanSince = this.#scanOwed ? Math.min(this.#scanSince, time.now) : time.now;
     this.#scanOwed = true;
@@ -216,6 +220,10 @@ export class Source {
     if (!channel.toldAfterScan) this.#toldAll(channel);
     machine.attached.add(stateDir);
     channel.expectsReplica = known && vouched;
+    const point = known ? machine.points.get(stateDir) : undefined;
+    channel.mustMirror = !known || !vouched || !channel.replicating || point?.mustMirror === true;
+    channel.doubt = point?.since ?? Number.NEGATIVE_INFINITY;
+    if (!point) this.#keepPoint(channel);
     if (known && vouched) {
       if (!universe.mutants.noRepair) channel.startupRepair = true;
       this.#repairs(channel);
@@ -228,7 +236,9 @@ export class Source {
     const at = this.channels.indexOf(channel);
     if (at >= 0) this.channels.splice(at, 1);
     channel.attached = false;
+    if (!forget) this.#keepPoint(channel);
     channel.walk = null;
+    if (forget) this.host.machine.points.delete(channel.options.stateDir);
     if (forget) this.host.machine.attached.delete(channel.options.stateDir);
     if (forget || !this.#suspended) this.#vouched.delete(channel.options.stateDir);
     for (const barrier of this.#barriers.filter((one) => one.channel === channel))
@@ -246,6 +256,7 @@ export class Source {
     const resume = channel.broken || wiped ? 'broken' : channel.stream.welcome(position, repair);
     const connection = channel.id;
     if (resume === 'broken' && !mutants.gapResumes) {
+      if (wiped || !channel.broken) this.#mustMirror(channel, Number.NEGATIVE_INFINITY);
       if (!channel.broken) {
         channel.broken = true;
         this.#tasksLost(channel, 'the target does not know this stream any more');
@@ -257,6 +268,7 @@ export class Source {
       return;
     }
     if (resume !== 'resumed') {
+      this.#inDoubt(channel);
       this.#restartStream(channel);
       if (!mutants.noRepair) for (const path of repair) channel.repair.add(path);
       channel.expectsReplica = true;
@@ -274,8 +286,38 @@ export class Source {
     this.pump();
   }
 
-  #repairs(channel: Channel): void {
+  /** What the target holds is not known from the oldest change on that waits now. */
+  #inDoubt(channel: Channel, since = this.host.universe.time.now): void {
+    channel.doubt = Math.min(channel.doubt, since, this.waitsSince(channel), channel.stream.oldestChange(true));
+  }
+
+  #mustMirror(channel: Channel, since?: number): void {
+    this.#inDoubt(channel, since);
+    channel.mustMirror = true;
+    this.#keepPoint(channel);
+  }
+
+  #vouch(channel: Channel): void {
+    if (channel.repairing || channel.mustMirror || channel.broken) return;
+    channel.stream.vouched(channel.doubt);
+    channel.doubt = Number.POSITIVE_INFINITY;
+    this.#keepPoint(channel);
+  }
+
+  #keepPoint(channel: Channel): void {
+    const since = Math.min(
+      this.host.universe.time.now,
+      channel.doubt,
+      this.waitsSince(channel),
+      channel.stream.oldestChange(true),
+      ...[...channel.quarantine.values()].map((entry) => entry.since),
+    );
+    this.host.machine.points.set(channel.options.stateDir, { since, mustMirror: channel.mustMirror });
+  }
+
+  #repairs(channel: Channel, since?: number): void {
     if (this.host.universe.mutants.hiddenRepair) return;
+    this.#inDoubt(channel, since);
     channel.repairing = true;
     channel.repairUntil = 0;
   }
@@ -284,7 +326,9 @@ export class Source {
   #repairOn(channel: Channel): void {
     if (!channel.repairing || channel.startupRepair || channel.repair.size > 0 || !this.#ready || this.#doubt) return;
     if (channel.repairUntil === 0) channel.repairUntil = channel.stream.last + 1;
-    if (channel.stream.applied >= channel.repairUntil - 1) channel.repairing = false;
+    if (channel.stream.applied < channel.repairUntil - 1) return;
+    channel.repairing = false;
+    this.#vouch(channel);
   }
 
   /** Sequences begin anew, so whatever waited for one of the old stream asks again. */
@@ -298,6 +342,7 @@ export class Source {
   }
 
   setReplicating(channel: Channel, on: boolean): void {
+    if (!on) this.#mustMirror(channel);
     channel.replicating = on;
     this.pump();
   }
@@ -310,7 +355,12 @@ export class Source {
   refusedBy(channel: Channel, stream: number, path: number): void {
     if (stream !== channel.stream.id) return;
     const { now } = this.host.universe.time;
-    const entry = channel.quarantine.get(path) ?? { attempts: 0, retryAt: 0, sequence: 0 };
+    const entry = channel.quarantine.get(path) ?? {
+      attempts: 0,
+      retryAt: 0,
+      sequence: 0,
+      since: Math.min(now, channel.doubt, channel.stream.oldestChange(true)),
+    };
     entry.attempts += 1;
     const { retryMs } = channel.options;
     const pause = Math.min(Math.max(300_000, retryMs), retryMs * 2 ** Math.min(18, entry.attempts - 2));
@@ -337,10 +387,12 @@ export class Source {
     if (channel.broken) return;
     if (operation.kind === 'write') this.#log.add(operation.path);
     const bytes = operation.kind === 'write' ? this.host.universe.timing.bytesPerChange : 64;
+    const waits = Math.min(this.#since, channel.stream.oldestChange(true));
     if (channel.stream.push(operation, mirror, bytes, this.#since, this.host.wall())) {
       this.host.send(channel);
       return;
     }
+    this.#mustMirror(channel, waits);
     channel.broken = true;
     this.#tasksLost(channel, 'queue limit reached');
     this.#walkStop(channel, 'queue limit reached');
@@ -493,7 +545,12 @@ export class Source {
       skipped: 0,
       different: 0,
     };
-    if (!verify) channel.told.clear();
+    if (!verify) {
+      // Nothing of what was refused is named any more.
+      const refused = [...channel.quarantine.values()].map((entry) => entry.since);
+      this.#mustMirror(channel, Math.min(this.host.universe.time.now, ...refused));
+      channel.told.clear();
+    }
     if (channel.broken) {
       this.#restartStream(channel);
       channel.broken = false;
@@ -593,6 +650,10 @@ export class Source {
     const { walk } = channel;
     if (!walk) return;
     channel.walk = null;
+    if (!walk.verify) {
+      channel.mustMirror = !channel.replicating;
+      this.#vouch(channel);
+    }
     const common = { connection: channel.id, files: this.#shadow.length, orphans: 0, ms: 1 };
     if (walk.verify)
       this.host.tell({
@@ -612,7 +673,7 @@ export class Source {
   /** Since when a change waits that this connection was not told yet. */
   waitsSince(channel: Channel): number {
     if (!channel.replicating) return Number.POSITIVE_INFINITY;
-    let since = Number.POSITIVE_INFINITY;
+    let since = this.#lookedAt ?? Number.POSITIVE_INFINITY;
     for (const [path, at] of this.#dirty) if (channel.told.has(path)) since = Math.min(since, at);
     return since;
   }
@@ -736,6 +797,7 @@ export class Source {
 
   #snapshotSoon(): void {
     if (this.#ready && !this.#suspended && this.#log.size > 0) this.#snapshot();
+    if (this.#ready && !this.#suspended) for (const channel of this.channels) this.#keepPoint(channel);
     this.#later(this.host.universe.timing.snapshotMs, () => this.#snapshotSoon());
   }
 

@@ -18,6 +18,10 @@ export class Stream {
   sentMirrorBytes = 0;
   #sent = 0;
   #touched: { readonly sequence: number; readonly path: number }[] = [];
+  /** Of changes that are not durable: since when each waits. */
+  #changes: { readonly sequence: number; readonly since: number }[] = [];
+  /** The target had applied everything that was in the stream by then. */
+  provenAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     readonly universe: Universe,
@@ -65,7 +69,12 @@ export class Stream {
       capturedWall: wall,
     };
     this.queuedBytes += bytes;
-    if (operation.kind === 'write') this.#touched.push({ sequence: batch.sequence, path: operation.path });
+    // A heartbeat each second comes back while nothing else is on its way; the model does without.
+    if (this.batches.length === 0 && this.target) this.provenAt = this.universe.time.now;
+    if (operation.kind === 'write') {
+      this.#touched.push({ sequence: batch.sequence, path: operation.path });
+      this.#changes.push({ sequence: batch.sequence, since });
+    }
     this.batches.push(batch);
     return true;
   }
@@ -114,9 +123,22 @@ export class Stream {
     for (let first = this.batches[0]; first && first.sequence <= ack.applied; first = this.batches[0]) {
       this.batches.shift();
       this.queuedBytes -= first.bytes;
+      this.provenAt = Math.max(this.provenAt, first.captured);
       if (this.#sent > 0) this.#sent -= 1;
     }
     while (this.#touched[0] && this.#touched[0].sequence <= ack.durable) this.#touched.shift();
+    this.#changes = this.#changes.filter((one) => one.sequence > ack.durable);
+  }
+
+  /** What was in doubt is known now, and only as durable as what is applied. */
+  vouched(since: number): void {
+    if (this.applied > this.durable) this.#changes.push({ sequence: this.applied, since });
+  }
+
+  /** Since when the oldest change waits that is not applied, or not durable. */
+  oldestChange(durable: boolean): number {
+    const behind = durable ? this.durable : this.applied;
+    return Math.min(...this.#changes.filter((one) => one.sequence > behind).map((one) => one.since));
   }
 
   linkLost(): void {
@@ -133,5 +155,7 @@ export class Stream {
     this.queuedBytes = 0;
     this.#sent = 0;
     this.#touched = [];
+    this.#changes = [];
+    this.provenAt = Number.NEGATIVE_INFINITY;
   }
 }

@@ -10,7 +10,7 @@ export interface Marks {
   readonly sequence: number;
   readonly applied: number;
   readonly queuedOps: number;
-  readonly latencyMs: number;
+  readonly unappliedMs: number;
   readonly quietMs: number;
   readonly sentBytes: number;
   readonly skippedMirrorBytes: number;
@@ -44,7 +44,7 @@ export const STALL_START: StallState = { phase: 'moving', marks: null, stillMs: 
 const fresh = (marks: Marks): boolean => marks.quietMs >= 0 && marks.quietMs <= HEARTBEAT_FRESH_MS;
 
 /** Something is owed: batches that are not applied, or changes that are not even in one. */
-const waits = (marks: Marks): boolean => marks.sequence > marks.applied || marks.queuedOps > 0 || marks.latencyMs > 0;
+const waits = (marks: Marks): boolean => marks.sequence > marks.applied || marks.queuedOps > 0 || marks.unappliedMs > 0;
 
 function moved(before: Marks, now: Marks): boolean {
   if (now.applied !== before.applied) return true;

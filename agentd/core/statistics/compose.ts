@@ -39,6 +39,8 @@ export interface Counters {
   readonly failed: number;
   readonly repairing: boolean;
   readonly latencyMs: number;
+  readonly unappliedMs: number;
+  readonly heartbeatMs: number;
   readonly lastPath: string;
   readonly quietMs: number;
 }
@@ -90,6 +92,8 @@ export function targetDataState(facts: ConnectionFacts): TargetDataState {
   if (facts.simulated) return 'Not Loaded';
   if (counters.repairing || counters.latencyMs < 0) return 'Unknown';
   if (facts.stalled || counters.latencyMs > CAUGHT_UP_MS) return 'Busy';
+  // The link answers, but the applier has not for a while.
+  if (counters.heartbeatMs < 0 || counters.heartbeatMs > HEARTBEAT_FRESH_MS) return 'Busy';
   return 'OK';
 }
 
@@ -167,7 +171,7 @@ export function replicationStatus(facts: ConnectionFacts): ReplicationStatus {
   // After a failure until the remirror begins, for ever if nobody starts one.
   if (facts.mirror === 'wanted' || (facts.mirror === 'idle' && !facts.complete)) return 'Pending';
   if (!counters.replicating || counters.repairing) return 'Pending';
-  return counters.queuedOps - counters.queuedMirrorOps > 0 || counters.latencyMs > 0 ? 'Replicating' : 'Ready';
+  return counters.queuedOps - counters.queuedMirrorOps > 0 || counters.unappliedMs > 0 ? 'Replicating' : 'Ready';
 }
 
 export function composeStatistics(facts: ConnectionFacts): Statistics {

@@ -10,7 +10,7 @@ const AT: Marks = {
   sequence: 10,
   applied: 8,
   queuedOps: 3,
-  latencyMs: 500,
+  unappliedMs: 500,
   quietMs: 200,
   sentBytes: 1_000,
   skippedMirrorBytes: 0,
@@ -52,7 +52,7 @@ test('I3, P28: work that waits for longer than the limit while nothing is applie
 });
 
 test('I3, P28: what has nothing to do, moves slowly, or waits on purpose, is never a stall', (t) => {
-  const idle = { ...AT, applied: 10, queuedOps: 0, latencyMs: 0, targetQueuedBytes: 0 };
+  const idle = { ...AT, applied: 10, queuedOps: 0, unappliedMs: 0, targetQueuedBytes: 0 };
   t.deepEqual(new Watch().looks(100, () => idle).told, [], 'idle');
   t.deepEqual(new Watch().looks(100, () => null).told, [], 'paused, scheduled, or without a link');
   t.deepEqual(new Watch().looks(100, (n) => ({ ...AT, applied: 8 + n })).told, [], 'applied');
@@ -106,7 +106,7 @@ test('I7: whatever is looked at, a stall has a cause and a time, and nothing els
     sequence: fc.nat(3),
     applied: fc.nat(3),
     queuedOps: fc.nat(1),
-    latencyMs: fc.integer({ min: -1, max: 1 }),
+    unappliedMs: fc.integer({ min: -1, max: 1 }),
     quietMs: fc.constantFrom(-1, 0, 60_000),
     sentBytes: fc.nat(1),
     skippedMirrorBytes: fc.constant(0),

@@ -37,6 +37,8 @@ const counters: Counters = {
   failed: 0,
   repairing: false,
   latencyMs: 0,
+  unappliedMs: 0,
+  heartbeatMs: 900,
   lastPath: '/data/f',
   quietMs: 100,
 };
@@ -143,6 +145,8 @@ test('STA-05: Target Data State', (t) => {
   t.is(state({}, { quietMs: HEARTBEAT_FRESH_MS + 1 }), 'Unknown');
   t.is(state({}, { latencyMs: -1 }), 'Unknown');
   t.is(state({}, { latencyMs: CAUGHT_UP_MS + 1 }), 'Busy');
+  t.is(state({}, { heartbeatMs: HEARTBEAT_FRESH_MS + 1 }), 'Busy', 'P26: the link answers, the applier does not');
+  t.is(state({}, { heartbeatMs: -1 }), 'Busy', 'P26: it never did');
   t.is(state({ replication: false }), 'Unknown', 'REP-01: changes are not sent');
 });
 
@@ -155,6 +159,7 @@ test('I3: OK is said only of a live, caught-up, complete connection with a fresh
     failed: mostly(0, fc.nat(2)),
     quietMs: mostly(5, fc.integer({ min: -1, max: 20_000 })),
     latencyMs: mostly(0, fc.integer({ min: -1, max: 20_000 })),
+    heartbeatMs: mostly(900, fc.integer({ min: -1, max: 20_000 })),
   });
   let said = 0;
   fc.assert(
@@ -184,7 +189,9 @@ test('I3: OK is said only of a live, caught-up, complete connection with a fresh
             count.quietMs >= 0 &&
             count.quietMs <= HEARTBEAT_FRESH_MS &&
             count.latencyMs >= 0 &&
-            count.latencyMs <= CAUGHT_UP_MS,
+            count.latencyMs <= CAUGHT_UP_MS &&
+            count.heartbeatMs >= 0 &&
+            count.heartbeatMs <= HEARTBEAT_FRESH_MS,
         );
       },
     ),

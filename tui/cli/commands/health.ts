@@ -58,6 +58,9 @@ export function healthOfConnection(item: ConnectionItem, limits: Thresholds): re
     case 'Not Ready':
       return [1, `${name}: capture is still loading`];
     case 'Unknown':
+      // Whatever is not known of it, so much is not on the target.
+      if (item.latencyMs >= 0 && lag >= limits.lagCritical)
+        return [2, `${name}: ${lag.toFixed(1)} s behind${item.problem ? `; ${noticeText(item.problem)}` : ''}`];
       return [item.problem ? 1 : 3, `${name}: ${item.problem ? noticeText(item.problem) : 'its state is not known'}`];
     default:
       return [2, `${name}: ${item.problem ? noticeText(item.problem) : statistics.targetDataState}`];

@@ -10,7 +10,8 @@ import {
   STATISTIC_COLUMNS,
   type Statistics,
 } from '../../../protocol/messages/index.js';
-import { formatBytes, formatCount, formatMillis, formatWallTime } from '../../../protocol/units.js';
+import { formatBytes, formatCount, formatWallTime } from '../../../protocol/units.js';
+import { behind, behindInFull, recoveryPoint } from '../../model/lag.js';
 import { type Run, run } from '../command.js';
 import type { Reached } from '../links.js';
 import { properties, table, visible } from '../print.js';
@@ -19,8 +20,6 @@ import { watch } from './watch.js';
 export interface Row extends ConnectionItem {
   readonly server: string;
 }
-
-export const latency = (ms: number): string => (ms < 0 ? 'unknown' : ms === 0 ? 'caught up' : formatMillis(ms));
 
 export function overview(rows: readonly Row[]): string {
   const cells = rows.map((row) => {
@@ -36,7 +35,7 @@ export function overview(rows: readonly Row[]): string {
       s.replicationStatus,
       formatBytes(s.intermediateQueueBytes + s.diskQueueBytes),
       formatBytes(s.sentBytes),
-      latency(row.latencyMs),
+      behind(row),
     ];
   });
   const heads = [
@@ -112,7 +111,8 @@ export function details(row: Row): string {
         at === 0 ? 'Directories' : '',
         `${mapping.source} -> ${mapping.target}`,
       ]),
-      ['Behind', latency(row.latencyMs)],
+      ['Behind', behindInFull(row)],
+      ['Recovery point', recoveryPoint(row)],
       ...(row.stall ? [['Stalled', `since ${formatWallTime(row.stall.since)} (${row.stall.cause})`] as const] : []),
       ['Batches', `${row.sequence} made, ${row.applied} applied, ${row.durable} durable`],
       ['On the wire', formatBytes(row.wireBytes)],

@@ -11,7 +11,8 @@ import { age } from '../../screens/replication/tree.js';
 import { type Run, untilAborted } from '../command.js';
 import { clip, columns, visible } from '../print.js';
 import { terminalPrompts } from '../prompts.js';
-import { details, latency, overview, problems, type Row } from './status.js';
+import { behind } from '../../model/lag.js';
+import { details, overview, problems, type Row } from './status.js';
 
 /** Redraws at most this often. */
 const REDRAW_MS = 250;
@@ -44,7 +45,7 @@ const COLUMNS = {
     cell: ({ statistics: s }) => formatBytes(s.intermediateQueueBytes + s.diskQueueBytes),
   },
   sent: { head: ['', 'Sent'], right: true, cell: (row) => formatBytes(row.statistics.sentBytes) },
-  behind: { head: ['', 'Behind'], cell: (row) => (row.stale ? 'unknown' : latency(row.latencyMs)) },
+  behind: { head: ['', 'Behind'], cell: (row) => (row.stale ? 'unknown' : behind(row)) },
 } as const satisfies Readonly<Record<string, Column>>;
 type Name = keyof typeof COLUMNS;
 

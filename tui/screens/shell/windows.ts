@@ -5,6 +5,7 @@ import { formatBytes, formatCount, formatMillis } from '../../../protocol/units.
 import type { App, Overlay } from '../../model/app.js';
 import { findServer, isStale, targetName } from '../../model/fleet.js';
 import { lineText } from '../../model/line-edit.js';
+import { behindInFull, recoveryPoint } from '../../model/lag.js';
 import { ofConnection, SEVERITY_WORD } from '../../model/severity.js';
 import { type Rect, run, type Run } from '../../layout/grid.js';
 import { glyphsFor } from '../../layout/glyphs.js';
@@ -178,7 +179,8 @@ function detailWindow(app: App, overlay: Extract<Overlay, { kind: 'detail' }>): 
     pair(column.label, text, state ? (stateRole(text) ?? 'dialog') : 'dialog');
   }
   lines.push([]);
-  pair('Recovery point latency', item.latencyMs < 0 ? 'unknown' : formatMillis(item.latencyMs));
+  pair('Recovery point latency', behindInFull(item));
+  if (item.recoveryPoint !== undefined) pair('Recovery point', recoveryPoint(item));
   if (item.stall)
     pair(
       'Stalled',
@@ -186,6 +188,7 @@ function detailWindow(app: App, overlay: Extract<Overlay, { kind: 'detail' }>): 
       'status.warn',
     );
   pair('Target last heard', item.quietMs < 0 ? 'no link' : `${formatMillis(item.quietMs)} ago`);
+  if ((item.heartbeatMs ?? -1) >= 0) pair('Heartbeat applied', `${formatMillis(item.heartbeatMs ?? 0)} ago`);
   pair('Made / applied / durable', [item.sequence, item.applied, item.durable].map(formatCount).join(' / '));
   pair('Received, not applied', formatBytes(item.targetQueuedBytes));
   pair('On the wire', formatBytes(item.wireBytes));
