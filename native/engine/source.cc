@@ -223,10 +223,12 @@ void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition&
     return Fact("link_up").with("connection", i64{channel.options().id}).with("welcome", std::move(payload)).flag("resumed", resumed);
   };
   std::vector<SetPath> repair;
-  const bool wiped = channel.expects_replica && (position.flags & wire::kPositionFresh) != 0;
+  const bool fresh = (position.flags & wire::kPositionFresh) != 0;
+  const bool wiped = channel.expects_replica && fresh;
+  if (fresh && channel.must_mirror) in_doubt(channel, kNeverNs);   // Whatever it held once.
   const Resume resume = channel.broken || wiped ? Resume::broken : channel.stream.welcome(position, repair);
   if (resume == Resume::broken) {
-    const bool unknown = wiped || (!channel.broken && !channel.stream.damaged());
+    const bool unknown = fresh || (!channel.broken && !channel.stream.damaged());   // Nothing says what it holds.
     channel_broken(channel, "the target does not know this stream any more");
     if (unknown) in_doubt_until_mirrored(channel, kNeverNs);
     channel.arrived(epoch, false, up(false));

@@ -160,10 +160,10 @@ TEST("P24, P26: the lag grows while the link is cut and something waits, not whi
   CHECK((monotonic_ns() - wrote) / 1'000'000 <= later.ms + 1'000);
   CHECK(later.ms <= (monotonic_ns() - before) / 1'000'000 + 100);
   CHECK(later.point_ms - first.point_ms < 100 && first.point_ms - later.point_ms < 100);
-  // The source starts again meanwhile: its queue goes on, and so does its age.
+  // The source starts again meanwhile, without its queue: the age goes on, and the bytes are said to be a part of it.
   pair.source.reset();
   pair.start_source();
-  lag_until(pair, [&](const Lag& lag) { return lag.ms >= (monotonic_ns() - wrote) / 1'000'000 - 1'000 && lag.bytes >= 300'000; }, "it goes on after a restart");
+  lag_until(pair, [&](const Lag& lag) { return lag.ms >= (monotonic_ns() - wrote) / 1'000'000 - 1'000 && lag.at_least; }, "it goes on after a restart");
   pair.wire.to(pair.target->port());
   lag_until(pair, caught_up, "it falls");
   pair.expect_equal();

@@ -253,10 +253,11 @@ export class Source {
     const { mutants } = this.host.universe;
     const repair = new Set<number>();
     const wiped = channel.expectsReplica && position.fresh;
+    if (position.fresh && channel.mustMirror) this.#inDoubt(channel, Number.NEGATIVE_INFINITY);
     const resume = channel.broken || wiped ? 'broken' : channel.stream.welcome(position, repair);
     const connection = channel.id;
     if (resume === 'broken' && !mutants.gapResumes) {
-      if (wiped || !channel.broken) this.#mustMirror(channel, Number.NEGATIVE_INFINITY);
+      if (position.fresh || !channel.broken) this.#mustMirror(channel, Number.NEGATIVE_INFINITY);
       if (!channel.broken) {
         channel.broken = true;
         this.#tasksLost(channel, 'the target does not know this stream any more');
@@ -652,6 +653,7 @@ export class Source {
     channel.walk = null;
     if (!walk.verify) {
       channel.mustMirror = !channel.replicating;
+      this.#keepPoint(channel);
       this.#vouch(channel);
     }
     const common = { connection: channel.id, files: this.#shadow.length, orphans: 0, ms: 1 };
