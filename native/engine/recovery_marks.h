@@ -17,8 +17,9 @@ namespace understudy {
 inline constexpr i64 kNeverNs = std::numeric_limits<i64>::min();
 inline i64 earlier(i64 a, i64 b) { return a == 0 ? b : b == 0 ? a : std::min(a, b); }
 // Those that outlive the process are kept by the wall clock. None is in the future, whatever that says.
-inline i64 to_wall_ns(i64 since_ns) { return realtime_ns() - (monotonic_ns() - since_ns); }
+inline i64 to_wall_ns(i64 since_ns) { return since_ns == kNeverNs ? kNeverNs : realtime_ns() - (monotonic_ns() - since_ns); }
 inline i64 from_wall_ns(i64 wall_ns) {
+  if (wall_ns == kNeverNs) return kNeverNs;
   const i64 since_ns = monotonic_ns() - std::max<i64>(0, realtime_ns() - wall_ns);
   return since_ns == 0 ? -1 : since_ns;
 }
@@ -98,7 +99,7 @@ class RecoveryMarks {
       for (std::size_t i = 0; i < marks.size(); ++kept) {
         const i64 first = marks[i].at_ns;
         std::size_t end = i + 1;
-        while (end < marks.size() && marks[end].at_ns - first < step) ++end;
+        while (end < marks.size() && static_cast<u64>(marks[end].at_ns) - static_cast<u64>(first) < static_cast<u64>(step)) ++end;
         marks[kept] = {marks[end - 1].sequence, first};
         i = end;
       }

@@ -81,6 +81,7 @@ void Stream::forget_queued() {
   touched_.clear();
   refused_from_ = 0;
   sent_index_ = 0;
+  moving_ = 0;
   in_flight_ = touched_count_ = 0;
   queued_bytes_ = mirror_bytes_ = 0;
   release(memory_);
@@ -108,7 +109,7 @@ bool Stream::push(StreamBatch batch, const std::vector<SetPath>& touched) {
   const i64 change_ns = batch.change_ns;
   {
     std::lock_guard lock(mutex_);
-    const bool fits = disk_.unread() == 0 && touched_count_ + touched.size() <= kTouchedMax &&
+    const bool fits = !spilled() && touched_count_ + touched.size() <= kTouchedMax &&
                       budget_->take(memory_, DiskQueue::cost(batch) + DiskQueue::cost(touched), !disk_.enabled());
     if (!fits && !disk_.enabled()) return false;
     count(batch);
@@ -133,20 +134,20 @@ bool Stream::push(StreamBatch batch, const std::vector<SetPath>& touched) {
 
 bool Stream::has_room(bool flowing, bool begun) {
   const u64 most = begun ? 2 * room_bytes_ : room_bytes_;
-  if (disk_.unread() == 0 && (queued_bytes_ == 0 || budget_->would_take(memory_, typical_)) && (!flowing || queued_bytes_ < most)) return true;
+  if (!spilled() && (queued_bytes_ == 0 || budget_->would_take(memory_, typical_)) && (!flowing || queued_bytes_ < most)) return true;
   return !flowing && disk_.room();
 }
 
 bool Stream::walk_room(bool mirror) const {
-  const bool spilled = disk_.unread() != 0;
-  if (!mirror) return !spilled && queued_bytes_ < room_bytes_;
+  const bool behind = spilled();
+  if (!mirror) return !behind && queued_bytes_ < room_bytes_;
   // Beside a backlog of changes on disk a mirror has its share, and no more.
-  return mirror_bytes_ < room_bytes_ && (spilled || queued_bytes_ == 0 || budget_->would_take(memory_, typical_));
+  return mirror_bytes_ < room_bytes_ && (behind || queued_bytes_ == 0 || budget_->would_take(memory_, typical_));
 }
 
 bool Stream::undurable() const {
   std::lock_guard lock(mutex_);
-  return touched_count_ > 0 || disk_.unread() != 0;
+  return touched_count_ > 0 || spilled();
 }
 
 std::vector<SetPath> Stream::break_off() {
@@ -178,6 +179,7 @@ u64 Stream::id() const {
 
 u64 Stream::lowest() const {
   if (!batches_.empty()) return batches_.front().sequence;
+  if (moving_ != 0) return moving_;
   return disk_.unread() != 0 ? disk_.first_unread() : next_.load();
 }
 
@@ -214,7 +216,7 @@ Resume Stream::welcome(const wire::StreamPosition& target, std::vector<SetPath>&
     if (target.stream != id_ && lowest() == 1) return Resume::resumed;
     return Resume::broken;
   }
-  if (target.applied + 1 < lowest() || (power_lost && (!touched_.empty() || disk_.unread() != 0))) {
+  if (target.applied + 1 < lowest() || (power_lost && (!touched_.empty() || spilled()))) {
     // Batches which we dropped as applied are gone on the target (power loss: it stands at its durable mark). Every
     // path touched since then is compared again; the caller restarts the stream, which drops what still waits.
     for (const Touched& touched : touched_)
@@ -248,10 +250,12 @@ StreamBatch Stream::take(u64 window) {
     if (batches_.empty()) budget_->charge(memory_, *cost);
     else if (!budget_->take(memory_, *cost)) return {};
     memory_ += *cost;
+    moving_ = disk_.first_unread();
     lock.unlock();
     Result<DiskRecord> record = disk_.read();
     lock.lock();
     if (generation != generation_) continue;   // What was taken went with the rest.
+    moving_ = 0;
     release(*cost);
     if (!record) {
       if (record.error().code != ECANCELED) damage(record.error());
@@ -317,7 +321,7 @@ std::vector<SetPath> Stream::take_moved(bool& beyond) {
     for (const SetPath& path : touched.paths)
       if (path.moved) moved.push_back(path);
   }
-  beyond = disk_.unread() != 0;
+  beyond = spilled();
   refused_from_ = 0;
   forget_durable(target_.durable);
   return moved;
@@ -357,7 +361,7 @@ StreamCounters Stream::counters() const {
 i64 Stream::oldest_unapplied_ns() const {
   std::lock_guard lock(mutex_);
   if (!batches_.empty()) return batches_.front().since_ns;
-  return disk_.unread() != 0 ? resumed_since_ns_ : 0;
+  return spilled() ? resumed_since_ns_ : 0;
 }
 
 i64 Stream::oldest_change_ns(bool durable) const {

@@ -59,7 +59,7 @@ class Stream {
   // Why there is no room: 0 (memory is full and there is no disk stage), EDQUOT, ENOSPC or the system's own.
   int full_why() const { return disk_.enabled() ? disk_.why() : 0; }
   u64 held() const { return queued_bytes_.load(std::memory_order_relaxed); }   // encoded bytes, both stages
-  bool spilled() const { return disk_.unread() != 0; }
+  bool spilled() const { return disk_.unread() != 0 || moving_ != 0; }
   u64 last_sequence() const { return next_ - 1; }
   // What is on disk cannot be read any more: the stream cannot go on.
   bool damaged() const { return damaged_.load(std::memory_order_acquire); }
@@ -139,6 +139,7 @@ class Stream {
   std::atomic<u64> queued_bytes_{0}, mirror_bytes_{0};   // encoded, both stages
   std::atomic<u64> memory_{0};        // taken of the budget
   std::deque<StreamBatch> batches_;   // applied+1 .., as far as memory goes; the rest is on disk
+  std::atomic<u64> moving_{0};        // sequence of a batch that has left the disk and is not in memory yet; 0: none
   std::size_t sent_index_ = 0;        // batches_[0 .. sent_index_) were handed to the link
   u64 in_flight_ = 0;                 // bytes of those
   std::deque<Touched> touched_;       // durable+1 .., as far as memory goes

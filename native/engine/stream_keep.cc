@@ -60,7 +60,7 @@ struct Reader {
 
 bool Stream::keep(const std::string& path, u64 snapshot, const std::vector<SetPath>& doubts, i64 until_ns) {
   std::lock_guard lock(mutex_);
-  const bool queued = !batches_.empty() || disk_.unread() != 0;
+  const bool queued = !batches_.empty() || spilled();
   if (damaged_ || (queued && !disk_.enabled())) return false;
   // What is in memory goes to its place before what is on disk. Its paths go along; the file has the older ones.
   auto touched = touched_.begin();

@@ -113,6 +113,20 @@ TEST("P26: a quiet stream lags behind nothing, and its heartbeat tells that the 
   CHECK_EQUAL(stream.proven_ns(), i64{0});
 }
 
+TEST("I3, GLO-29: that nothing is known survives a stop, and the thinning of many marks") {
+  CHECK_EQUAL(from_wall_ns(to_wall_ns(kNeverNs)), kNeverNs);
+  RecoveryMarks marks;
+  for (u64 sequence = 1; sequence <= 3 * RecoveryMarks::kMax; ++sequence) {
+    const i64 at = static_cast<i64>(sequence) * 1'000;
+    marks.closed(sequence, at, at);
+    if (sequence == 10) marks.vouched(sequence, kNeverNs);
+  }
+  CHECK(marks.size() <= 2 * RecoveryMarks::kMax);
+  CHECK_EQUAL(marks.oldest_behind(0), kNeverNs);
+  marks.acknowledged(10, 10);
+  CHECK(marks.oldest_behind(10) > 0);
+}
+
 TEST("CLM-13, GLO-29: marks outlive a stop of the agent, on disk and in memory") {
   Scratch scratch;
   const std::string file = scratch / "position";
