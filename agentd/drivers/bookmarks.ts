@@ -89,12 +89,12 @@ export class Bookmarks {
     world.log.say('BOOKMARK_RECORDED', { ...about, name: mark.name, how: mark.how }, about);
   }
 
-  ended({ key, outcome }: TaskItem): void {
+  async ended({ key, outcome }: TaskItem): Promise<void> {
     const bookmark = this.book.find(key, 'target');
     if (!bookmark || !outcome) return;
     const why = outcome.result === 'done' ? '' : outcomeText(outcome);
     this.book.put({ ...bookmark, outcome, why });
-    this.book.saveSoon();
+    await this.book.save().catch(() => this.book.saveSoon());
   }
 
   /** @throws Failure BOOKMARK_REFUSED, BOOKMARK_NOT_MADE, TASK_DISABLED and those of tasks */

@@ -20,8 +20,8 @@ export interface TaskRoad {
 export interface TargetBookmarks {
   /** Everything before it is here, durable. Rejects when that cannot be written down. */
   record(item: TaskItem, bookmark: NonNullable<LinkTask['bookmark']>): Promise<void>;
-  /** Its command has ended. */
-  ended(item: TaskItem): void;
+  /** Its command has ended. Resolves when that is on disk, or was found impossible and is tried again. */
+  ended(item: TaskItem): Promise<void>;
 }
 
 export class TargetTasks {
@@ -53,9 +53,9 @@ export class TargetTasks {
       void this.runner
         .endLeftovers(key)
         .catch(() => 0)
-        .then((count) => {
+        .then(async (count) => {
           const rest = count > 0 ? `; ${count} of its processes were still there and were ended` : '';
-          this.#settle(item, unknown(`the agent ended while it ran${rest}`, item.asked));
+          await this.#settle(item, unknown(`the agent ended while it ran${rest}`, item.asked));
           if (connection !== '') this.#release(connection);
         });
     }
@@ -106,8 +106,7 @@ export class TargetTasks {
     };
     this.#running.set(grant.connection, [done]);
     const outcome = await this.#perform(item, task, grant, ready);
-    const ended = this.#settle(item, outcome);
-    if (task.bookmark) this.bookmarks.ended(ended);
+    await this.#settle(item, outcome);
     this.#release(grant.connection);
   }
 
@@ -158,7 +157,7 @@ export class TargetTasks {
     this.#direct.add(item.key);
     try {
       const outcome = await this.#run(item, timeoutMs, { UNDERSTUDY_EVENT: 'task' }, signal);
-      return this.#settle(item, outcome);
+      return await this.#settle(item, outcome);
     } finally {
       this.#direct.delete(item.key);
       this.#nowIdle();
@@ -245,10 +244,14 @@ export class TargetTasks {
     return item?.connection === grant.connection ? item : null;
   }
 
-  #settle(item: TaskItem, outcome: TaskOutcome): TaskItem {
+  /** On disk before anybody hears of it: what was told once stays so, whenever this agent is killed. */
+  async #settle(item: TaskItem, outcome: TaskOutcome): Promise<TaskItem> {
     const ended: TaskItem = { ...item, phase: 'ended', outcome };
     this.journal.put(ended);
-    this.journal.saveSoon();
+    await Promise.all([
+      this.journal.save().catch(() => this.journal.saveSoon()),
+      ended.role === 'target' ? this.bookmarks.ended(ended) : undefined,
+    ]);
     this.journal.tell(ended, outcome, whereOf(ended), scopeOf(ended));
     if (ended.role === 'target') this.#answer(ended);
     return ended;
