@@ -32,7 +32,11 @@ struct Record {
 };
 u32 checksum_of(const Record& record) { return checksum(reinterpret_cast<const u8*>(&record), offsetof(Record, checksum)); }
 
-i64 age_ms(i64 since_ns, i64 now) { return std::max<i64>(1, (now - since_ns + 999'999) / 1'000'000); }
+// Of kNeverNs it is some hundred thousand years. What was noticed after `now` was read is as young as can be.
+i64 age_ms(i64 since_ns, i64 now) {
+  if (since_ns >= now) return 1;
+  return static_cast<i64>((static_cast<u64>(now) - static_cast<u64>(since_ns) + 999'999) / 1'000'000);
+}
 }  // namespace
 
 // ------------------------------------------------------------------------------------------------------------- doubt
