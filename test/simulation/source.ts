@@ -317,7 +317,10 @@ export class Source {
   }
 
   #repairs(channel: Channel, since?: number): void {
-    if (this.host.universe.mutants.hiddenRepair) return;
+    if (this.host.universe.mutants.hiddenRepair) {
+      if (!channel.mustMirror) channel.doubt = Number.POSITIVE_INFINITY;
+      return;
+    }
     this.#inDoubt(channel, since);
     channel.repairing = true;
     channel.repairUntil = 0;
