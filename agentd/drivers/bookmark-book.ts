@@ -6,7 +6,7 @@ import { TaskCommand } from '../../protocol/messages/task.js';
 import { keptBookmarks } from '../core/bookmark/bookmark.js';
 import { replaced, withoutOutput } from '../core/task/records.js';
 import { loadDocument } from './stored.js';
-import { saveDocument, saveSoon, type World } from './world.js';
+import { saveDocument, saveSoon, saveStubbornly, type World } from './world.js';
 
 export const BOOKMARKS_FILE = 'bookmarks.sts';
 /** Separate and small, because it is written while somebody waits. */
@@ -54,6 +54,10 @@ export class BookmarkBook {
   /** @throws Failure when it is not on disk */
   save(): Promise<void> {
     return saveDocument(this.world, BOOKMARKS_FILE, this.#stored());
+  }
+
+  saveStubbornly(): Promise<void> {
+    return saveStubbornly(this.world, BOOKMARKS_FILE, this.#stored());
   }
 
   saveSoon(): void {

@@ -94,7 +94,7 @@ export class Bookmarks {
     if (!bookmark || !outcome) return;
     const why = outcome.result === 'done' ? '' : outcomeText(outcome);
     this.book.put({ ...bookmark, outcome, why });
-    await this.book.save().catch(() => this.book.saveSoon());
+    await this.book.saveStubbornly();
   }
 
   /** @throws Failure BOOKMARK_REFUSED, BOOKMARK_NOT_MADE, TASK_DISABLED and those of tasks */

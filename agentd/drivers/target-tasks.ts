@@ -249,7 +249,7 @@ export class TargetTasks {
     const ended: TaskItem = { ...item, phase: 'ended', outcome };
     this.journal.put(ended);
     await Promise.all([
-      this.journal.save().catch(() => this.journal.saveSoon()),
+      this.journal.saveStubbornly(),
       ended.role === 'target' ? this.bookmarks.ended(ended) : undefined,
     ]);
     this.journal.tell(ended, outcome, whereOf(ended), scopeOf(ended));

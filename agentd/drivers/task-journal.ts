@@ -6,7 +6,7 @@ import { replaced, withoutOutput } from '../core/task/records.js';
 import { keptTasks, outcomeText, unknown } from '../core/task/step.js';
 import type { LogScope } from './log.js';
 import { loadDocument, StoredTasks, TASKS_FILE } from './stored.js';
-import { saveDocument, saveSoon, type World } from './world.js';
+import { saveDocument, saveSoon, saveStubbornly, type World } from './world.js';
 
 const COMMAND_SHOWN = 200;
 
@@ -61,6 +61,10 @@ export class TaskJournal {
   /** @throws Failure when it is not on disk */
   save(): Promise<void> {
     return saveDocument(this.world, TASKS_FILE, this.#stored());
+  }
+
+  saveStubbornly(): Promise<void> {
+    return saveStubbornly(this.world, TASKS_FILE, this.#stored());
   }
 
   saveSoon(): void {

@@ -78,16 +78,22 @@ export async function saveDocument(world: World, name: string, value: unknown): 
 }
 
 /**
- * The same for changes nobody waits for: told in the log, and tried again until this or a newer state is on disk.
- * Otherwise a disk that was full for a moment would leave a claim behind that was withdrawn since.
+ * The same, never in vain: a failure is told in the log, and it is tried again until this or a newer state is on disk.
+ * Otherwise a disk that was full for a moment would leave a claim behind that was withdrawn since. Resolves after the
+ * first try.
  */
-export function saveSoon(world: World, name: string, value: unknown, failures = 0): void {
+export function saveStubbornly(world: World, name: string, value: unknown, failures = 0): Promise<void> {
   const saves = savesFor(world, name);
   const number = saves.count + 1;
   saves.soon = number;
-  saveDocument(world, name, value).catch(() => {
+  return saveDocument(world, name, value).catch(() => {
     world.clock.after(backoffMs(SAVE_AGAIN, failures + 1, world.clock.random()), () => {
-      if (saves.soon === number && saves.done < number) saveSoon(world, name, value, failures + 1);
+      if (saves.soon === number && saves.done < number) void saveStubbornly(world, name, value, failures + 1);
     });
   });
+}
+
+/** For changes nobody waits for. */
+export function saveSoon(world: World, name: string, value: unknown): void {
+  void saveStubbornly(world, name, value);
 }
