@@ -1,6 +1,6 @@
 /** How far behind its source a replica is, in words: in time and in bytes (GLO-29, P24). Pure. */
 import type { ConnectionItem } from '../../protocol/messages/index.js';
-import { formatBytes, formatCount, formatMillis, formatWallTime } from '../../protocol/units.js';
+import { formatBytes, formatCount, formatMillis, formatSecond } from '../../protocol/units.js';
 
 type Known = Pick<ConnectionItem, 'latencyMs' | 'lagBytes' | 'lagAtLeast' | 'recoveryPoint'>;
 
@@ -24,5 +24,5 @@ export function behindInFull({ latencyMs, lagBytes, lagAtLeast }: Known): string
 export function recoveryPoint({ latencyMs, recoveryPoint: point }: Known): string {
   if (latencyMs < 0) return 'none yet';
   if (latencyMs === 0) return 'now';
-  return point ? formatWallTime(point).slice(0, 19) : 'not told';
+  return point ? formatSecond(point) : 'not told';
 }
