@@ -209,7 +209,7 @@ void Source::request_hashes(Channel& channel, NodeId node, bool mirror, const wi
   HashRequest request;
   request.node = node;
   request.inode = shadow_.at(node).inode;
-  request.since_ns = retelling_ ? 0 : current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns();
+  request.since_ns = retelling_ ? 0 : noticed_ns();
   request.mirror = mirror;
   // Counted only where the walk compares; what it sends again was counted before.
   request.counted = mirror && channel.mirror.verify && entry != nullptr;

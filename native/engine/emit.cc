@@ -86,7 +86,7 @@ void Source::log_doubt(u32 mapping, std::string_view path, bool deep) {
 void Source::tell_later(Channel& channel, NodeId node) {
   log_doubt(shadow_.mapping(node), shadow_.path(node), true);
   if (channel.mirror.extra.empty()) channel.extra_since_ns = 0;
-  channel.extra_since_ns = earlier(channel.extra_since_ns, current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns());
+  channel.extra_since_ns = earlier(channel.extra_since_ns, noticed_ns());
   channel.mirror.extra.push_back(node);
 }
 
@@ -148,7 +148,7 @@ void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header
   channel.writer_data += data.size();
   if (kind == wire::OpKind::hashes && !mirror) touch(channel, header.mapping, path, false);   // See found_equal.
   if (!touches(kind)) return;
-  channel.writer_change_ns = earlier(channel.writer_change_ns, current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns());
+  channel.writer_change_ns = earlier(channel.writer_change_ns, noticed_ns());
   touch(channel, header.mapping, path, takes_name(kind, header.flags), kind == wire::OpKind::rename || kind == wire::OpKind::link);
   if (kind == wire::OpKind::rename) touch(channel, header.aux, path2, true, true);
 }

@@ -457,7 +457,6 @@ void Source::mirror_finish(Channel& channel) {
   channel.counters.remaining = 0;
   if (done.verify) return verify_finish(channel, done, ms);
   channel.must_mirror = !channel.replicating;
-  keep_point(channel);   // Whatever else is in doubt now: the next run need not mirror.
   vouch(channel);
   const StreamCounters sent = channel.stream.counters();
   tell_(Fact("mirror_done").with("connection", i64{channel.options().id}).with("files", static_cast<i64>(done.files))

@@ -54,11 +54,13 @@ void Source::in_doubt_until_mirrored(Channel& channel, i64 since_ns) {
   keep_point(channel);
 }
 
-// Nothing is in doubt any more, unless something else is.
+// Nothing is in doubt any more, unless something else is. Even then it is written down: what a mirror has ended, the next
+// run need not begin again.
 void Source::vouch(Channel& channel) {
-  if (channel.settling || channel.must_mirror || channel.broken) return;
-  if (const i64 since_ns = channel.doubt_ns; since_ns != 0) channel.stream.vouched(since_ns);
-  channel.doubt_ns = 0;
+  if (!channel.settling && !channel.must_mirror && !channel.broken) {
+    if (const i64 since_ns = channel.doubt_ns; since_ns != 0) channel.stream.vouched(since_ns);
+    channel.doubt_ns = 0;
+  }
   keep_point(channel);
 }
 

@@ -205,6 +205,7 @@ class Source final : CaptureSink {
   void begin_repair(Channel& channel, i64 since_ns = 0);
   void doubt();
   void settle_repair(Channel& channel);
+  i64 noticed_ns() const { return current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns(); }   // what is told now
   i64 waits_since(const Channel& channel) const;
   void publish_waiting();
   void keep_point(const Channel& channel);

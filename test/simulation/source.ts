@@ -299,9 +299,10 @@ export class Source {
   }
 
   #vouch(channel: Channel): void {
-    if (channel.repairing || channel.mustMirror || channel.broken) return;
-    channel.stream.vouched(channel.doubt);
-    channel.doubt = Number.POSITIVE_INFINITY;
+    if (!channel.repairing && !channel.mustMirror && !channel.broken) {
+      channel.stream.vouched(channel.doubt);
+      channel.doubt = Number.POSITIVE_INFINITY;
+    }
     this.#keepPoint(channel);
   }
 
@@ -656,7 +657,6 @@ export class Source {
     channel.walk = null;
     if (!walk.verify) {
       channel.mustMirror = !channel.replicating;
-      this.#keepPoint(channel);
       this.#vouch(channel);
     }
     const common = { connection: channel.id, files: this.#shadow.length, orphans: 0, ms: 1 };
