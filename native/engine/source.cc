@@ -226,6 +226,7 @@ void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition&
   const bool fresh = (position.flags & wire::kPositionFresh) != 0;
   const bool wiped = channel.expects_replica && fresh;
   if (fresh && channel.must_mirror) in_doubt(channel, kNeverNs);   // Whatever it held once.
+  if (!channel.broken) flush(channel);   // What is in no batch yet is in doubt as well, should the rest be.
   const Resume resume = channel.broken || wiped ? Resume::broken : channel.stream.welcome(position, repair);
   if (resume == Resume::broken) {
     const bool unknown = fresh || (!channel.broken && !channel.stream.damaged());   // Nothing says what it holds.
@@ -235,7 +236,6 @@ void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition&
     return;
   }
   if (resume == Resume::repair) {
-    flush(channel);
     if (channel.stream.spilled()) read_logged(repair);
     std::move(channel.touched.begin(), channel.touched.end(), std::back_inserter(repair));
     channel.touched.clear();
