@@ -623,7 +623,7 @@ void Source::retell(Channel& channel, const SetPath& which, bool with_contents, 
     const bool attributes = itself || shadow_.attributes(*at).xattr_digest != 0;
     const int fd = attributes ? directory_fd(*at) : -1;
     if (fd >= 0) tell_xattrs(channel.bit, false, *at, fd, nullptr);
-    else if (itself) xattrs_untold(node);   // It moved: its hint comes.
+    else if (attributes) xattrs_untold(*at);   // It moved, or its root is gone: it is looked at again.
     times_.insert(*at);
   }
   if (!plain) tell_later(channel, node);

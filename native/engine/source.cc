@@ -242,6 +242,7 @@ void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition&
     in_doubt(channel);   // Applied and not durable counts as well, and a new stream knows nothing of it.
     restart_stream(channel);
     forget_listings(channel);
+    (void)open_roots();   // Between two cycles they are closed, and extended attributes are read now.
     retell_all(channel, repair);
     channel.expects_replica = true;
     begin_repair(channel);

@@ -40,7 +40,7 @@ constexpr Part kSuite[] = {
     {421, 8, 1'200, "mixed", "large", "ext4"},
     {441, 3, 1'200, "mixed", "tight", "ext4"},
     {461, 2, 1'200, "power", "large", "ext4"},
-    {3300, 4, 1'200, "power", "large", ""},   // what was in the open batch when a target came back without power's worth of changes
+    {3300, 4, 1'200, "power", "large", ""},   // Two losses in a row: what was in no batch yet was not repaired.
 };
 
 // Where the runs take place.
