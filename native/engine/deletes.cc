@@ -21,8 +21,24 @@ void Source::missing(NodeId node) {
   missing_.push_back({node, last_missing_ns_, current_since_ns_ != 0 ? current_since_ns_ : last_missing_ns_});
 }
 
+// The object lives on under another name. What was told of it by this one, and may not have come to stay on a target, is
+// in doubt by that name from here on.
+void Source::hand_over(NodeId node) {
+  if (!told_links_.may_hold(shadow_.object(node))) return;
+  const NodeId first = shadow_.first_name(node), other = first != node ? first : shadow_.at(node).next_link;
+  const u32 mapping = shadow_.mapping(other);
+  const std::string path = shadow_.path(other);
+  for (const auto& channel : channels_) {
+    if (channel->broken || !((shadow_.at(node).told | shadow_.at(other).told) & channel->bit & replicating_)) continue;
+    if (channel->behind) note_later(*channel, mapping, path, false);
+    else touch(*channel, mapping, path);
+  }
+}
+
 void Source::forget_node(NodeId node) {
-  if (!shadow_.linked(node)) {
+  if (shadow_.linked(node)) {
+    hand_over(node);
+  } else {
     const u64 object = shadow_.object(node);
     indexes_.drop(object);
     hot_.erase(object);
@@ -126,6 +142,9 @@ bool Source::release_deletes(bool force) {
   if (held_) tell_(Fact("source_continues").with("source", i64{options_.id}));
   held_ = false;
   if (objects > 0) deleted_.emplace_back(now, objects);
+  if (!told_links_.empty() && !doubting_ && jobs_.empty() &&
+      std::none_of(channels_.begin(), channels_.end(), [&](const auto& channel) { return unsettled(*channel); }))
+    told_links_.forget();
   current_since_ns_ = since_ns;
   for (NodeId node : tops)
     if (shadow_.live(node)) remove_node(node, true);

@@ -48,7 +48,8 @@ bool touches(wire::OpKind kind) {
 }
 }  // namespace
 
-wire::OpHeader Source::header_for(wire::OpKind kind, NodeId node) const {
+wire::OpHeader Source::header_for(wire::OpKind kind, NodeId node) {
+  if (!shadow_.is_directory(node) && shadow_.linked(node)) told_links_.note(shadow_.object(node));
   const Attributes& attributes = shadow_.attributes(node);
   wire::OpHeader header{};
   header.kind = static_cast<u8>(kind);

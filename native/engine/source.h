@@ -29,6 +29,7 @@
 #include "fact.h"
 #include "rules.h"
 #include "shadow.h"
+#include "told_links.h"
 
 namespace understudy {
 
@@ -252,6 +253,7 @@ class Source final : CaptureSink {
   bool release_deletes(bool force);
   void remove_node(NodeId node, bool emit);
   void forget_node(NodeId node);
+  void hand_over(NodeId node);
   bool still_there(NodeId node, u64 device, u64 inode, u64* found = nullptr);
   void directory_times();
   void apply_stat(NodeId node, const struct statx& stat);
@@ -309,7 +311,7 @@ class Source final : CaptureSink {
   void tell_later(Channel& channel, NodeId node);
   void flush(Channel& channel);
   void flush_all();
-  wire::OpHeader header_for(wire::OpKind kind, NodeId node) const;
+  wire::OpHeader header_for(wire::OpKind kind, NodeId node);
   void tell_attributes(Mask mask, bool mirror, NodeId node, bool times);
   void tell_xattrs(Mask mask, bool mirror, NodeId node, int directory_fd, const char* name);
   void set_xattr_digest(NodeId node, u64 digest);
@@ -443,6 +445,7 @@ class Source final : CaptureSink {
   i64 last_missing_ns_ = 0;
   std::deque<std::pair<i64, u64>> deleted_;            // time, objects: the guard's window
   std::unordered_set<NodeId> times_;                   // directories whose mtime is to be told
+  ToldLinks told_links_;
   std::unordered_map<NodeId, Fd> fds_;                 // open directories of this cycle
   std::vector<Fd> retired_;                            // closed when nobody up the stack can use them
   std::vector<NodeId> scan_;                           // directories to list

@@ -211,16 +211,18 @@ Resume Stream::welcome(const wire::StreamPosition& target, std::vector<SetPath>&
   const bool power_lost = boot_ != 0 && (target.boot != boot_ || target.boot == 0);
   boot_ = target.boot;
   if (damaged_) return Resume::broken;
-  if (target.stream != id_ || target.applied >= next_) {
-    // The target does not know this stream: fine while nothing of it was ever applied.
-    if (target.stream != id_ && lowest() == 1) return Resume::resumed;
-    return Resume::broken;
-  }
-  if (target.applied + 1 < lowest() || (power_lost && (!touched_.empty() || spilled()))) {
+  const bool known = target.stream == id_;
+  if (known && target.applied >= next_) return Resume::broken;
+  // A stream that the target does not know: fine while nothing of it was ever applied. Or it was lost with the power,
+  // and then everything told in it may be there in any part.
+  if (!known && target_.durable != 0) return Resume::broken;
+  if (!known && !power_lost) return lowest() == 1 ? Resume::resumed : Resume::broken;
+  if ((known && target.applied + 1 < lowest()) || (power_lost && (!touched_.empty() || spilled()))) {
     // Batches which we dropped as applied are gone on the target (power loss: it stands at its durable mark). Every
     // path touched since then is compared again; the caller restarts the stream, which drops what still waits.
+    const u64 durable = known ? target.durable : 0;
     for (const Touched& touched : touched_)
-      if (touched.sequence > target.durable) repair.insert(repair.end(), touched.paths.begin(), touched.paths.end());
+      if (touched.sequence > durable) repair.insert(repair.end(), touched.paths.begin(), touched.paths.end());
     return Resume::repair;
   }
   return Resume::resumed;
