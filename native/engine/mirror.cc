@@ -369,6 +369,8 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
     const bool alias = entry != nullptr && (entry->flags & wire::kManifestLinks);
     if (!same && !tell_object(channel.bit, mirror.active, node, fd, fresh, alias || leftover || (full && !fresh))) return false;
     record.told |= channel.bit;
+    // In a repair, what counts as told by another name may be in doubt by this one only.
+    if (linked && (!mirror.active || channel.settling)) tell_beneath_link(channel, node);
     return true;
   }
   const bool differs = whole || entry_differs(*entry, node, false);
@@ -423,6 +425,13 @@ void Source::mirror_extra(Channel& channel) {
   }
 }
 
+// Told as a link, its bytes and attributes were not, and they may be what the target refused or lost.
+void Source::tell_beneath_link(Channel& channel, NodeId node) {
+  const bool mirror = channel.mirror.active;
+  if (shadow_.is_regular(node) && !busy(node)) request_hashes(channel, node, mirror, nullptr);
+  tell_attributes(channel.bit, mirror, node, true);
+}
+
 // One object whose parent was told, whatever the target has at its place. False when it is not there now.
 bool Source::tell_afresh(Channel& channel, NodeId node, int directory) {
   MirrorRun& mirror = channel.mirror;
@@ -441,9 +450,8 @@ bool Source::tell_afresh(Channel& channel, NodeId node, int directory) {
   // What lies at this place on the target may be a name of something else: it must not be written through.
   if (!tell_object(channel.bit, mirror.active, node, directory, false, true)) return false;
   shadow_.at(node).told |= channel.bit;
-  // Told as a link, its bytes were not: they may be what the target refused.
-  if (linked && shadow_.is_regular(node) && !busy(node)) request_hashes(channel, node, mirror.active, nullptr);
   if (is_dir) mirror.stack.emplace_back(node, false);
+  else if (linked) tell_beneath_link(channel, node);
   else tell_attributes(channel.bit, mirror.active, node, true);
   times_.insert(parent);
   return true;

@@ -367,6 +367,7 @@ class Source final : CaptureSink {
   void mirror_open(Channel& channel);
   void mirror_close(Channel& channel);
   void mirror_extra(Channel& channel);
+  void tell_beneath_link(Channel& channel, NodeId node);
   bool tell_afresh(Channel& channel, NodeId node, int directory);
   void cancel_work(Channel& channel);
   void attach(const std::shared_ptr<Channel>& channel);
