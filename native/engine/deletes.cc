@@ -21,17 +21,23 @@ void Source::missing(NodeId node) {
   missing_.push_back({node, last_missing_ns_, current_since_ns_ != 0 ? current_since_ns_ : last_missing_ns_});
 }
 
-// The object lives on under another name. What was told of it by this one, and may not have come to stay on a target, is
-// in doubt by that name from here on.
+// The object lives on under another name. What is still to be told of it by this one is told by that; what was told and
+// may not have come to stay on a target, or may be refused, is in doubt by that name from here on.
 void Source::hand_over(NodeId node) {
-  if (!told_links_.may_hold(shadow_.object(node))) return;
   const NodeId first = shadow_.first_name(node), other = first != node ? first : shadow_.at(node).next_link;
-  const u32 mapping = shadow_.mapping(other);
-  const std::string path = shadow_.path(other);
+  const bool may_hold = told_links_.may_hold(shadow_.object(node));
   for (const auto& channel : channels_) {
-    if (channel->broken || !((shadow_.at(node).told | shadow_.at(other).told) & channel->bit & replicating_)) continue;
-    if (channel->behind) note_later(*channel, mapping, path, false);
-    else touch(*channel, mapping, path);
+    const Mask bit = channel->bit & replicating_;
+    if (channel->broken || !((shadow_.at(node).told | shadow_.at(other).told) & bit)) continue;
+    const bool waits = !(shadow_.at(node).told & bit) ||
+                       (!channel->quarantine.empty() && channel->quarantine.count({shadow_.mapping(node), shadow_.path(node)}) != 0);
+    if (waits && (shadow_.at(other).told & bit)) {
+      untell_one(other, bit);
+      tell_later(*channel, other);
+    }
+    if (!may_hold) continue;
+    if (channel->behind) note_later(*channel, shadow_.mapping(other), shadow_.path(other), false);
+    else touch(*channel, shadow_.mapping(other), shadow_.path(other), false, true);
   }
 }
 

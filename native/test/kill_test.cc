@@ -41,6 +41,8 @@ constexpr Part kSuite[] = {
     {441, 3, 1'200, "mixed", "tight", "ext4"},
     {461, 2, 1'200, "power", "large", "ext4"},
     {3300, 4, 1'200, "power", "large", ""},   // Two losses in a row: what was in no batch yet was not repaired.
+    {3211, 1, 1'200, "power", "large", ""},   // What was told by a name that has gone since was not repaired,
+    {9153, 1, 1'200, "power", "large", ""},   // nor what was still to be repaired by it.
 };
 
 // Where the runs take place.
