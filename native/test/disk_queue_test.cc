@@ -333,6 +333,30 @@ TEST("I2: after a stop, a target that lost its power meanwhile is repaired and n
   }
 }
 
+TEST("I2: a stream that a target lost with its power is compared, not repeated") {
+  constexpr u64 kOther = 12'345;
+  for (int applied : {0, 3}) {
+    Stream stream(budget(1u << 20), {});
+    std::vector<SetPath> repair;
+    CHECK(stream.welcome(position_of(stream.id(), 0, 0, 7), repair) == Resume::resumed);
+    for (u64 i = 1; i <= 10; ++i) CHECK(stream.push(batch_of(i), touched_of(i)));
+    for (int i = 0; i < 5; ++i) CHECK(stream.take(kWindow).bytes != nullptr);
+    stream.acknowledge(ack_of(static_cast<u64>(applied), 0));
+    stream.link_lost();
+    CHECK(stream.welcome(position_of(kOther, 90, 90, 8), repair) == Resume::repair);
+    CHECK_EQUAL(repair.size(), 20u);   // All of it, whatever is durable of the stream that it still knows.
+    stream.restart();
+    repair.clear();
+    // Nothing was told in the new one yet; then something was, and the power stays on.
+    CHECK(stream.welcome(position_of(kOther, 90, 90, 9), repair) == Resume::resumed);
+    CHECK(stream.push(batch_of(1), touched_of(1)));
+    CHECK(stream.welcome(position_of(kOther, 90, 90, 9), repair) == Resume::resumed);
+    CHECK(repair.empty());
+    stream.acknowledge(ack_of(1, 1));
+    CHECK(stream.welcome(position_of(kOther, 90, 90, 10), repair) == Resume::broken);   // It was durable, and is not there.
+  }
+}
+
 TEST("I3: a queue of another snapshot, a damaged file, lost segments or a missing folder are not taken up") {
   for (int kind = 0; kind < 5; ++kind) {
     Scratch scratch;
