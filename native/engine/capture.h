@@ -23,6 +23,7 @@ inline constexpr u32 kHintContent = 2;    // bytes were written, truncated, punc
 inline constexpr u32 kHintClosed = 4;     // a writer closed it: contents are likely complete
 inline constexpr u32 kHintAttributes = 8; // mode, owner, times, links, extended attributes
 inline constexpr u32 kHintDirectory = 16; // the object is a directory
+inline constexpr u32 kHintWritten = 32;   // a call that wrote has ended; its time of change may be older than its last byte
 
 // The receiving end of hints. All calls come from inside Capture::deliver, on its caller's thread.
 class CaptureSink {

@@ -89,7 +89,7 @@ u64 count_events(const u8* bytes, std::size_t size) {
 u32 hint_bits(u64 mask) {
   u32 what = 0;
   if ((mask & (FAN_CREATE | FAN_DELETE | kMovedMask | kFanRename)) != 0) what |= kHintName;
-  if ((mask & FAN_MODIFY) != 0) what |= kHintContent;
+  if ((mask & FAN_MODIFY) != 0) what |= kHintContent | kHintWritten;
   // Stores through a mapping are not reported; the close of the last writer is the one chance to notice them.
   if ((mask & FAN_CLOSE_WRITE) != 0) what |= kHintContent | kHintClosed;
   if ((mask & FAN_ATTRIB) != 0) what |= kHintAttributes;

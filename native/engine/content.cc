@@ -11,7 +11,6 @@ namespace {
 constexpr u64 kSmallMax = 256u << 10;       // told whole, in one operation
 constexpr std::size_t kChunk = 1u << 20;    // one write operation, one read
 constexpr u64 kStepBytes = 8u << 20;        // read per step of a job before other work gets its turn
-constexpr i64 kRacyNs = 20'000'000;         // coarsest clock grain of the file systems' times, doubled
 constexpr int kHotShare = 4;                // a file written without pause: 1 part reading, 4 parts rest
 
 bool all_zero(const u8* data, std::size_t size) {
@@ -30,7 +29,7 @@ Fd open_for_read(int directory, const char* name) {
 bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const struct statx& stat, bool fresh,
                         bool replaces) {
   if (stat.stx_size > kSmallMax) return false;
-  const bool racy = realtime_ns() - stx_ns(stat.stx_mtime) < kRacyNs;
+  const bool racy = just_changed(stat);
   wire::OpHeader header = header_for(wire::OpKind::file, node);
   header.mode = stat.stx_mode;
   header.uid = stat.stx_uid;
@@ -76,8 +75,7 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
     const i64 ctime_ns = shadow_.at(node).ctime_ns;
     apply_stat(node, stat);
     set_ctime(node, ctime_ns);
-    if (racy) shadow_.at(node).flags |= kNodeRacy;
-    else shadow_.at(node).flags &= static_cast<u16>(~kNodeRacy);
+    set_racy(node, racy);
   }
   return true;
 }
@@ -87,6 +85,13 @@ void Source::set_ctime(NodeId node, i64 ctime_ns) {
   shadow_.at(node).ctime_ns = ctime_ns;
   NodeId each = shadow_.first_name(node);
   for (; each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).ctime_ns = ctime_ns;
+}
+
+void Source::set_racy(NodeId node, bool racy) {
+  for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link) {
+    u16& flags = shadow_.at(each).flags;
+    flags = racy ? flags | kNodeRacy : flags & static_cast<u16>(~kNodeRacy);
+  }
 }
 
 // No stat equals what the shadow says of the object then, by any of its names: it is looked at again.
@@ -113,7 +118,7 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
   const i64 now = monotonic_ns();
   if (auto hot = hot_.find(object); hot != hot_.end()) {
     if (hot->second > now && !force_ && !places_known(object)) {
-      add_dirty(shadow_.at(node).parent, name, kHintContent, hot->second - now);
+      add_dirty(shadow_.at(node).parent, name, kHintContent | kHintWritten, hot->second - now);
       return;
     }
     if (hot->second <= now) hot_.erase(hot);
@@ -157,6 +162,7 @@ void Source::content_changed_for(NodeId node, Mask mask, int file, const struct 
   job->spans = std::move(spans);
   job->file = Fd(::fcntl(file, F_DUPFD_CLOEXEC, 0));
   job->before = before;
+  job->racy = just_changed(before);
   job->ctime_ns = stx_ns(stat.stx_ctime);
   job->size = before.stx_size;
   job->index = std::move(*index);
@@ -272,6 +278,7 @@ void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header
                            header.error == 0 ? FileJob::Mode::exchange : FileJob::Mode::whole, false);
   job->file = std::move(file);
   job->before = before;
+  job->racy = just_changed(before);
   job->size = before.stx_size;
   job->block = done.block;
   job->since_ns = done.since_ns;
@@ -482,6 +489,7 @@ void Source::finish_job(FileJob& job) {
       job.attributes_differ = true;
     apply_stat(job.node, job.before);
     set_ctime(job.node, job.ctime_ns);
+    set_racy(job.node, job.racy);
     if (job.changed || job.attributes_differ || job.mode != FileJob::Mode::exchange) {
       tell_attributes(job.mask, mirror, job.node, true);
       if (shadow_.attributes(job.node).xattr_digest != 0 || job.mode == FileJob::Mode::exchange) tell_xattrs(job.mask, mirror, job.node, job.file.get(), nullptr);

@@ -326,6 +326,7 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
     FileJob* job = start_job(node, mask, owner, FileJob::Mode::whole, fresh);
     job->file = std::move(file);
     job->before = stat;
+    job->racy = just_changed(job->before);
     job->size = stat.stx_size;
     job->block = block_size_for(stat.stx_size);
     tell_created(*job);

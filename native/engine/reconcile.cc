@@ -290,6 +290,7 @@ Source::Outcome Source::reconcile(NodeId parent, const std::string& name, u32 wh
   if (::statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW, kStatx, &stat) != 0) {
     if (errno != ENOENT) unreadable(absolute_path(parent) + "/" + name, sys_error("statx"));
     else if (known != kNoNode) {
+      if ((what & kHintWritten) && shadow_.is_regular(known)) time_unknown(known);   // Under its next name it is compared.
       missing(known);
       other_names(known);
     }
@@ -337,7 +338,10 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
   const bool size_moved = !is_dir && record.size != static_cast<i64>(stat.stx_size);
   const bool racy = (record.flags & kNodeRacy) && (what & (kHintContent | kHintClosed | kHintSweep));
   const bool silent = (record.flags & kNodeSilent) && (what & kHintSweep);
-  if (!ctime_moved && !mtime_moved && !size_moved && !racy && !silent) return;
+  // The kernel sets the times first and moves the bytes afterwards: whoever read in between has seen the new times and
+  // old bytes, and only the event tells that more has come.
+  const bool ended = !is_dir && (what & kHintWritten);
+  if (!ctime_moved && !mtime_moved && !size_moved && !racy && !silent && !ended) return;
   bool unread = false;   // the attributes could not be read: this ctime must not count as seen
   if (before.xattr_digest != 0 || ctime_moved) {
     const Result<u64> digest = root ? read_xattr_digest(directory) : digest_of(directory, shadow_.name(node), stat);
@@ -355,7 +359,7 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
   const bool attributes_moved = now.mode != before.mode || now.uid != before.uid || now.gid != before.gid;
   if (S_ISREG(stat.stx_mode)) {
     const bool by_event = !(what & kHintSweep);
-    const bool written = size_moved || mtime_moved || racy || silent ||
+    const bool written = size_moved || mtime_moved || racy || silent || ended ||
                          (ctime_moved && (!by_event || (what & (kHintContent | kHintClosed))));
     if (written) {
       if ((what & kHintSweep) && mtime_moved && !scanning_first()) shadow_.at(node).flags |= kNodeSilent;

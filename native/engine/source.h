@@ -159,6 +159,7 @@ class Source final : CaptureSink {
     std::vector<Span> spans;        // the only places to look at, by blocks; none: everything
     std::size_t span = 0;           // the one at hand
     bool stale = false;             // changed while we read: look again afterwards
+    bool racy = false;              // changed just before we read
     bool changed = false;           // something had to be sent
     u64 skipped = 0;
     bool counted = false;           // a verification counts what differs
@@ -336,6 +337,7 @@ class Source final : CaptureSink {
   FileJob* start_job(NodeId node, Mask mask, Channel* mirror, FileJob::Mode mode, bool fresh);
   bool step_job(FileJob& job);                    // false: finished or given up
   void set_ctime(NodeId node, i64 ctime_ns);
+  void set_racy(NodeId node, bool racy);
   void time_unknown(NodeId node);
   void revisit(u64 device, u64 inode);
   bool step_jobs();

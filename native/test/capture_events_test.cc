@@ -179,7 +179,7 @@ TEST("I1: what changed is told by its bits") {
     const Fd fd(::open((scratch / "sub/old").c_str(), O_WRONLY));
     CHECK(::pwrite(fd.get(), "y", 1, 0) == 1);
     watched.deliver(notes);
-    CHECK_EQUAL(notes.bits_of(scratch / "sub/old"), kHintContent);
+    CHECK_EQUAL(notes.bits_of(scratch / "sub/old"), kHintContent | kHintWritten);
     notes.clear();
     make_directory(scratch / "sub/more");
     watched.deliver(notes);
