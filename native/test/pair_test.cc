@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "compare_trees.h"
+#include "half_write.h"
 #include "pair_process.h"
 #include "pair_support.h"
 
@@ -212,6 +213,30 @@ TEST("MIR-20: large files, and a replica that somebody changed, are made equal b
   pair.expect("mirror_done");
   pair.expect_equal();
   pair.unwatch();
+}
+
+TEST("I1: a file is looked at in the middle of a write, and again when the write has ended (needs root for userfaultfd)") {
+  Connection pair;
+  const std::string source = pair / "source";
+  shell("cd '" + source + "' && head -c 90000 /dev/urandom > small && head -c 9000000 /dev/urandom > large && ln large other");
+  pair.start_target();
+  pair.start_source();
+  pair.expect("mirror_done");
+  pair.expect_equal();
+  for (const char* name : {"small", "large"}) {
+    HalfWrite write(source + "/" + name, 40'000, name[0]);
+    if (!write.begun()) {
+      std::printf("SKIP: no userfaultfd here\n");
+      return;
+    }
+    const timespec pause{0, 150'000'000};   // Longer than any grain of the clock: these times are old by then.
+    ::nanosleep(&pause, nullptr);
+    shell(": >> '" + source + "/" + name + "'");   // An event: the file is looked at.
+    ::nanosleep(&pause, nullptr);
+    pair.barrier();
+    write.finish();
+    pair.expect_equal();
+  }
 }
 
 TEST("I2: links that break and ends that stop in order are waited for") {
