@@ -15,10 +15,11 @@ inline i64 stx_ns(const statx_timestamp& at) { return i64{at.tv_sec} * 1'000'000
 inline u64 stx_device(const struct statx& stat) { return makedev(stat.stx_dev_major, stat.stx_dev_minor); }
 
 // Read now, its times would prove nothing later: not of another write in the same grain of the clock, nor of one whose
-// bytes are still on their way.
+// bytes are still on their way. Of a time that somebody set, any write that follows makes another one.
 inline bool just_changed(const struct statx& stat) {
   constexpr i64 kRacyNs = 20'000'000;   // coarsest clock grain of the file systems' times, doubled
-  return realtime_ns() - stx_ns(stat.stx_ctime) < kRacyNs;
+  const i64 age_ns = realtime_ns() - stx_ns(stat.stx_mtime);
+  return age_ns < kRacyNs && age_ns > -kRacyNs;
 }
 
 // Size of a file; birth time of a directory, which tells it from a later one with the same inode number.
