@@ -44,14 +44,15 @@ Status Applier::mkdir(const OpView& op) {
   }());
   auto place = paths_.locate(op.header.mapping, op.path);
   if (!place) return place.error();
+  const bool present = (op.header.flags & wire::kOpPresent) != 0;
   for (int attempt = 0;; ++attempt) {
-    if (::mkdirat(place->directory, place->name, op.header.mode & 0777) == 0) {
+    if (!present && ::mkdirat(place->directory, place->name, op.header.mode & 0777) == 0) {
       if (!new_needs_dress(*place, op.header, true)) return ok();
       const Fd fd = open_path(*place);
       if (!fd) return sys_error("openat");
       return dress_new(fd.get(), *place, op.header, op.path);
     }
-    if (errno != EEXIST || attempt > 0) return sys_error("mkdirat");
+    if (!present && (errno != EEXIST || attempt > 0)) return sys_error("mkdirat");
     const Fd fd = open_path(*place);
     struct stat now;
     if (!fd || ::fstat(fd.get(), &now) != 0) return sys_error("openat");
@@ -59,6 +60,7 @@ Status Applier::mkdir(const OpView& op) {
       paths_.forget_traits(op.header.mapping, op.path);
       return set_owner_and_mode(fd.get(), true, now, op.header, op.path);
     }
+    if (present) return SysError{ENOTDIR, "openat"};
     auto cleared = clear_name(*place, op.header.mapping, op.path);
     if (!cleared) return cleared.error();
   }

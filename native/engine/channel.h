@@ -106,6 +106,7 @@ struct MirrorRun {
 struct Quarantined {
   u32 attempts = 0;
   i64 retry_ns = 0;            // 0: told again, waiting for what the target says
+  u64 from = 0;                // first batch of what was told again last
   u64 sequence = 0;            // last batch before the answer
   i64 missing_ns = 0;          // monotonic: what it should hold is missing there since
   int error = 0;
@@ -167,7 +168,7 @@ class Channel final : public LinkHandler {
   bool resumed = false;              // goes on with the queue of the last run: what that run told is not in doubt
   u32 bit = 0;                       // this channel's bit in Node::told
   bool attached = false;
-  bool told_after_scan = false;      // new, and the first scan runs: nothing counts as told yet
+  bool told_after_scan = false;      // new or without its shadow, and the first scan runs: nothing counts as told yet
   bool replicating = true;
   std::atomic<bool> broken{false};   // stream gave up; waits for a mirror
   // Mappings whose targets lie on different file systems, as refused links have shown (CAP-62). While there are any,

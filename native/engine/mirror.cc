@@ -1,6 +1,6 @@
 // The walk: tells a channel what it was not told yet, directory by directory, comparing with the target's listings
 // where that was asked for (MIR-20..25). Verification is the same walk without telling. The same machine tells single
-// objects again which a target refused or a rename carried past the walk.
+// objects which have to be told again (retell.cc) or which a rename carried past the walk.
 #include <algorithm>
 #include <utility>
 
@@ -18,7 +18,6 @@ constexpr std::size_t kHashRequestsMax = 256;
 constexpr u64 kHashesMax = 2u << 20;           // hashes on their way, all requests together
 constexpr std::size_t kNamesPerStep = 128;
 constexpr u32 kJobsMax = 2;
-constexpr std::size_t kQuarantineMax = 10'000;
 
 }  // namespace
 
@@ -64,7 +63,10 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
     for (const auto& [path, entry] : channel.quarantine) since_ns = earlier(since_ns, entry.missing_ns);
     in_doubt_until_mirrored(channel, since_ns);
     channel.clear_missed();   // From here on the control plane knows that a mirror is not complete.
-    channel.quarantine.clear();   // Everything is told again; what still fails is refused again.
+    // Everything is told again, and what still fails is refused again. But of what is gone here no walk tells: its name
+    // may have stayed there.
+    for (const auto& [place, entry] : channel.quarantine) channel.lost.push_back({place.first, place.second, entry.deep});
+    channel.quarantine.clear();
     channel.refusals_told = false;
   }
   cancel_work(channel);
@@ -487,154 +489,6 @@ void Source::on_reply(Channel& channel, const Bytes& frame) {
       return;
     default: return;
   }
-}
-
-// The target could not do one operation. It is told again by its result, not by its history; a path that keeps
-// failing stays on the list with growing pauses while everything else goes on (P6).
-void Source::on_nak(Channel& channel, const wire::ReplyHeader& header, const u8* body, std::size_t size) {
-  wire::OpHeader op;
-  if (size < sizeof op) return;
-  std::memcpy(&op, body, sizeof op);
-  if (sizeof op + op.path_len + op.path2_len > size || op.mapping >= shadow_.root_count()) return;
-  const std::string path(reinterpret_cast<const char*>(body) + sizeof op, op.path_len);
-  const std::string path2(reinterpret_cast<const char*>(body) + sizeof op + op.path_len, op.path2_len);
-  const std::size_t told = sizeof op + op.path_len + op.path2_len;
-  const std::string call(reinterpret_cast<const char*>(body) + told, std::min(size - told, wire::kNakCallMax));
-  auto note = [&](u32 mapping, const std::string& which, bool deep) {
-    if (channel.quarantine.size() >= kQuarantineMax && !channel.quarantine.count({mapping, which})) {
-      channel_broken(channel, "too many operations failed on the target");
-      return;
-    }
-    Quarantined& entry = channel.quarantine[{mapping, which}];
-    if (entry.missing_ns == 0) entry.missing_ns = earlier(monotonic_ns(), earlier(channel.doubt_ns, channel.stream.oldest_change_ns(true)));
-    const bool tried = entry.attempts == 0 || entry.retry_ns == 0;   // A burst of refusals is one failed try.
-    if (tried) ++entry.attempts;
-    entry.deep |= deep;
-    entry.error = static_cast<int>(header.error);
-    entry.kind = op.kind;
-    entry.call = call;
-    if (entry.since_ns == 0) entry.since_ns = monotonic_ns();
-    entry.retry_ns = monotonic_ns() + quarantine_pause_ns(channel.options(), entry.attempts);
-    if (!tried || entry.attempts < 2) return;
-    channel.refusals_told = true;
-    tell_(Fact("quarantined").with("connection", i64{channel.options().id})
-              .with("path", set_path(mapping, which)).error({static_cast<int>(header.error), call.empty() ? "apply" : call})
-              .with("count", static_cast<i64>(channel.quarantine.size())));
-  };
-  // The other end of a rename or link may be what is missing there; and nobody knows what a name stands for that was
-  // to be moved away or over.
-  const auto kind = static_cast<wire::OpKind>(op.kind);
-  const bool moves = kind == wire::OpKind::rename;
-  if (kind == wire::OpKind::link && header.error == EXDEV && op.mapping != op.aux && op.aux < shadow_.root_count()) {
-    channel.learn_apart(op.mapping, op.aux);
-    apart_ |= channel.bit;
-  }
-  note(op.mapping, path, moves);
-  if ((moves || kind == wire::OpKind::link) && op.aux < shadow_.root_count()) note(op.aux, path2, moves);
-}
-
-void Source::retry_quarantine(Channel& channel) {
-  if (channel.quarantine.empty()) return;
-  const i64 now = monotonic_ns();
-  const u64 applied = channel.stream.target().applied;
-  if (channel.replies_pending != 0) return;   // Refused once more, perhaps: that came before this acknowledgement.
-  Ensured ensured;
-  for (auto at = channel.quarantine.begin(); at != channel.quarantine.end();) {
-    Quarantined& entry = at->second;
-    if (entry.retry_ns == 0 && applied >= entry.sequence) {
-      at = channel.quarantine.erase(at);   // Told again, applied, and not refused: healed.
-      continue;
-    }
-    if (entry.retry_ns != 0 && entry.retry_ns <= now) {
-      entry.retry_ns = 0;
-      retell(channel, {at->first.first, at->first.second, entry.deep}, entry.error == ENOENT || entry.error == ENOTDIR, ensured);
-      mirror_extra(channel);
-      flush(channel);
-      entry.sequence = channel.stream.last_sequence();
-    }
-    ++at;
-  }
-  channel.counters.failed = channel.quarantine.size();
-  if (!channel.quarantine.empty() || !std::exchange(channel.refusals_told, false)) return;
-  tell_(Fact("quarantine_emptied").with("connection", i64{channel.options().id}));
-}
-
-// Something was refused, and behind it in the stream objects were moved or linked: under their names the target may hold
-// what was not meant. What was refused itself has its own turns.
-void Source::retell_moved(Channel& channel) {
-  bool beyond = false;
-  std::vector<SetPath> moved = channel.stream.take_moved(beyond);
-  std::vector<SetPath> more = channel.touched;   // of the batch that is being filled
-  if (beyond) read_logged(more);
-  std::copy_if(more.begin(), more.end(), std::back_inserter(moved), [](const SetPath& path) { return path.moved; });
-  std::erase_if(moved, [&](SetPath& path) {
-    path.deep = true;
-    const auto refused = channel.quarantine.find({path.mapping, path.path});
-    if (refused == channel.quarantine.end()) return false;
-    refused->second.deep = true;
-    return true;
-  });
-  if (moved.empty()) return;
-  if (channel.broken || channel.behind) {
-    for (const SetPath& path : moved) {
-      if (channel.broken) note_lost(channel, path.mapping, path.path, true);
-      else note_later(channel, path.mapping, path.path, true);
-    }
-    return;
-  }
-  retell_all(channel, moved);
-  begin_repair(channel);
-}
-
-// Compares what the target may not hold: each path once, a deep one for all below it.
-void Source::retell_all(Channel& channel, const std::vector<SetPath>& paths) {
-  std::map<std::pair<u32, std::string_view>, bool> once;
-  for (const SetPath& path : paths) once[{path.mapping, path.path}] |= path.deep;
-  Ensured ensured;
-  for (const auto& [place, deep] : once) retell(channel, {place.first, std::string(place.second), deep}, false, ensured);
-}
-
-// Tells one path again by what it is now. `ensured`: directories that were told in this turn already.
-void Source::retell(Channel& channel, const SetPath& which, bool with_contents, Ensured& ensured) {
-  const u32 mapping = which.mapping;
-  const std::string& path = which.path;
-  if (!path.empty() && !path_valid(path)) return;   // Of an operation that was not told (open_batch): a mirror follows.
-  NodeId node = shadow_.find_path(mapping, path);
-  if (node == kNoNode) {
-    if (path.empty()) return;
-    // Only below a directory that is still there; otherwise removing that one covered it.
-    wire::OpHeader header{};
-    header.kind = static_cast<u8>(wire::OpKind::remove);
-    header.mapping = static_cast<u16>(mapping);
-    emit_to(channel, false, header, path, {}, {});
-    const std::size_t slash = path.rfind('/');
-    node = shadow_.find_path(mapping, slash == std::string::npos ? std::string_view{} : std::string_view(path).substr(0, slash));
-    if (node != kNoNode && shadow_.is_directory(node) && (shadow_.at(node).told & channel.bit)) times_.insert(node);
-    return;
-  }
-  if (which.deep && shadow_.is_directory(node)) channel.clean.insert(node);
-  const bool whole = (with_contents || which.deep) && !shadow_.is_root(node);
-  const bool plain = shadow_.is_directory(node) && !whole;   // Only itself is in doubt, nothing below it.
-  // Missing there: then nothing that was told below it can have arrived either. Taken back before anything else, so that
-  // a walk which is still to come tells it. A walk passes by what counts as told: below an untold directory nothing does.
-  if (whole) untell(node, channel.bit);
-  else if (!plain) untell_one(node, channel.bit);
-  std::vector<NodeId> above;
-  for (NodeId at = plain ? node : shadow_.at(node).parent; at != kNoNode; at = shadow_.at(at).parent) above.push_back(at);
-  for (auto at = above.rbegin(); at != above.rend(); ++at) {
-    if (!(shadow_.at(*at).told & channel.bit)) return;   // The walk will come by.
-    const bool itself = *at == node;
-    if (!itself && !ensured.insert(*at).second) continue;
-    if (itself && shadow_.is_root(node)) return tell_attributes(channel.bit, false, node, true);
-    wire::OpHeader header = header_for(wire::OpKind::mkdir, *at);
-    emit_to(channel, false, header, shadow_.path(*at), {}, {});
-    const bool attributes = itself || shadow_.attributes(*at).xattr_digest != 0;
-    const int fd = attributes ? directory_fd(*at) : -1;
-    if (fd >= 0) tell_xattrs(channel.bit, false, *at, fd, nullptr);
-    else if (attributes) xattrs_untold(*at);   // It moved, or its root is gone: it is looked at again.
-    times_.insert(*at);
-  }
-  if (!plain) tell_later(channel, node);
 }
 
 // What the target said before it lost power is no longer true. reissue() asks again.

@@ -145,8 +145,8 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
                           : !shadow_loaded_ ? "the source was restarted without its shadow"
                           : power_lost_ ? "the source lost power, and with it the record of what was told last"
                           : channel->missed() ? "the set went on while this connection was closed" : nullptr;
-  // What the first scan finds is no change: a new connection hears of it by its mirror, once.
-  channel->told_after_scan = !known && !ready_told_;
+  // What the first scan finds is no change, with nothing to compare it with: a mirror tells it, once.
+  channel->told_after_scan = !ready_told_ && (!known || !shadow_loaded_);
   if (!channel->told_after_scan)
     for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told |= channel->bit;
   else
@@ -268,7 +268,7 @@ void Source::restart_stream(Channel& channel) {
   // Sequences begin anew: what waits for one of the old stream asks again.
   channel.mirror.waiting = false;
   for (auto& [path, entry] : channel.quarantine) {
-    entry.sequence = 0;
+    entry.from = entry.sequence = 0;
     if (entry.retry_ns == 0) entry.retry_ns = 1;   // What it was told may have been dropped.
   }
   tasks_lost(channel, "the stream began anew");

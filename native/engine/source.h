@@ -384,6 +384,7 @@ class Source final : CaptureSink {
   void retell_all(Channel& channel, const std::vector<SetPath>& paths);
   void reissue(Channel& channel);
   void retry_quarantine(Channel& channel);
+  static void merge_refused(Channel& channel);
   static i64 quarantine_pause_ns(const ChannelOptions& options, u32 attempts);
   bool entry_differs(const wire::ManifestEntry& entry, NodeId node, bool metadata) const;
 

@@ -171,6 +171,22 @@ TEST("I5: a link planted on the target is not written through, neither as parent
   CHECK_EQUAL(read_file(outside + "/f"), "secret\n");
 }
 
+TEST("P6: a directory that must be there is not made, and what stands in its place stays") {
+  Target target;
+  const auto present = [](mode_t mode) { return mkdir_op("x", mode).flags(wire::kOpPresent); };
+  CHECK_ERROR(target.apply(present(0751)), ENOENT);
+  CHECK(!exists(target / "x"));
+  target.must(file_op("x", "text"));
+  CHECK_ERROR(target.apply(present(0751)), ENOTDIR);
+  CHECK_EQUAL(read_file(target / "x"), "text");
+  target.must(remove_op("x"));
+  target.must(Op(OpKind::symlink, "x", "."));
+  CHECK_ERROR(target.apply(present(0751)), ENOTDIR);
+  target.must(mkdir_op("x", 0700));
+  target.twice(present(0751));
+  CHECK_EQUAL(stat_of(target / "x").st_mode, mode_t{S_IFDIR | 0751});
+}
+
 TEST("CAP-12: mkdir, symlink, mknod and link take the place of anything") {
   Target target;
   over_everything(target, "x", [&](const char* what) {

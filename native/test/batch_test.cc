@@ -153,6 +153,7 @@ TEST("I4: kinds, flags, ranges and shapes are checked") {
   CHECK(!accepted(Op(static_cast<OpKind>(0), "a")));
   CHECK(!accepted(file_op("a", "x", 0x80)));
   CHECK(!accepted(file_op("a", "x", wire::kOpExchange)));
+  CHECK(!accepted(file_op("a", "x", wire::kOpPresent)));
   CHECK(!accepted(write_op("a", ~u64{0}, "x")));
   CHECK(!accepted(write_op("a", (u64{1} << 63) - 1, "x")));
   CHECK(accepted(write_op("a", (u64{1} << 63) - 2, "x")));

@@ -1,14 +1,14 @@
 // I2, I3: whatever is killed, and whenever, the replica becomes equal to the source and nothing says so before it is.
 //
 //   kill_test [SEED_FIRST [COUNT]] [--victim source|target|both|link|stop|power|mixed] [--operations N]
-//             [--queue large|spill|tight|memory|disconnect] [--repeat N] [--root FOLDER|ext4] [--keep] [--verbose]
+//             [--queue large|spill|tight|memory|disconnect] [--repeat N] [--root FOLDER|ext4] [--early] [--keep] [--verbose]
 //
 // Without any of these: what the suite runs (kSuite); of that one seed in N with `--share N`. `--root ext4` is a file
 // system of the test's own: it gives an inode number out again as soon as it is free, which tmpfs never does.
 //
 // Each seed: a random tree, its first mirror, random changes, and in the middle of them kill -9 of one side or both, a
 // cut wire, a clean stop, a pause of transmission (with a small queue: pair_process.h), or (power: most of the time) the target's kill and the loss of all it had not synced; then a
-// barrier, and the trees are compared. Prints what differs with the seed and what was done to whom; --keep leaves
+// barrier, and the trees are compared. --early: a larger tree, and all of it happens within the first mirror. Prints what differs with the seed and what was done to whom; --keep leaves
 // trees, states and logs.
 #include <dirent.h>
 #include <signal.h>
@@ -26,14 +26,16 @@ namespace {
 struct Options {
   u64 first = 401, count = 16, repeat = 1, operations = 1'200, share = 0;
   std::string victim = "mixed", root, queue = "large";
-  bool keep = false, verbose = false;
+  bool early = false, keep = false, verbose = false;
 };
 
 constexpr i64 kBarrierMs = 60'000;
+constexpr u64 kEarlyMs = 250;   // about what the first mirror lasts
 
 struct Part {
   u64 first, count, operations;
   const char *victim, *queue, *root;
+  bool early = false;
 };
 constexpr Part kSuite[] = {
     {401, 16, 1'200, "mixed", "large", ""},
@@ -43,6 +45,7 @@ constexpr Part kSuite[] = {
     {3300, 4, 1'200, "power", "large", ""},   // Two losses in a row: what was in no batch yet was not repaired.
     {3211, 1, 1'200, "power", "large", ""},   // What was told by a name that has gone since was not repaired,
     {9153, 1, 1'200, "power", "large", ""},   // nor what was still to be repaired by it.
+    {60'007, 3, 1'200, "mixed", "large", "", true},   // What the first one refused before its mirror stayed there.
 };
 
 // Where the runs take place.
@@ -102,22 +105,23 @@ class Run {
     make_folder("/disk/target");
     if (disk_) ::sync();   // The granted directory itself is there for good.
     make_identities(folder_);
-    if (!Churn(folder_ + "/source", seed_ * 1'000, 150 + random_.below(300), 0).finish()) {
+    const u64 before = options_.early ? 1'000 + random_.below(2'000) : 150 + random_.below(300);
+    if (!Churn(folder_ + "/source", seed_ * 1'000, before, 0).finish()) {
       problem_ = "the first churn failed\n";
       return;
     }
     start_target();
     start_source();
-    if (random_.below(100) < 75) {
+    if (!options_.early && random_.below(100) < 75) {
       said("first mirror");
       if (!until("mirror_done")) return;
     }
-    const u64 rounds = 1 + random_.below(3);
+    const u64 rounds = options_.early ? 1 : 1 + random_.below(3);
     for (u64 round = 0; round < rounds && problem_.empty(); ++round) {
       Churn churn(folder_ + "/source", seed_ * 1'000 + round + 1, options_.operations / rounds, 2'000);
       const u64 lasts_ms = options_.operations / rounds / 2;
       for (u64 hits = 1 + random_.below(2); hits > 0 && problem_.empty(); --hits) {
-        wait_ms(random_.below(lasts_ms / 2 + 1));
+        wait_ms(random_.below(options_.early ? kEarlyMs : lasts_ms / 2 + 1));
         hit();
       }
       if (!churn.finish()) problem_ += "churn failed\n";
@@ -277,6 +281,7 @@ int run_seeds(const Options& options) {
       else if (problem.empty() || !options.keep) Scratch::run("rm -rf --one-file-system '" + folder + "'");
     }
   std::string where = options.victim;
+  if (options.early) where += ", in the first mirror";
   if (options.queue != "large") where += ", " + options.queue + " queue";
   if (!place.name.empty()) where += ", on " + place.name;
   std::printf("%s I2: %llu of %llu runs equal after kills (%s, seeds %llu..%llu, %lld ms)\n", wrong == 0 ? "ok" : "not",
@@ -297,6 +302,7 @@ int main_of(const std::vector<std::string>& arguments) {
     const std::string& word = arguments[i];
     const bool last = i + 1 == arguments.size();
     if (word == "--keep") options.keep = true;
+    else if (word == "--early") options.early = true;
     else if (word == "--verbose") options.verbose = true;
     else if (word == "--victim" && !last) options.victim = arguments[++i];
     else if (word == "--queue" && !last) options.queue = arguments[++i];
@@ -320,6 +326,7 @@ int main_of(const std::vector<std::string>& arguments) {
   for (const Part& part : kSuite) {
     options.first = part.first, options.count = std::max<u64>(1, part.count / std::max<u64>(1, options.share)), options.operations = part.operations;
     options.victim = part.victim, options.queue = part.queue, options.root = part.root;
+    options.early = part.early;
     status |= run_seeds(options);
   }
   return status;

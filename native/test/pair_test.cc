@@ -239,6 +239,21 @@ TEST("I1: a file is looked at in the middle of a write, and again when the write
   }
 }
 
+TEST("P6: a directory that went on the target comes back with all that was told below it") {
+  Connection pair;
+  const std::string source = pair / "source", target = pair / "target";
+  shell("cd '" + source + "' && mkdir -p one/two/three one/other && for each in one one/two one/two/three one/other; do echo a > $each/a; echo b > $each/b; done");
+  pair.start_target();
+  pair.start_source();
+  pair.expect("mirror_done");
+  pair.expect_equal();
+  for (const char* instead : {"true", "echo file > one", "ln -s /etc one"}) {
+    shell("cd '" + target + "' && rm -rf one && " + instead);
+    shell("echo c >> '" + source + "/one/two/three/a'");
+    pair.expect_equal();
+  }
+}
+
 TEST("I2: links that break and ends that stop in order are waited for") {
   Connection pair;
   CHECK(Churn(pair / "source", 81, 200, 0).finish());
