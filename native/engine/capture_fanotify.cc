@@ -18,8 +18,11 @@
 namespace understudy {
 namespace {
 
+// hint_bits
+static_assert(FAN_CREATE == IN_CREATE && FAN_DELETE == IN_DELETE && FAN_MOVED_FROM == IN_MOVED_FROM && FAN_MOVED_TO == IN_MOVED_TO &&
+              FAN_MODIFY == IN_MODIFY && FAN_CLOSE_WRITE == IN_CLOSE_WRITE && FAN_ATTRIB == IN_ATTRIB && FAN_ONDIR == IN_ISDIR);
+
 // glibc may be older than the kernel.
-constexpr u64 kFanRename = 0x1000'0000;
 constexpr unsigned kFanReportTarget = 0x1000;
 constexpr u8 kInfoOldName = 10, kInfoNewName = 12;
 
@@ -84,17 +87,6 @@ u64 count_events(const u8* bytes, std::size_t size) {
     if (length < sizeof(fanotify_event_metadata) || length > size) break;
   }
   return count;
-}
-
-u32 hint_bits(u64 mask) {
-  u32 what = 0;
-  if ((mask & (FAN_CREATE | FAN_DELETE | kMovedMask | kFanRename)) != 0) what |= kHintName;
-  if ((mask & FAN_MODIFY) != 0) what |= kHintContent | kHintWritten;
-  // Stores through a mapping are not reported; the close of the last writer is the one chance to notice them.
-  if ((mask & FAN_CLOSE_WRITE) != 0) what |= kHintContent | kHintClosed;
-  if ((mask & FAN_ATTRIB) != 0) what |= kHintAttributes;
-  if ((mask & FAN_ONDIR) != 0) what |= kHintDirectory;
-  return what;
 }
 
 constexpr std::size_t kRemovedSlots = 4096;

@@ -1,6 +1,8 @@
-// Drops hints that were already given in the same delivery. A hint means "look"; all events of one delivery happened
-// before it began, so looking once is enough.
+// From events to hints, and hints that were already given in the same delivery dropped. A hint means "look"; all events of
+// one delivery happened before it began, so looking once is enough.
 #pragma once
+
+#include <sys/inotify.h>
 
 #include <functional>
 #include <string_view>
@@ -10,6 +12,20 @@
 #include "capture.h"
 
 namespace understudy {
+
+inline constexpr u64 kFanRename = 0x1000'0000;   // fanotify's own, a rename in one event; glibc may be older than it
+
+// What an event asks to be looked at. Both interfaces of the kernel use the same bits otherwise.
+inline u32 hint_bits(u64 mask) {
+  u32 what = 0;
+  if ((mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | kFanRename)) != 0) what |= kHintName;
+  if ((mask & IN_MODIFY) != 0) what |= kHintContent | kHintWritten;
+  // Stores through a mapping are not reported; the close of the last writer is the one chance to notice them.
+  if ((mask & IN_CLOSE_WRITE) != 0) what |= kHintContent | kHintClosed;
+  if ((mask & IN_ATTRIB) != 0) what |= kHintAttributes;
+  if ((mask & IN_ISDIR) != 0) what |= kHintDirectory;
+  return what;
+}
 
 // A small direct-mapped table: forgets when two names share a slot (the hint is then given twice, which is harmless).
 // Names must stay where they are until the next `begin`.

@@ -49,16 +49,6 @@ bool ends_in_half(const u8* bytes, std::size_t size) {
   return (event.mask & IN_MOVED_FROM) != 0;
 }
 
-u32 hint_bits(u32 mask) {
-  u32 what = 0;
-  if ((mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)) != 0) what |= kHintName;
-  if ((mask & IN_MODIFY) != 0) what |= kHintContent | kHintWritten;
-  if ((mask & IN_CLOSE_WRITE) != 0) what |= kHintContent | kHintClosed;
-  if ((mask & IN_ATTRIB) != 0) what |= kHintAttributes;
-  if ((mask & IN_ISDIR) != 0) what |= kHintDirectory;
-  return what;
-}
-
 class InotifyCapture final : public Capture {
  public:
   InotifyCapture(Fd queue, const CaptureOptions& options)

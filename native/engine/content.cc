@@ -80,23 +80,27 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
   return true;
 }
 
-// Of all names of the object.
 void Source::set_ctime(NodeId node, i64 ctime_ns) {
-  shadow_.at(node).ctime_ns = ctime_ns;
-  NodeId each = shadow_.first_name(node);
-  for (; each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).ctime_ns = ctime_ns;
+  each_name(node, [&](NodeId each) { shadow_.at(each).ctime_ns = ctime_ns; });
 }
 
 void Source::set_racy(NodeId node, bool racy) {
-  for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link) {
+  each_name(node, [&](NodeId each) {
     u16& flags = shadow_.at(each).flags;
     flags = racy ? flags | kNodeRacy : flags & static_cast<u16>(~kNodeRacy);
-  }
+  });
 }
 
 // No stat equals what the shadow says of the object then, by any of its names: it is looked at again.
 void Source::time_unknown(NodeId node) {
-  for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link) shadow_.at(each).mtime_ns = kUnknownTime;
+  each_name(node, [&](NodeId each) { shadow_.at(each).mtime_ns = kUnknownTime; });
+}
+
+void Source::FileJob::reads(Fd opened, const struct statx& stat) {
+  file = std::move(opened);
+  before = stat;
+  size = stat.stx_size;
+  racy = just_changed(stat);
 }
 
 // The contents of a known file may differ from what was told.
@@ -160,11 +164,8 @@ void Source::content_changed_for(NodeId node, Mask mask, int file, const struct 
   if (nothing) return;
   FileJob* job = start_job(node, mask, nullptr, FileJob::Mode::delta, false);
   job->spans = std::move(spans);
-  job->file = Fd(::fcntl(file, F_DUPFD_CLOEXEC, 0));
-  job->before = before;
-  job->racy = just_changed(before);
+  job->reads(Fd(::fcntl(file, F_DUPFD_CLOEXEC, 0)), before);
   job->ctime_ns = stx_ns(stat.stx_ctime);
-  job->size = before.stx_size;
   job->index = std::move(*index);
   indexes_.drop(object);
   job->block = job->index.block;
@@ -276,10 +277,7 @@ void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header
   }
   FileJob* job = start_job(node, channel.bit, done.mirror ? &channel : nullptr,
                            header.error == 0 ? FileJob::Mode::exchange : FileJob::Mode::whole, false);
-  job->file = std::move(file);
-  job->before = before;
-  job->racy = just_changed(before);
-  job->size = before.stx_size;
+  job->reads(std::move(file), before);
   job->block = done.block;
   job->since_ns = done.since_ns;
   job->theirs = std::move(done.hashes);

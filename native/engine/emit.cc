@@ -253,14 +253,11 @@ void Source::xattrs_untold(NodeId node) {
 }
 
 void Source::set_xattr_digest(NodeId node, u64 digest) {
-  auto set = [&](NodeId each) {
+  each_name(node, [&](NodeId each) {
     Attributes changed = shadow_.attributes(each);
     changed.xattr_digest = digest;
     shadow_.set_attributes(each, changed);
-  };
-  set(node);
-  if (shadow_.is_directory(node)) return;
-  for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link) set(each);
+  });
 }
 
 void Source::tell_attributes_all(NodeId node, bool times) {
@@ -324,10 +321,7 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
       emit(mask, mirror, header, path);
     }
     FileJob* job = start_job(node, mask, owner, FileJob::Mode::whole, fresh);
-    job->file = std::move(file);
-    job->before = stat;
-    job->racy = just_changed(job->before);
-    job->size = stat.stx_size;
+    job->reads(std::move(file), stat);
     job->block = block_size_for(stat.stx_size);
     tell_created(*job);
     job->created = true;

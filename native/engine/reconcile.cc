@@ -209,19 +209,14 @@ Attributes Source::attributes_of(const struct statx& stat, u64 digest) const {
 }
 
 void Source::apply_stat(NodeId node, const struct statx& stat) {
-  auto set = [&](NodeId each) {
+  each_name(node, [&](NodeId each) {
     Node& record = shadow_.at(each);
     if (S_ISREG(stat.stx_mode)) total_bytes_ += stat.stx_size - (shadow_.is_regular(each) ? static_cast<u64>(record.size) : 0);
     record.size = size_or_birth(stat);
     record.mtime_ns = stx_ns(stat.stx_mtime);
     record.ctime_ns = stx_ns(stat.stx_ctime);
     shadow_.set_attributes(each, attributes_of(stat, shadow_.attributes(each).xattr_digest));
-  };
-  set(node);
-  if (S_ISDIR(stat.stx_mode)) return;
-  // Other names of the same object share everything.
-  for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link)
-    if (each != node) set(each);
+  });
 }
 
 // The object that `stat` was taken of, without reading rights; none when another one has taken its name since.

@@ -167,6 +167,7 @@ class Source final : CaptureSink {
     u64 blocks_differ = 0;
     i64 started_ns = 0, spent_ns = 0;
     i64 since_ns = 0;               // age of the oldest hint behind it (barriers wait for that); 0: older than any
+    void reads(Fd opened, const struct statx& stat);   // `stat`: of `opened`, before anything of it is read
   };
   struct Barrier {
     Channel* channel;
@@ -336,6 +337,14 @@ class Source final : CaptureSink {
   void content_changed_for(NodeId speaker, Mask mask, int file, const struct statx& stat, const struct statx& before);
   FileJob* start_job(NodeId node, Mask mask, Channel* mirror, FileJob::Mode mode, bool fresh);
   bool step_job(FileJob& job);                    // false: finished or given up
+  // `set` for a node and for every other name of its object: they share everything.
+  template <typename Set>
+  void each_name(NodeId node, const Set& set) {
+    set(node);
+    if (shadow_.is_directory(node)) return;
+    for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link)
+      if (each != node) set(each);
+  }
   void set_ctime(NodeId node, i64 ctime_ns);
   void set_racy(NodeId node, bool racy);
   void time_unknown(NodeId node);

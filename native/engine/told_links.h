@@ -12,8 +12,12 @@ class ToldLinks {
  public:
   void note(u64 object) {
     if (any_) return;
-    if (objects_.size() < kMost) objects_.insert(object);
-    else all();
+    if (objects_.size() < kMost) {
+      objects_.insert(object);
+      return;
+    }
+    objects_.clear();
+    any_ = true;
   }
   bool may_hold(u64 object) const { return any_ || objects_.count(object) != 0; }
   bool empty() const { return !any_ && objects_.empty(); }
@@ -24,10 +28,6 @@ class ToldLinks {
 
  private:
   static constexpr std::size_t kMost = 100'000;
-  void all() {
-    objects_.clear();
-    any_ = true;
-  }
   std::unordered_set<u64> objects_;
   bool any_ = true;   // What an earlier run told is not known.
 };
