@@ -87,6 +87,8 @@ export interface ConnectionOptions {
   readonly replication: boolean;
   /** REP-10: what the target refused is told again at once, then after this, and after twice as long each time. */
   readonly retryMs: number;
+  /** A mirror is started as soon as it can be. What changes until then is told by it and not before. */
+  readonly mirrorFollows?: boolean;
   /** CON-40: everything is read, encoded, compressed, counted, and dropped; host, port and key mean nothing. */
   readonly simulated?: boolean;
 }

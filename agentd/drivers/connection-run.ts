@@ -521,6 +521,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         ...this.queue.options(),
         replication: this.replication,
         retryMs: world.settings['source.retry_s'] * 1000,
+        mirrorFollows: this.mirror.state.phase === 'wanted',
         ...(this.simulated ? { simulated: true } : {}),
       });
       this.#helloOrigins = this.#toldOrigins;

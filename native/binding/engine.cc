@@ -334,6 +334,7 @@ napi_value connection_open(napi_env env, Host& host, Arguments& arguments) {
   options.replication = flag_field(env, from, "replication");
   options.linking = flag_field(env, from, "linking");
   options.simulated = flag_field(env, from, "simulated");
+  options.mirror_follows = flag_field(env, from, "mirrorFollows");
   options.retry_ns = static_cast<i64>(std::clamp(number_field(env, from, "retryMs"), 1.0, 86'400'000.0)) * 1'000'000;
   options.throttle = host.throttle(options.host);
   // An empty pin would accept anybody.

@@ -65,7 +65,7 @@ void Source::begin_barriers() {
 bool Source::barrier_met(const Barrier& barrier) const {
   const Channel& channel = *barrier.channel;
   if (scanning_ || sweep_again_ || !scan_.empty() || !missing_.empty() || !times_.empty()) return false;
-  if (mirror_running(channel) || channel.repair_pending || channel.behind) return false;
+  if (mirror_running(channel) || channel.told_by_mirror || channel.repair_pending || channel.behind) return false;
   for (const Dirty& dirty : dirty_)
     if (dirty.since_ns <= barrier.asked_ns || dirty.attempts > 0) return false;
   for (const auto& job : jobs_)

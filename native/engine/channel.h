@@ -45,6 +45,7 @@ struct ChannelOptions {
   bool disconnect_when_full = false;     // QUE-09; false: changes wait as names
   bool replication = true;
   bool linking = true;              // false: batches wait, no link is made before set_linking
+  bool mirror_follows = false;      // a mirror begins as soon as it can: what changes until then is told by that
   bool simulated = false;           // CON-40: the target is one that is not there
   i64 retry_ns = 3'000'000'000;     // REP-10: first pause before something that was refused is told again
   std::shared_ptr<Throttle> throttle;
@@ -169,6 +170,7 @@ class Channel final : public LinkHandler {
   u32 bit = 0;                       // this channel's bit in Node::told
   bool attached = false;
   bool told_after_scan = false;      // new or without its shadow, and the first scan runs: nothing counts as told yet
+  bool told_by_mirror = false;       // nothing counts as told until a mirror begins
   bool replicating = true;
   std::atomic<bool> broken{false};   // stream gave up; waits for a mirror
   // Mappings whose targets lie on different file systems, as refused links have shown (CAP-62). While there are any,

@@ -56,8 +56,8 @@ void Source::cancel_work(Channel& channel) {
 void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool verify) {
   if (channel.mirror.active) mirror_stop(channel, "started again");
   const bool fresh_stream = channel.broken;
-  channel.told_after_scan = false;   // The mirror tells.
   if (!verify) {
+    channel.told_after_scan = channel.told_by_mirror = false;   // The mirror tells.
     // What changes ahead of the walk is told by the walk, and nothing of what was refused is named any more.
     i64 since_ns = 0;
     for (const auto& [path, entry] : channel.quarantine) since_ns = earlier(since_ns, entry.missing_ns);

@@ -151,7 +151,7 @@ void Source::watch_queues(bool room) {
 bool Source::queue_kept(Channel& channel) {
   if (channel.options().simulated || channel.broken || channel.behind || channel.repair_pending || mirror_running(channel) || channel.mirror.paused ||
       !channel.clean.empty() || !channel.suspect.empty() || !channel.lost.empty() || channel.lost_more ||
-      channel.told_after_scan || !channel.tasks.empty() ||   // No task outlives the agent that placed it.
+      channel.told_after_scan || channel.told_by_mirror || !channel.tasks.empty() ||   // No task outlives the agent that placed it.
       !channel.writer.empty() || !channel.touched.empty() || !ready_told_ || stopped_)
     return false;
   if (!channel.stream.undurable() && channel.hash_requests.empty() && channel.quarantine.empty() && jobs_.empty()) return false;

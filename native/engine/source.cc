@@ -146,8 +146,9 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
                           : power_lost_ ? "the source lost power, and with it the record of what was told last"
                           : channel->missed() ? "the set went on while this connection was closed" : nullptr;
   // What the first scan finds is no change, with nothing to compare it with: a mirror tells it, once.
-  channel->told_after_scan = !ready_told_ && (!known || !shadow_loaded_);
-  if (!channel->told_after_scan)
+  channel->told_by_mirror = channel->options().mirror_follows;
+  channel->told_after_scan = !channel->told_by_mirror && !ready_told_ && (!known || !shadow_loaded_);
+  if (!channel->told_after_scan && !channel->told_by_mirror)
     for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told |= channel->bit;
   else
     for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told &= ~channel->bit;

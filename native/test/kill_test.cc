@@ -1,20 +1,22 @@
 // I2, I3: whatever is killed, and whenever, the replica becomes equal to the source and nothing says so before it is.
 //
-//   kill_test [SEED_FIRST [COUNT]] [--victim source|target|both|link|stop|power|mixed] [--operations N]
+//   kill_test [SEED_FIRST [COUNT]] [--victim source|target|both|link|stop|power|mixed|nobody] [--operations N]
 //             [--queue large|spill|tight|memory|disconnect] [--repeat N] [--root FOLDER|ext4] [--early] [--keep] [--verbose]
 //
 // Without any of these: what the suite runs (kSuite); of that one seed in N with `--share N`. `--root ext4` is a file
 // system of the test's own: it gives an inode number out again as soon as it is free, which tmpfs never does.
 //
 // Each seed: a random tree, its first mirror, random changes, and in the middle of them kill -9 of one side or both, a
-// cut wire, a clean stop, a pause of transmission (with a small queue: pair_process.h), or (power: most of the time) the target's kill and the loss of all it had not synced; then a
-// barrier, and the trees are compared. --early: a larger tree, and all of it happens within the first mirror. Prints what differs with the seed and what was done to whom; --keep leaves
-// trees, states and logs.
+// cut wire, a clean stop, a pause of transmission (with a small queue: pair_process.h), or (power: most of the time) the
+// target's kill and the loss of all it had not synced, or nothing at all; then a barrier, and the trees are compared. A
+// target that was not killed must not have refused anything either. --early: a larger tree, and all of it happens within
+// the first mirror. Prints what differs with the seed and what was done to whom; --keep leaves trees, states and logs.
 #include <dirent.h>
 #include <signal.h>
 
 #include <algorithm>
 #include <cstdarg>
+#include <fstream>
 
 #include "check.h"
 #include "compare_trees.h"
@@ -46,6 +48,8 @@ constexpr Part kSuite[] = {
     {3211, 1, 1'200, "power", "large", ""},   // What was told by a name that has gone since was not repaired,
     {9153, 1, 1'200, "power", "large", ""},   // nor what was still to be repaired by it.
     {60'007, 3, 1'200, "mixed", "large", "", true},   // What the first one refused before its mirror stayed there.
+    {81'200, 3, 1'200, "nobody", "large", "", true},  // Told before the mirror that followed: most of it was refused.
+    {91'000, 2, 1'200, "link", "large", "", true},
 };
 
 // Where the runs take place.
@@ -92,11 +96,19 @@ class Run {
   std::string run() {
     play();
     for (const char* log : {"/source.log", "/target.log"}) problem_ += sanitizer_report(folder_ + log);
+    if (options_.victim == "nobody" || options_.victim == "link") problem_ += refusals();
     return problem_;
   }
   const std::string& story() const { return story_; }
 
  private:
+  std::string refusals() const {
+    std::ifstream log(folder_ + "/target.log");
+    std::string found;
+    for (std::string line; std::getline(log, line);)
+      if (line.find("what=quarantined") != std::string::npos) found += line + "\n";
+    return found;
+  }
   void play() {
     began_ns_ = monotonic_ns();
     make_folder("/source");
@@ -175,6 +187,7 @@ class Run {
   }
   void hit() {
     std::string victim = options_.victim;
+    if (victim == "nobody") return;
     if (victim == "mixed") {
       static const char* const kAll[] = {"source", "target", "both", "link", "stop", "source", "target"};
       victim = kAll[random_.below(std::size(kAll))];

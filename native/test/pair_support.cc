@@ -171,6 +171,7 @@ void SourceSide::open() {
   stream.budget = std::make_shared<QueueBudget>(options_.queue_memory);
   stream.queue = options_.queue;
   stream.queue.folder = options_.state_dir + "/queue";
+  stream.mirror_follows = phase_ == Phase::wanted;
   stream.disconnect_when_full = options_.disconnect_when_full;
   channel_ = std::make_shared<Channel>(*source_, std::move(stream), identity_of(options_.identity), tell);
   source_->add_channel(channel_);
