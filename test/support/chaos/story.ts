@@ -41,7 +41,8 @@ export class Story {
     return { source: this.lines('source').length, target: this.lines('target').length };
   }
 
-  toldSince(mark: Record<Side, number>, { on, codes }: Expected): boolean {
+  /** `counted`: told before, and counted since; some of the count may be older than the mark. */
+  toldSince(mark: Record<Side, number>, { on, codes }: Expected): 'told' | 'counted' | null {
     const ids = new Set(codes.map((code) => CATALOGUE[code].id));
     const all = this.lines(on).map((line) => LINE.exec(line));
     const wanted = (found: RegExpExecArray | null): boolean => ids.has(Number(found?.[3]));
@@ -49,14 +50,16 @@ export class Story {
     const before = all.filter(wanted).map((found) => (found?.[4] ?? '').split(/ Cause: | -> /)[0] ?? '');
     const counted = (found: RegExpExecArray | null): boolean =>
       Number(found?.[3]) === CATALOGUE.REPEATED.id && before.some((text) => found?.[4]?.includes(text));
-    return all.slice(mark[on]).some((found) => wanted(found) || counted(found));
+    const since = all.slice(mark[on]);
+    return since.some(wanted) ? 'told' : since.some(counted) ? 'counted' : null;
   }
 
-  /** Waits until one of several is told. */
+  /** Waits until one of several is told; a count is believed when nothing clearer came. */
   async told(mark: Record<Side, number>, any: readonly Expected[], patienceMs: number): Promise<boolean> {
     for (const end = Date.now() + patienceMs; ; await wait(POLL_MS)) {
-      if (any.some((one) => this.toldSince(mark, one))) return true;
-      if (Date.now() > end) return false;
+      const found = any.map((one) => this.toldSince(mark, one));
+      if (found.includes('told')) return true;
+      if (Date.now() > end) return found.includes('counted');
     }
   }
 
