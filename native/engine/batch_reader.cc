@@ -13,7 +13,7 @@ using wire::OpHeader;
 using wire::OpKind;
 
 constexpr u8 kKnownFlags = wire::kOpFresh | wire::kOpTruncate | wire::kOpNoTimes | wire::kOpExchange | wire::kOpReplace |
-                           wire::kOpPreview | wire::kOpUnshare | wire::kOpPresent;
+                           wire::kOpPreview | wire::kOpUnshare;
 constexpr u64 kFileSizeMax = static_cast<u64>(std::numeric_limits<i64>::max());
 constexpr u64 kHashBlockMin = 512;
 constexpr u64 kHashBlockMax = 1u << 30;
@@ -82,8 +82,9 @@ const char* fault_of(const OpView& op, u32 mappings, u32 index) {
   if ((header.flags & wire::kOpPreview) && header.kind != static_cast<u8>(OpKind::orphan)) {
     return "batch: preview flag without orphan";
   }
-  if ((header.flags & wire::kOpPresent) && header.kind != static_cast<u8>(OpKind::mkdir)) {
-    return "batch: present flag without mkdir";
+  if ((header.flags & wire::kOpPresent) && header.kind != static_cast<u8>(OpKind::mkdir) &&
+      header.kind != static_cast<u8>(OpKind::create)) {
+    return "batch: present or unshare flag without mkdir or create";
   }
   if ((shape & kPath) && header.mapping >= mappings) return "batch: mapping not granted";
   if ((shape & kPath2) && header.aux >= mappings) return "batch: mapping not granted";

@@ -129,7 +129,7 @@ void Source::content_changed(NodeId node, int directory, const struct statx& sta
   }
   Fd file = open_for_read(directory, name.c_str());
   if (!file) {
-    if (!name_taken(errno)) unreadable(absolute_path(node), sys_error("open")), proven(object);
+    if (!no_file_there(errno)) unreadable(absolute_path(node), sys_error("open")), proven(object);
     return;
   }
   struct statx before;

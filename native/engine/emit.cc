@@ -300,7 +300,7 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
   if (S_ISREG(mode)) {
     Fd file = opened != nullptr && opened->file ? std::move(opened->file) : open_for_read(directory, name.c_str());
     if (!file) {
-      if (name_taken(errno)) return false;
+      if (no_file_there(errno)) return false;
       unreadable(absolute_path(node), sys_error("open"));
       return true;   // Named in the status; waiting for it would stop everything else.
     }

@@ -23,7 +23,7 @@ inline bool just_changed(const struct statx& stat) {
 }
 
 // What open says when no regular file has the name any more: nothing, a symbolic link, a socket, or a device.
-inline bool name_taken(int error) { return error == ENOENT || error == ELOOP || error == ENXIO || error == ENODEV; }
+inline bool no_file_there(int error) { return error == ENOENT || error == ELOOP || error == ENXIO || error == ENODEV; }
 
 // Size of a file; birth time of a directory, which tells it from a later one with the same inode number.
 inline i64 size_or_birth(const struct statx& stat) {

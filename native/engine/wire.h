@@ -107,7 +107,8 @@ inline constexpr u8 kOpPreview = 32;   // orphan: list only
 inline constexpr u8 kOpReplace = 16;   // file/create: a different object than before; never write through the old inode
 inline constexpr u64 kTaskDurable = 1;   // task, the first operation of its batch: all before it is durable first
 inline constexpr u8 kOpUnshare = 64;   // create: keep the contents, but under an inode that has no other name
-inline constexpr u8 kOpPresent = 128;  // mkdir: it is there; where it is not, nothing is made (ENOENT, ENOTDIR)
+inline constexpr u8 kOpPresent = 64;   // mkdir: it is there; where it is not, nothing is made (ENOENT, ENOTDIR)
+static_assert(kOpPresent == kOpUnshare);   // One bit, of which each kind has its own meaning; one is still free.
 
 // 64 bytes, then path, path2 and data without padding between, then zeros to a multiple of 8.
 // Paths are relative to the mapping's root, no leading, trailing or doubled slash, no `.` or `..` component, no NUL;

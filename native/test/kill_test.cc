@@ -8,9 +8,10 @@
 //
 // Each seed: a random tree, its first mirror, random changes, and in the middle of them kill -9 of one side or both, a
 // cut wire, a clean stop, a pause of transmission (with a small queue: pair_process.h), or (power: most of the time) the
-// target's kill and the loss of all it had not synced, or nothing at all; then a barrier, and the trees are compared. A
-// target that was not killed must not have refused anything either. --early: a larger tree, and all of it happens within
-// the first mirror. Prints what differs with the seed and what was done to whom; --keep leaves trees, states and logs.
+// target's kill and the loss of all it had not synced, or nothing at all; then a barrier, and the trees are compared.
+// Where nothing happened but to the wire (link, nobody) the target must not have refused anything either. --early: a
+// larger tree, and all of it happens within the first mirror. Prints what differs with the seed and what was done to
+// whom; --keep leaves trees, states and logs.
 #include <dirent.h>
 #include <signal.h>
 
