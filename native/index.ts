@@ -282,12 +282,16 @@ export type EngineEvent =
   | { kind: 'source_continues'; source: number }
   /** A path that cannot be read or sent (too long, unreadable, unsupported kind); collapsed, at most a few per second. */
   | { kind: 'source_path'; source: number; path: string; code: string; call: string; count: number }
+  /** CAP-07: what is mounted here is no part of the set; once for each place. */
+  | { kind: 'source_mount'; source: number; path: string }
   | { kind: 'link_up'; connection: number; welcome: Buffer; resumed: boolean }
   | { kind: 'link_refused'; connection: number; payload: Buffer }
   | { kind: 'link_down'; connection: number; code: string; call: string }
   | { kind: 'message'; connection: number; payload: Buffer }
   /** The stream cannot continue where it was (queue limit, target lost its mark): a mirror is required. */
   | { kind: 'stream_broken'; connection: number; why: string }
+  /** REP-09: told before the `stream_broken` whose cause is that no memory is left for what changes. */
+  | { kind: 'memory_exhausted'; connection: number }
   /** Changes wait as names (`queue_full`); there is room again; the stream is given up, `stream_broken` follows. */
   | { kind: 'queue_full'; connection: number; why: string }
   | { kind: 'queue_room'; connection: number }

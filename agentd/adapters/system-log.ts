@@ -120,8 +120,8 @@ export function syslogEntry(line: LogLine, pid: number): Buffer {
   return bytes.length <= SYSLOG_BYTES_MAX ? bytes : bytes.subarray(0, SYSLOG_BYTES_MAX);
 }
 
-/** Codes that go to syslog besides errors: a skipped path is a file that is not protected (LOG-04, CAP-10). */
-const ALSO: ReadonlySet<string> = new Set(['PATH_SKIPPED']);
+/** Codes that go to syslog besides errors: what is skipped is not protected (LOG-04, CAP-07, CAP-10). */
+const ALSO: ReadonlySet<string> = new Set(['PATH_SKIPPED', 'MOUNT_INSIDE']);
 
 export interface SyslogOptions {
   readonly send: SendDatagram;

@@ -298,6 +298,7 @@ export class Agent implements Served {
       case 'source_stopped':
       case 'source_continues':
       case 'source_path':
+      case 'source_mount':
         if (!this.sets.event(event)) this.sources.event(event);
         return;
       case 'freeze_held':

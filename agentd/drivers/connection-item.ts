@@ -68,6 +68,7 @@ export function composeItem(
     session: run.transmit.line.gate.phase,
     simulated: run.simulated,
     notLoaded: run.problem?.cause?.errno === 'ECONNREFUSED',
+    outOfMemory: run.queue.outOfMemory,
     stalled: run.stalling.stall !== null,
     counters,
   });

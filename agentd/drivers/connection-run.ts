@@ -349,9 +349,11 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
       case 'queue_exhausted':
       case 'queue_resumed':
       case 'queue_dropped':
+      case 'memory_exhausted':
         this.queue.event(event);
         return;
       case 'mirror_started':
+        this.queue.emptied();
         this.mirror.started();
         return;
       case 'mirror_done':

@@ -5,7 +5,16 @@ import { causeOf, type World } from './world.js';
 
 export type QueueEvent = Extract<
   EngineEvent,
-  { kind: 'queue_used' | 'queue_full' | 'queue_room' | 'queue_exhausted' | 'queue_resumed' | 'queue_dropped' }
+  {
+    kind:
+      | 'queue_used'
+      | 'queue_full'
+      | 'queue_room'
+      | 'queue_exhausted'
+      | 'queue_resumed'
+      | 'queue_dropped'
+      | 'memory_exhausted';
+  }
 >;
 
 export interface QueueOwner {
@@ -24,8 +33,14 @@ export class QueueRun {
   #alert: AlertState = 'calm';
   /** Disconnected by itself, and not linked again yet (MIR-31). */
   #exhausted = false;
+  #outOfMemory = false;
 
   constructor(readonly owner: QueueOwner) {}
+
+  /** REP-09: since no memory was left for what changes, until a mirror begins. */
+  get outOfMemory(): boolean {
+    return this.#outOfMemory;
+  }
 
   get folder(): string {
     return `${this.owner.world.settings['queue.folder']}/${this.owner.key}`;
@@ -65,6 +80,9 @@ export class QueueRun {
         this.#exhausted = true;
         log.say('QUEUE_EXHAUSTED', { ...owner.at, why: event.why, folder: this.folder }, owner.scope);
         break;
+      case 'memory_exhausted':
+        this.#outOfMemory = true;
+        break;
       case 'queue_resumed':
         log.say('QUEUE_RESUMED', { ...owner.at, bytes: event.bytes }, owner.scope);
         break;
@@ -73,6 +91,11 @@ export class QueueRun {
         break;
     }
     owner.changed(false);
+  }
+
+  /** A mirror begins: nothing of what waited is needed any more. */
+  emptied(): void {
+    this.#outOfMemory = false;
   }
 
   /** The link is up. */

@@ -13,7 +13,7 @@ import { asNotice, causeOf, saveSoon, type World } from './world.js';
 
 type EventOf<K extends EngineEvent['kind']> = Extract<EngineEvent, { kind: K }>;
 type SourceEvent = EventOf<
-  'source_ready' | 'source_lost' | 'source_degraded' | 'source_stopped' | 'source_continues' | 'source_path'
+  'source_ready' | 'source_lost' | 'source_degraded' | 'source_stopped' | 'source_continues' | 'source_path' | 'source_mount'
 >;
 
 export interface SourceUser {
@@ -150,6 +150,9 @@ export class Sources {
           call: event.call,
           errno: event.code,
         });
+        break;
+      case 'source_mount':
+        this.world.log.say('MOUNT_INSIDE', { set: run.set, path: event.path }, scope);
         break;
     }
   }

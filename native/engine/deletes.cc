@@ -24,7 +24,7 @@ void Source::missing(NodeId node) {
 // The object lives on under another name. What is still to be told of it by this one is told by that; what was told and
 // may not have come to stay on a target, or may be refused, is in doubt by that name from here on.
 void Source::hand_over(NodeId node) {
-  const NodeId first = shadow_.first_name(node), other = first != node ? first : shadow_.at(node).next_link;
+  const NodeId first = shadow_.first_name(node), other = first != node ? first : shadow_.next_name(node);
   const bool may_hold = told_links_.may_hold(shadow_.object(node));
   for (const auto& channel : channels_) {
     const Mask bit = channel->bit & replicating_;

@@ -216,9 +216,11 @@ void Source::channel_broken(Channel& channel, const char* why) {
 
 void Source::note_lost(Channel& channel, u32 mapping, std::string_view path, bool deep) {
   if (channel.lost.size() < kLostMax) note_path(channel.lost, mapping, path, deep);
-  else if (!std::exchange(channel.lost_more, true))
+  else if (!std::exchange(channel.lost_more, true)) {
+    out_of_memory(channel);
     tell_(Fact("stream_broken").with("connection", i64{channel.options().id}).with("why", std::string(
         "more names changed since than can be remembered; what was deleted here stays on the target as orphans")));
+  }
   log_doubt(mapping, path, deep);
 }
 
@@ -284,7 +286,7 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
   if (!S_ISDIR(mode) && shadow_.linked(node)) {
     // Another name of the same object may be known already: then this one is a link (CAP-50).
     NodeId each = shadow_.first_name(node);
-    for (; each != kNoNode && mask != 0; each = shadow_.at(each).next_link) {
+    for (; each != kNoNode && mask != 0; each = shadow_.next_name(each)) {
       Mask both = mask & shadow_.at(each).told;
       if (both & apart_)
         for (const auto& channel : channels_)

@@ -13,12 +13,12 @@ constexpr i64 kLookAgainNs = 3'000'000;   // a name that went while it was being
 // A change may have come through a name that is gone now: the other names of the object show it.
 void Source::other_names(NodeId node) {
   if (shadow_.is_directory(node) || !shadow_.linked(node)) return;
-  for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link)
+  for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.next_name(each))
     if (each != node) add_dirty(shadow_.at(each).parent, shadow_.name(each), kHintContent | kHintAttributes, 0);
 }
 
 void Source::hint_object(u64 device, u64 inode, u32 what) {
-  for (NodeId each = shadow_.by_inode(device, inode); each != kNoNode; each = shadow_.at(each).next_link)
+  for (NodeId each = shadow_.by_inode(device, inode); each != kNoNode; each = shadow_.next_name(each))
     if (!shadow_.is_root(each)) hint(shadow_.at(each).parent, shadow_.name(each), what);
 }
 
@@ -30,7 +30,7 @@ void Source::appear(NodeId parent, int directory, const std::string& name, const
     // Every name of this inode that is gone from its place may be the one that moved here.
     NodeId gone = kNoNode;
     bool elsewhere = false;
-    for (NodeId each = other; each != kNoNode; each = shadow_.at(each).next_link) {
+    for (NodeId each = other; each != kNoNode; each = shadow_.next_name(each)) {
       if (still_there(each, device, stat.stx_ino)) elsewhere = true;
       else gone = each;
     }
@@ -56,7 +56,7 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
     NodeId gone = kNoNode, here = kNoNode;
     u64 found = 0;
     bool swapped = false;
-    for (NodeId each = other; each != kNoNode; each = shadow_.at(each).next_link) {
+    for (NodeId each = other; each != kNoNode; each = shadow_.next_name(each)) {
       if (each == occupant) continue;
       if (still_there(each, device, stat.stx_ino, &found)) {
         if (!shadow_.inside(each, occupant)) here = each;   // What is inside goes with the occupant.
@@ -116,7 +116,7 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
 // The kernel gives inode numbers out again: other nodes that still carry this one are names of something that is gone, and must not pass for further names of the new object.
 void Source::release_inode(const struct statx& stat) {
   for (NodeId each = shadow_.by_inode(stx_device(stat), stat.stx_ino); each != kNoNode;) {
-    const NodeId next = shadow_.at(each).next_link;
+    const NodeId next = shadow_.next_name(each);
     if (!same_object(each, stat)) {
       shadow_.clear_identity(each);
       add_dirty(shadow_.at(each).parent, shadow_.name(each), kHintName, 0);

@@ -11,17 +11,34 @@
 namespace understudy {
 
 namespace {
-constexpr u64 kMagic = 0x32776f6461685355ull;         // "UShadow2"
-constexpr u64 kMagicNameless = 0x31776f6461685355ull; // "UShadow1": the head ends before `name`
+constexpr u64 kMagic = 0x33776f6461685355ull;   // "UShadow3"
 
 struct SnapshotHead {
   u64 magic;
   u64 size;
-  u32 checksum;
+  u32 checksum;   // CRC-32C of what follows
   u32 roots;
-  u64 name;   // of this snapshot; what else was kept at the same stop bears it, too
+  u64 name;       // of this snapshot; what else was kept at the same stop bears it, too
 };
-constexpr std::size_t kHeadNameless = offsetof(SnapshotHead, name);
+
+class FileSink final : public Shadow::Sink {
+ public:
+  explicit FileSink(FileReplacement& file) : file_(file) {}
+  void append(const void* data, std::size_t size) override { file_.append(data, size); }
+
+ private:
+  FileReplacement& file_;
+};
+
+class SnapshotFeed final : public Shadow::Feed {
+ public:
+  explicit SnapshotFeed(FileFeed& file) : file_(file) {}
+  u64 left() const override { return file_.left(); }
+  bool take(void* to, std::size_t size) override { return file_.take(to, size); }
+
+ private:
+  FileFeed& file_;
+};
 
 // A torn last record is ignored.
 void read_log(const std::string& path, std::vector<SetPath>& out) {
@@ -42,16 +59,13 @@ bool Source::load_state(std::vector<SetPath>& repair) {
   read_log(state_path("touched"), repair);
   for (const SetPath& path : repair) touched_log_bytes_ += path.path.size();   // A new snapshot is due when that is settled.
   note_running();
-  Result<Bytes> bytes = read_file(state_path("shadow"));
-  if (!bytes || bytes->size() < sizeof(SnapshotHead)) return false;
+  Result<FileFeed> file = FileFeed::open(state_path("shadow"));
+  if (!file) return false;
   SnapshotHead head{};
-  std::memcpy(&head, bytes->data(), kHeadNameless);
-  const std::size_t front = head.magic == kMagicNameless ? kHeadNameless : sizeof head;
-  std::memcpy(&head, bytes->data(), front);
-  const u8* body = bytes->data() + front;
-  const std::size_t size = bytes->size() - front;
-  if ((head.magic != kMagic && head.magic != kMagicNameless) || head.size != size || head.roots != roots_.size() || checksum(body, size) != head.checksum ||
-      !shadow_.load(body, size)) {
+  const bool headed = file->take(&head, sizeof head) && head.magic == kMagic && head.size == file->left() && head.roots == roots_.size();
+  const Result<u32> crc = headed ? file->crc_of_rest() : Result<u32>(SysError{EBADMSG, "read"});
+  SnapshotFeed feed(*file);
+  if (!crc || *crc != head.checksum || !shadow_.load(feed)) {
     shadow_ = Shadow();
     tell_(Fact("source_degraded").with("source", i64{options_.id}).with("why", std::string("shadow"))
               .with("detail", std::string("the saved shadow is damaged or of another set and was put aside; a mirror is required")));
@@ -114,10 +128,11 @@ void Source::save_state() {
   // Times of directories that are still to be told: no time equals this, so that the next start tells them.
   for (NodeId node : times_)
     if (shadow_.live(node)) shadow_.at(node).mtime_ns = kUnknownTime;
-  Bytes body;
-  shadow_.save(body);
-  SnapshotHead head{kMagic, body.size(), checksum(body.data(), body.size()), static_cast<u32>(roots_.size()), stop_snapshot_};
-  if (Status written = replace_file(state_path("shadow"), {view_of(head), view(body)}); !written) {
+  FileReplacement file(state_path("shadow"), sizeof(SnapshotHead));
+  FileSink sink(file);
+  shadow_.save(sink);
+  const SnapshotHead head{kMagic, file.size(), file.crc(), static_cast<u32>(roots_.size()), stop_snapshot_};
+  if (Status written = file.commit(view_of(head)); !written) {
     unreadable(state_path("shadow"), written.error());
     return;   // The old snapshot and the whole log still hold.
   }

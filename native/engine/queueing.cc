@@ -57,6 +57,7 @@ bool Source::holds_back(const Channel& channel) const {
 
 void Source::note_later(Channel& channel, u32 mapping, std::string_view path, bool deep) {
   if (channel.later.size() >= kLaterMax) {
+    out_of_memory(channel);
     channel_broken(channel, "more names wait than can be remembered");
     return;
   }
@@ -65,8 +66,14 @@ void Source::note_later(Channel& channel, u32 mapping, std::string_view path, bo
   at->second |= deep;
 }
 
+// REP-09.
+void Source::out_of_memory(const Channel& channel) {
+  tell_(Fact("memory_exhausted").with("connection", i64{channel.options().id}));
+}
+
 // MIR-30.
 void Source::give_up(Channel& channel, const std::string& why) {
+  if (channel.stream.full_why() == 0) out_of_memory(channel);
   tell_(Fact("queue_exhausted").with("connection", i64{channel.options().id}).with("why", why));
   channel_broken(channel, ("its queue is full: " + why).c_str());
 }

@@ -293,10 +293,14 @@ Source::Outcome Source::reconcile(NodeId parent, const std::string& name, u32 wh
   }
   const bool is_dir = S_ISDIR(stat.stx_mode);
   const Verdict wanted = verdict(parent, name, is_dir);
-  // Sockets live in processes, not in replicas; another file system mounted inside is not part of the set (CAP-07).
-  const bool mounted = is_dir && stx_device(stat) != shadow_.device(shadow_.at(parent).device) &&
-                       (stat.stx_attributes & STATX_ATTR_MOUNT_ROOT);
-  if (wanted == Verdict::excluded || !told_kind(stat.stx_mode) || mounted) {
+  bool told = wanted != Verdict::excluded && told_kind(stat.stx_mode);   // Sockets live in processes, not in replicas.
+  if (told && is_dir && (stat.stx_attributes & STATX_ATTR_MOUNT_ROOT)) {
+    // Another file system; or a part of this one once more, whose changes are told by its other path. A directory that is
+    // mounted below itself would never end.
+    told = false;
+    mounted_inside(absolute_path(parent) + "/" + name);
+  }
+  if (!told) {
     if (known != kNoNode) missing(known);
     return Outcome::done;
   }
@@ -390,7 +394,7 @@ void Source::update(NodeId node, int directory, const struct statx& stat, u32 wh
     // Deleted and made anew with the same inode number (and, out of an archive, the same time): it may be another
     // text or device. Other names of it in the shadow lose their identity and are looked at again.
     for (NodeId each = shadow_.first_name(node); each != kNoNode;) {
-      const NodeId next = shadow_.at(each).next_link;
+      const NodeId next = shadow_.next_name(each);
       if (each != node) {
         add_dirty(shadow_.at(each).parent, shadow_.name(each), kHintName, 0);
         shadow_.clear_identity(each);
@@ -412,6 +416,13 @@ void Source::unreadable(const std::string& path, const SysError& error) {
   tell_(Fact("source_path").with("source", i64{options_.id}).with("path", path).error(error)
             .with("count", static_cast<i64>(unreadable_untold_)));
   unreadable_untold_ = 0;
+}
+
+// CAP-07. Said once for each place: sweeps come by again.
+void Source::mounted_inside(const std::string& path) {
+  constexpr std::size_t kSaidMax = 1'000;
+  if (mounts_said_.size() >= kSaidMax || !mounts_said_.insert(path).second) return;
+  tell_(Fact("source_mount").with("source", i64{options_.id}).with("path", path));
 }
 
 }  // namespace understudy

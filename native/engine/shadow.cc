@@ -18,8 +18,9 @@ u64 attributes_hash(const Attributes& a) {
 }
 }  // namespace
 
-Shadow::Shadow() : nodes_(1), attributes_(1), devices_(1) {
-  names_.push_back(0);
+Shadow::Shadow() : attributes_(1), devices_(1) {
+  nodes_.grow();                 // kNoNode
+  names_[names_.claim(1)] = 0;   // the empty name
 }
 
 u64 Shadow::name_hash(NodeId parent, std::string_view name) const {
@@ -40,35 +41,38 @@ u16 Shadow::device_index(u64 device) {
 
 std::string_view Shadow::name(NodeId id) const {
   const u32 at = nodes_[id].name_at;
-  return {names_.data() + at + 1, static_cast<u8>(names_[at])};
+  const char* text = &names_[at];
+  return {text + 1, static_cast<u8>(*text)};
 }
 
 u32 Shadow::store_name(std::string_view name) {
   if (name.empty()) return 0;
   if (names_wasted_ > (1u << 20) && names_wasted_ * 2 > names_.size()) compact_names();
-  const u32 at = static_cast<u32>(names_.size());
-  names_.push_back(static_cast<char>(name.size()));
-  names_.insert(names_.end(), name.begin(), name.end());
-  return at;
+  const std::size_t at = names_.claim(name.size() + 1);
+  char* text = &names_[at];
+  *text = static_cast<char>(name.size());
+  name.copy(text + 1, name.size());
+  return static_cast<u32>(at);
 }
 
 void Shadow::compact_names() {
-  std::vector<char> fresh(1, 0);
-  fresh.reserve(names_.size() - names_wasted_);
-  for (Node& node : nodes_) {
+  Names fresh;
+  fresh[fresh.claim(1)] = 0;
+  for (NodeId id = 1; id < limit(); ++id) {
+    Node& node = nodes_[id];
     if (!(node.flags & kNodeLive) || node.name_at == 0) continue;
-    const u32 at = static_cast<u32>(fresh.size());
-    const char* from = names_.data() + node.name_at;
-    fresh.insert(fresh.end(), from, from + 1 + static_cast<u8>(*from));
-    node.name_at = at;
+    const char* from = &names_[node.name_at];
+    const std::size_t size = 1 + std::size_t{static_cast<u8>(*from)};
+    const std::size_t at = fresh.claim(size);
+    std::memcpy(&fresh[at], from, size);
+    node.name_at = static_cast<u32>(at);
   }
-  names_.swap(fresh);
+  names_ = std::move(fresh);
   names_wasted_ = 0;
 }
 
 NodeId Shadow::add_root() {
-  nodes_.emplace_back();
-  nodes_.back().flags = kNodeLive;
+  nodes_.grow().flags = kNodeLive;
   ++count_;
   return ++roots_;
 }
@@ -122,13 +126,13 @@ void Shadow::unlink_child(NodeId id) {
 NodeId Shadow::add(NodeId parent, std::string_view name) {
   NodeId id;
   const u32 name_at = store_name(name);
-  if (!free_.empty()) {
-    id = free_.back();
-    free_.pop_back();
+  if (free_ != kNoNode) {
+    id = free_;
+    free_ = nodes_[id].next_sibling;
     nodes_[id] = Node{};
   } else {
-    id = static_cast<NodeId>(nodes_.size());
-    nodes_.emplace_back();
+    id = limit();
+    nodes_.grow();
   }
   nodes_[id].flags = kNodeLive;
   nodes_[id].name_at = name_at;
@@ -159,18 +163,16 @@ void Shadow::unlink_inode(NodeId id) {
   const NodeId head = by_inode_.find(hash_of(id), [&](NodeId each) {
     return nodes_[each].inode == node.inode && nodes_[each].device == node.device;
   });
+  const NodeId next = next_name(id);
   if (head == id) {
-    if (node.next_link != kNoNode) by_inode_.replace(id, node.next_link, hash_of);
+    if (next != kNoNode) by_inode_.replace(id, next, hash_of);
     else by_inode_.erase(id, hash_of);
   } else {
-    for (NodeId each = head; each != kNoNode; each = nodes_[each].next_link) {
-      if (nodes_[each].next_link == id) {
-        nodes_[each].next_link = node.next_link;
-        break;
-      }
-    }
+    NodeId before = head;
+    while (next_name(before) != id) before = next_name(before);
+    set_next_name(before, next);
   }
-  node.next_link = kNoNode;
+  set_next_name(id, kNoNode);
   node.inode = 0;
 }
 
@@ -186,8 +188,8 @@ void Shadow::set_identity(NodeId id, u64 device, u64 inode) {
     return each != id && nodes_[each].inode == inode && nodes_[each].device == index;
   });
   if (head != kNoNode) {
-    node.next_link = nodes_[head].next_link;
-    nodes_[head].next_link = id;
+    set_next_name(id, next_name(head));
+    set_next_name(head, id);
   } else {
     by_inode_.insert(id, hash_of);
   }
@@ -198,7 +200,8 @@ void Shadow::drop(NodeId id) {
   if (!is_root(id)) unlink_child(id);
   names_wasted_ += name(id).size() + 1;
   nodes_[id] = Node{};
-  free_.push_back(id);
+  nodes_[id].next_sibling = free_;
+  free_ = id;
   --count_;
 }
 
@@ -249,8 +252,9 @@ u32 Shadow::mapping(NodeId id) const {
 }
 
 u64 Shadow::memory() const {
-  return nodes_.capacity() * sizeof(Node) + names_.capacity() + by_name_.bytes() + by_inode_.bytes() +
-         free_.capacity() * sizeof(NodeId) + attributes_.capacity() * sizeof(Attributes);
+  constexpr u64 kMapEntry = 40;   // of next_names_, about
+  return nodes_.bytes() + names_.bytes() + by_name_.bytes() + by_inode_.bytes() + next_names_.size() * kMapEntry +
+         attributes_.capacity() * sizeof(Attributes);
 }
 
 // Snapshot layout: u32 root count, u32 device count, devices; u32 attribute count, attributes; then records in
@@ -266,7 +270,7 @@ struct SnapshotRecord {
 static_assert(sizeof(SnapshotRecord) == 48);
 }  // namespace
 
-void Shadow::save(Bytes& out) const {
+void Shadow::save(Sink& out) const {
   const u32 counts[3] = {roots_, static_cast<u32>(devices_.size()), static_cast<u32>(attributes_.size())};
   out.append(counts, sizeof counts);
   out.append(devices_.data(), devices_.size() * sizeof(u64));
@@ -297,31 +301,23 @@ void Shadow::save(Bytes& out) const {
   }
 }
 
-bool Shadow::load(const u8* data, std::size_t size) {
-  const u8* end = data + size;
-  auto take = [&](void* to, std::size_t count) {
-    if (static_cast<std::size_t>(end - data) < count) return false;
-    if (count > 0) std::memcpy(to, data, count);
-    data += count;
-    return true;
-  };
+bool Shadow::load(Feed& feed) {
   u32 counts[3];
-  if (!take(counts, sizeof counts) || counts[1] == 0 || counts[1] > 65'535 || counts[2] == 0) return false;
-  if (static_cast<std::size_t>(end - data) / sizeof(Attributes) < counts[2]) return false;
+  if (!feed.take(counts, sizeof counts) || counts[1] == 0 || counts[1] > 65'535 || counts[2] == 0) return false;
+  if (feed.left() / sizeof(Attributes) < counts[2]) return false;
   *this = Shadow();
   devices_.resize(counts[1]);
-  std::vector<Attributes> attributes(counts[2]);
-  if (!take(devices_.data(), counts[1] * sizeof(u64))) return false;
-  if (!take(static_cast<void*>(attributes.data()), counts[2] * sizeof(Attributes))) return false;
-  attributes_ = attributes;
+  attributes_.resize(counts[2]);
+  if (!feed.take(devices_.data(), counts[1] * sizeof(u64))) return false;
+  if (!feed.take(static_cast<void*>(attributes_.data()), counts[2] * sizeof(Attributes))) return false;
   for (u32 i = 1; i < counts[2]; ++i) attribute_ids_.emplace(attributes_hash(attributes_[i]), i);
   for (u32 i = 0; i < counts[0]; ++i) add_root();
   NodeId next_root = 1;
   std::vector<NodeId> ids(1, kNoNode);
-  while (data < end) {
+  while (feed.left() > 0) {
     SnapshotRecord record;
     char text[256];
-    if (!take(&record, sizeof record) || !take(text, record.name_len)) return false;
+    if (!feed.take(&record, sizeof record) || !feed.take(text, record.name_len)) return false;
     if (record.attributes >= counts[2] || record.device >= counts[1] || record.parent >= ids.size()) return false;
     NodeId id;
     if (record.parent == 0) {

@@ -1,5 +1,5 @@
-// The shadow tree: what the stream of a replication set has already told (DESIGN 6). One 72-byte record per object,
-// names in one arena, two open-addressing tables (by parent and name, by inode). Used by one thread only.
+// The shadow tree: what the stream of a replication set has already told (DESIGN 6). One record of a cache line per
+// object, names in one arena, two open-addressing tables (by parent and name, by inode). Used by one thread only.
 #pragma once
 
 #include <string>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base.h"
+#include "blocks.h"
 #include "capture.h"
 
 namespace understudy {
@@ -40,19 +41,17 @@ struct Node {
   NodeId first_child = kNoNode;
   NodeId next_sibling = kNoNode;
   NodeId previous_sibling = kNoNode;
-  NodeId next_link = kNoNode;    // next name of the same inode
   u32 name_at = 0;               // arena offset of a length byte and the name
   u32 attributes = 0;
   u32 told = 0;                  // bit per stream: that stream holds this object's state
+  u16 device = 0;                // index into devices
+  u16 flags = 0;
   u64 inode = 0;
   i64 size = 0;
   i64 mtime_ns = 0;
   i64 ctime_ns = 0;
-  u16 device = 0;                // index into devices
-  u16 flags = 0;
-  u32 spare = 0;
 };
-static_assert(sizeof(Node) == 72);
+static_assert(sizeof(Node) == 64);
 
 // Linear probing over node ids; the hash of a stored id is recomputed by the owner.
 class IdTable {
@@ -140,18 +139,24 @@ class Shadow {
   std::string_view name(NodeId id) const;
 
   NodeId child(NodeId parent, std::string_view name) const;
-  // First name of this inode; more through Node::next_link.
+  // First name of this inode; more through next_name.
   NodeId by_inode(u64 device, u64 inode) const;
   // The same for all names of one object, different for different objects.
   u64 object(NodeId id) const {
     const Node& node = nodes_[id];
     return node.inode == 0 ? (1ull << 63) | id : (u64{node.device} << 48) ^ node.inode;
   }
-  // First name of the object (itself when it has no identity); further ones through Node::next_link.
+  // First name of the object (itself when it has no identity); further ones through next_name.
   NodeId first_name(NodeId id) const {
     return nodes_[id].inode == 0 ? id : by_inode(devices_[nodes_[id].device], nodes_[id].inode);
   }
-  bool linked(NodeId id) const { return nodes_[id].next_link != kNoNode || first_name(id) != id; }
+  // The next name of the same object; none after the last.
+  NodeId next_name(NodeId id) const {
+    if (next_names_.empty()) return kNoNode;
+    const auto found = next_names_.find(id);
+    return found == next_names_.end() ? kNoNode : found->second;
+  }
+  bool linked(NodeId id) const { return !next_names_.empty() && (next_name(id) != kNoNode || first_name(id) != id); }
   NodeId find_path(u32 mapping, std::string_view path) const;
 
   NodeId add(NodeId parent, std::string_view name);
@@ -185,9 +190,26 @@ class Shadow {
   u64 count() const { return count_; }
   u64 memory() const;
 
-  // Snapshot as one document (see persist.cc for the file around it).
-  void save(Bytes& out) const;
-  bool load(const u8* data, std::size_t size);
+  // Where a snapshot goes to and comes from, piece by piece (see persist.cc for the file around it).
+  class Sink {
+   public:
+    virtual void append(const void* data, std::size_t size) = 0;
+
+   protected:
+    ~Sink() = default;
+  };
+  class Feed {
+   public:
+    virtual u64 left() const = 0;
+    // False: there is not so much.
+    virtual bool take(void* to, std::size_t size) = 0;
+
+   protected:
+    ~Feed() = default;
+  };
+  void save(Sink& out) const;
+  // False: this is no snapshot, or a damaged one; what is held then is undefined, but safe to be destroyed.
+  bool load(Feed& feed);
 
  private:
   void drop(NodeId id);
@@ -196,14 +218,21 @@ class Shadow {
   void unlink_inode(NodeId id);
   u32 store_name(std::string_view name);
   void compact_names();
+  void set_next_name(NodeId id, NodeId next) {
+    if (next == kNoNode) next_names_.erase(id);
+    else next_names_[id] = next;
+  }
   u64 name_hash(NodeId parent, std::string_view name) const;
   u64 inode_hash(u16 device, u64 inode) const;
   u16 device_index(u64 device);
 
-  std::vector<Node> nodes_;
-  std::vector<NodeId> free_;
-  std::vector<char> names_;
+  using Names = Blocks<char, 16>;
+
+  Blocks<Node, 12> nodes_;
+  NodeId free_ = kNoNode;   // first of the unused records, chained by `next_sibling`
+  Names names_;
   u64 names_wasted_ = 0;
+  std::unordered_map<NodeId, NodeId> next_names_;   // few objects have several names
   std::vector<Attributes> attributes_;
   std::unordered_multimap<u64, u32> attribute_ids_;
   std::vector<u64> devices_;

@@ -432,6 +432,7 @@ bool Source::work_once() {
     finish_barriers();
     return false;
   }
+  retired_.clear();   // Nobody is up the stack: a long mirror must not keep every directory open that it has seen.
   delivered_ns_ = monotonic_ns();
   capture_->deliver(roots_, *this);
   drain_ranges();

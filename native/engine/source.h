@@ -219,6 +219,7 @@ class Source final : CaptureSink {
   void watch_queues(bool room);
   void fall_behind(Channel& channel, const std::vector<SetPath>& touched, i64 since_ns);
   void leave_work(Channel& channel);
+  void out_of_memory(const Channel& channel);
   void give_up(Channel& channel, const std::string& why);
   void note_later(Channel& channel, u32 mapping, std::string_view path, bool deep);
   void catch_up(Channel& channel);
@@ -269,6 +270,7 @@ class Source final : CaptureSink {
   std::string absolute_path(NodeId node) const;
   std::string set_path(u32 mapping, std::string_view path) const;   // the same for a path below a root of the set
   void unreadable(const std::string& path, const SysError& error);
+  void mounted_inside(const std::string& path);
 
   // emit.cc: operations into batches
   Mask told_mask(NodeId node) const { return shadow_.at(node).told & replicating_; }
@@ -289,7 +291,7 @@ class Source final : CaptureSink {
     if (own != 0) each(node, own);
     left &= ~own | apart_;
     std::vector<NodeId> names;
-    for (NodeId at = shadow_.first_name(node); at != kNoNode; at = shadow_.at(at).next_link) names.push_back(at);
+    for (NodeId at = shadow_.first_name(node); at != kNoNode; at = shadow_.next_name(at)) names.push_back(at);
     for (NodeId at : names) {
       if (at == node) continue;
       const Mask mask = told_mask(at) & left;
@@ -342,7 +344,7 @@ class Source final : CaptureSink {
   void each_name(NodeId node, const Set& set) {
     set(node);
     if (shadow_.is_directory(node)) return;
-    for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.at(each).next_link)
+    for (NodeId each = shadow_.first_name(node); each != kNoNode; each = shadow_.next_name(each))
       if (each != node) set(each);
   }
   void set_ctime(NodeId node, i64 ctime_ns);
@@ -488,6 +490,7 @@ class Source final : CaptureSink {
   u64 next_request_ = 1;
   std::vector<std::pair<Channel*, std::shared_ptr<Bytes>>> replies_;   // answers of targets, worked off with the roots open
 
+  std::unordered_set<std::string> mounts_said_;        // bounded
   std::vector<SetPath> startup_repair_;                // touched in the last run: compared on every channel
   bool power_lost_ = false;                            // the last run ended with the power of this machine
   bool unclean_ = false;                               // it did not end in order

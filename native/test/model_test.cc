@@ -202,7 +202,7 @@ class ShadowModel {
     for (u64 device = 10; device < 13; ++device)
       for (u64 inode = 1; inode <= 800; ++inode) {
         std::set<NodeId> names;
-        for (NodeId each = shadow_.by_inode(device, inode); each != kNoNode; each = shadow_.at(each).next_link)
+        for (NodeId each = shadow_.by_inode(device, inode); each != kNoNode; each = shadow_.next_name(each))
           CHECK(names.insert(each).second);
         CHECK((names == inodes[{device, inode}]));
         for (NodeId each : names) {
@@ -213,13 +213,32 @@ class ShadowModel {
     CHECK_EQUAL(shadow_.child(1, "there is no such name"), kNoNode);
   }
 
+  struct Saved final : Shadow::Sink {
+    Bytes bytes;
+    void append(const void* data, std::size_t size) override { bytes.append(data, size); }
+  };
+  struct Stored final : Shadow::Feed {
+    const u8* data;
+    std::size_t size;
+    Stored(const u8* data, std::size_t size) : data(data), size(size) {}
+    u64 left() const override { return size; }
+    bool take(void* to, std::size_t count) override {
+      if (count > size) return false;
+      if (count > 0) std::memcpy(to, data, count);
+      data += count, size -= count;
+      return true;
+    }
+  };
+
   // What is saved and loaded holds the same objects under the same paths; cut short, it is refused or shorter, never read
   // beyond its end.
   void check_snapshot() {
-    Bytes saved;
-    shadow_.save(saved);
+    Saved sink;
+    shadow_.save(sink);
+    const Bytes& saved = sink.bytes;
     Shadow loaded;
-    CHECK(loaded.load(saved.data(), saved.size()));
+    Stored whole(saved.data(), saved.size());
+    CHECK(loaded.load(whole));
     CHECK_EQUAL(loaded.count(), model_.size());
     for (const auto& [id, object] : model_) {
       const NodeId other = loaded.find_path(mapping(id), path(id));
@@ -234,7 +253,8 @@ class ShadowModel {
       std::unique_ptr<u8[]> exact(new u8[size]);
       std::memcpy(exact.get(), saved.data(), size);
       Shadow part;
-      if (part.load(exact.get(), size)) CHECK(part.count() < model_.size());
+      Stored cut(exact.get(), size);
+      if (part.load(cut)) CHECK(part.count() < model_.size());
     }
   }
 

@@ -183,6 +183,13 @@ export const EVENTS = {
     remedy: () =>
       'The cause names the call and the error. Correct the permissions, or exclude the path; it is tried again when it changes.',
   }),
+  MOUNT_INSIDE: define<{ set: string; path: string }>({
+    id: 2120,
+    severity: 'warning',
+    message: (p) => `Set "${p.set}": something is mounted at ${p.path}; what lies there is not replicated.`,
+    remedy: () =>
+      'To replicate it, add the mounted directory to the set by a mapping of its own. An exclude rule for the path says that this is meant.',
+  }),
 
   CONNECTION_CREATED: define<At & { route: string }>({
     id: 2200,

@@ -11,21 +11,16 @@ import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import test from 'ava';
 import { LogRead } from '../../protocol/messages/index.js';
+import { MIB, residentBytes } from '../support/memory.js';
 import { Namespaces } from '../support/namespaces.js';
 import { opened } from '../support/opened.js';
 
-const MIB = 1_048_576;
 const SECONDS = Number(process.env['SECONDS'] ?? 6);
 const MIB_PER_SECOND = 50;
 const FILES = 40;
 /** Of the source agent, with all that waits: the budget of its queue and what it needs besides. */
 const MEMORY_MAX = 420 * MIB;
 const root = process.getuid?.() === 0;
-
-function residentBytes(pid: number): number {
-  const [, kib = '0'] = /^VmRSS:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return Number(kib) * 1_024;
-}
 
 (root ? test.serial : test.serial.skip)(
   `QUE-01, QUE-04, I2: ${MIB_PER_SECOND} MB/s change while the cable is out, and follow without a mirror${root ? '' : ' (needs root for namespaces)'}`,

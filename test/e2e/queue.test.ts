@@ -169,7 +169,7 @@ test.serial(
 );
 
 test.serial(
-  'QUE-01, MIR-33: with auto-remirror off a full queue leaves the connection pending until a mirror is started',
+  'QUE-01, MIR-33, REP-09: with auto-remirror off, memory that is used up leaves the connection out of memory until a mirror is started',
   async (t) => {
     const { pair, link } = await open(t, 'disk_mb = 0\nwhen_full = "disconnect"');
     await pair.source.client.request(m.SettingsSet, { changes: [{ key: 'source.remirror', value: 'off' }] });
@@ -178,9 +178,9 @@ test.serial(
     write(link, 'big', 120);
     await untilSaid(pair, 'QUEUE_EXHAUSTED');
     await pair.target.client.request(m.ServerResumeTarget, {});
-    const pending = await pair.until(link, 'pending', (it) => it.statistics.replicationStatus === 'Pending');
-    t.is(pending.statistics.targetDataState, 'Mirror Required');
-    const { id } = pending;
+    const broken = await pair.until(link, 'broken', (it) => it.statistics.targetDataState === 'Mirror Required');
+    t.is(broken.statistics.replicationStatus, 'Out of Memory');
+    const { id } = broken;
     await pair.source.client.request(m.MirrorStart, { id, options: { kind: 'difference', checksum: true } });
     await pair.mirrored(link, 120_000);
     await pair.barrier(link, 120_000);

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'ava';
-import { SetContinue, SetList } from '../../protocol/messages/index.js';
+import { LogRead, SetContinue, SetList } from '../../protocol/messages/index.js';
 import { Pair } from '../support/pair.js';
 
 const FILES = 600;
@@ -115,5 +115,33 @@ test.serial('I11: a source root that was replaced by another directory deletes n
     );
     await pair.barrier(link);
     t.deepEqual(pair.differences(link), []);
+  },
+);
+
+(root ? test.serial : test.serial.skip)(
+  `CAP-07: a directory that is mounted below itself is passed over, and that is said${root ? '' : ' (needs root to mount)'}`,
+  async (t) => {
+    t.timeout(120_000);
+    const pair = await Pair.open({ config });
+    const source = pair.folder('source');
+    const inside = path.join(source, 'a', 'again');
+    fs.mkdirSync(inside, { recursive: true });
+    execFileSync('mount', ['--bind', source, inside]);
+    t.teardown(async () => {
+      await Promise.all([pair.source.stop(), pair.target.stop()]);
+      execFileSync('umount', ['-l', inside]);
+      await pair.close();
+    });
+    fs.writeFileSync(path.join(source, 'one'), '1');
+    const link = await pair.connect(source, pair.folder('target'));
+    await pair.mirrored(link);
+    fs.writeFileSync(path.join(inside, 'two'), '2');
+    await pair.barrier(link);
+    const names = fs.readdirSync(link.target, { recursive: true }).map(String).sort();
+    t.deepEqual(names, ['a', 'one', 'two'], 'told by the path that is no mount');
+    const { lines } = await pair.source.client.request(LogRead, {});
+    const said = lines.filter(({ notice }) => notice.code === 'MOUNT_INSIDE').map(({ notice }) => notice.text);
+    t.is(said.length, 1);
+    t.true(said[0]?.includes(inside) && said[0].includes('mounted'), said[0]);
   },
 );

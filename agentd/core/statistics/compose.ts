@@ -68,6 +68,8 @@ export interface ConnectionFacts {
   readonly session: SessionPhase;
   /** The last try reached the server, and nothing listens there: its target part is off (LIC-05). */
   readonly notLoaded: boolean;
+  /** REP-09: no memory was left for what changes, and no mirror has begun since. */
+  readonly outOfMemory: boolean;
   /** CON-40: there is no target. */
   readonly simulated: boolean;
   /** The link is up, something waits, and nothing moves; see core/stall. */
@@ -169,7 +171,8 @@ export function replicationStatus(facts: ConnectionFacts): ReplicationStatus {
   if (facts.source !== 'watching' && facts.source !== 'rescanning') return 'Pending';
   if (!counters) return 'Pending';
   // After a failure until the remirror begins, for ever if nobody starts one.
-  if (facts.mirror === 'wanted' || (facts.mirror === 'idle' && !facts.complete)) return 'Pending';
+  if (facts.mirror === 'wanted' || (facts.mirror === 'idle' && !facts.complete))
+    return facts.outOfMemory ? 'Out of Memory' : 'Pending';
   if (!counters.replicating || counters.repairing) return 'Pending';
   return counters.queuedOps - counters.queuedMirrorOps > 0 || counters.unappliedMs > 0 ? 'Replicating' : 'Ready';
 }

@@ -32,6 +32,7 @@ const statistics = composeStatistics({
   connectedSince: 42,
   counters: null,
   notLoaded: false,
+  outOfMemory: false,
   simulated: false,
   stalled: false,
 });

@@ -59,6 +59,7 @@ const good: ConnectionFacts = {
   manual: 'flowing',
   session: 'realtime',
   notLoaded: false,
+  outOfMemory: false,
   simulated: false,
   stalled: false,
   counters,
@@ -255,6 +256,8 @@ test('STA-10: Replication Status', (t) => {
   t.is(of({}, { queuedOps: 2, queuedMirrorOps: 2 }).replicationStatus, 'Ready');
   t.is(of({ replication: false }).replicationStatus, 'Stopped');
   t.is(of({ complete: false }).replicationStatus, 'Pending', 'MIR-33: until somebody mirrors');
+  t.is(of({ complete: false, outOfMemory: true }).replicationStatus, 'Out of Memory', 'REP-09');
+  t.is(of({ outOfMemory: true }).replicationStatus, of({}).replicationStatus, 'a mirror has brought everything');
   t.is(of({ source: 'stopped' }).replicationStatus, 'Pending');
   t.is(of({ counters: null }).replicationStatus, 'Pending');
 });
