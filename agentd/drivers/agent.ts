@@ -26,6 +26,7 @@ import { SettingsStore } from './settings.js';
 import { Sources } from './sources.js';
 import { TargetTasks } from './target-tasks.js';
 import { TaskJournal } from './task-journal.js';
+import { Tuning } from './tuning.js';
 import { causeOf, type World } from './world.js';
 
 export interface AgentFacts {
@@ -76,6 +77,7 @@ export class Agent implements Served {
   readonly connections: Connections;
   readonly settings: SettingsStore;
   readonly services: Services;
+  readonly tuning: Tuning;
   /** Where the data link listens; port 0 when it does not. */
   listen: { host: string; port: number } = { host: '', port: 0 };
   readonly #started: number;
@@ -105,6 +107,7 @@ export class Agent implements Served {
       ownFolders: [...new Set([settings['agent.state'], settings['log.folder'], ...queueFolder(settings)])],
       engine: options.createEngine((event) => this.#event(event)),
     };
+    this.tuning = new Tuning(this.world, outside.memoryBytes);
     this.peers = new Peers(this.world);
     this.grants = new Grants(this.world, this.peers, () => this.connections.tellOrigins());
     this.sources = new Sources(this.world);
@@ -129,6 +132,7 @@ export class Agent implements Served {
     this.sets.attach(this.connections);
     this.services.attach();
     this.settings.onChange((changed) => {
+      this.tuning.settingsChanged(changed);
       if ([...changed].some((key) => key.startsWith('orphans.'))) this.grants.settingsChanged();
     });
     this.hub.register('server', () => [this.status()], { ticks: true });
@@ -138,6 +142,7 @@ export class Agent implements Served {
   /** Listens for data and takes up old connections. @throws Failure LISTEN_REFUSED */
   start(): void {
     const { log, settings, engine } = this.world;
+    this.tuning.apply();
     const wanted = parseListen(settings['agent.listen']);
     if (wanted) {
       try {
@@ -288,6 +293,7 @@ export class Agent implements Served {
       case 'incoming':
       case 'link_closed':
       case 'link_message':
+      case 'link_heartbeat':
       case 'receiver_report':
       case 'receiver_task':
         this.grants.event(event);
@@ -299,6 +305,9 @@ export class Agent implements Served {
       case 'source_continues':
       case 'source_path':
         if (!this.sets.event(event)) this.sources.event(event);
+        return;
+      case 'mirror_memory':
+        this.tuning.event(event);
         return;
       case 'freeze_held':
       case 'freeze_failed':

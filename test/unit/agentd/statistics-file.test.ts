@@ -34,6 +34,7 @@ const statistics = composeStatistics({
   notLoaded: false,
   simulated: false,
   stalled: false,
+  freshMs: 10_000,
 });
 const draft = (at: number, change: Partial<StatisticRecord> = {}): Omit<StatisticRecord, 'sequence'> => ({
   at,

@@ -61,6 +61,7 @@ const good: ConnectionFacts = {
   notLoaded: false,
   simulated: false,
   stalled: false,
+  freshMs: HEARTBEAT_FRESH_MS,
   counters,
 };
 const of = (facts: Partial<ConnectionFacts>, count: Partial<Counters> = {}): ReturnType<typeof composeStatistics> =>
