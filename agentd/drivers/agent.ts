@@ -57,6 +57,8 @@ export interface AgentOptions {
 
 const RANK: Readonly<Record<Severity, number>> = { information: 0, warning: 1, error: 2 };
 const PROBLEMS_MAX = 100;
+/** QUE-05: a quarter for the queue leaves half for applications and a quarter for the system. */
+const QUEUE_MEMORY_PERCENT = 25;
 
 /** The queue folder, unless it lies in the state folder. */
 const queueFolder = (settings: Settings): string[] =>
@@ -274,6 +276,15 @@ export class Agent implements Served {
         );
       }
     }
+    const memory = this.world.settings['queue.memory_mb'] * 1_048_576;
+    const share = Math.round((memory * 100) / this.tuning.memoryBytes);
+    if (share > QUEUE_MEMORY_PERCENT)
+      add(
+        'queue',
+        'warning',
+        `queue.memory_mb may take ${share} % of the memory of this server; applications and Understudy together must fit (QUE-05)`,
+        'Lower queue.memory_mb: what does not fit into it waits on disk.',
+      );
     const queue = this.connections.queues.problems();
     const folder = this.world.settings['queue.folder'];
     if (queue.limits) add('queue', 'warning', queue.limits, 'Lower queue.free_mb or queue.disk_mb (QUE-07).');

@@ -187,7 +187,7 @@ test('SRV-40, SRV-71..76, SRV-78: what is beyond the limits of any setting is re
   t.regex(listed, /queue\.memory_mb +128 +32 to 1048576/, 'the command names them, too');
 });
 
-test('SRV-21, SRV-24, SRV-40, SRV-55, SRV-58: a live setting is obeyed at once; any other says that a restart is needed until there was one', async (t) => {
+test('SRV-21, SRV-24, SRV-40, SRV-55, SRV-58, SRV-90: a live setting is obeyed at once; any other says that a restart is needed until there was one', async (t) => {
   for (const { key } of SETTINGS) {
     const [preset, other, , along = {}] = EXPECTED[key] ?? ['', ''];
     if (FIXED.includes(key) || other === preset) continue;

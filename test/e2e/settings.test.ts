@@ -1,4 +1,4 @@
-/** The socket of a data link: the address it is made from, and its buffers. Needs root for network namespaces. */
+/** Settings of real agents by the command line, and the socket of a data link: its address and its buffers. */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -84,5 +84,32 @@ rooted(
     t.regex(await seen(), new RegExp(`^${net.sourceAddress}:`));
     const [line = ''] = sockets(net.source);
     t.notRegex(line, new RegExp(`rb${2 * WINDOW}\\b`), 'the kernel tunes it again');
+  },
+);
+
+test.serial(
+  'SRV-40, SRV-58, SRV-90: config set says which settings need a restart, config show says so until there was one',
+  async (t) => {
+    const pair = await opened(t, { servers: ['alpha'] });
+    const run = async (...args: string[]): Promise<string> => {
+      const { code, out, err } = await understudy(pair, ['config', ...args]);
+      t.is(code, 0, err);
+      return out + err;
+    };
+    const said = await run('set', 'alpha', 'queue.free_mb=77', 'target.retry_s=9', 'target.remap_links=off');
+    t.regex(said, /queue\.free_mb = 77 after the next start of the agent \(now 50\)/);
+    t.regex(said, /target\.retry_s = 9 after the next start of the agent \(now 3\)/);
+    t.regex(said, /target\.remap_links = false\n/);
+    t.regex(said, /alpha: restart understudyd there/);
+    t.regex(await run('show', 'alpha', 'queue'), /queue\.free_mb +50 +0 to \d+ +set +restart: 77/);
+    t.regex(await run('check', 'alpha'), /queue\.free_mb: 50 -> 77/);
+    await pair.source.stop();
+    await pair.source.start();
+    t.regex(await run('show', 'alpha', 'queue'), /queue\.free_mb +77 +0 to \d+ +set +QUE-07/);
+    t.regex(await run('check', 'alpha'), /nothing would change/);
+    const refused = await understudy(pair, ['config', 'set', 'alpha', 'target.retry_s=0']);
+    t.is(refused.code, 2);
+    t.regex(refused.err, /Nothing was changed: target\.retry_s must be a whole number from 1 to 3600 \(SRV-58\)/);
+    t.regex(refused.err, /config show SERVER/);
   },
 );
