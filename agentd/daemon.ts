@@ -1,6 +1,6 @@
 /** understudyd: reads the configuration, builds the adapters, starts the agent. Wiring only. */
 import { existsSync, mkdirSync } from 'node:fs';
-import { hostname, release, type as systemType } from 'node:os';
+import { hostname, release, totalmem, type as systemType } from 'node:os';
 import { join } from 'node:path';
 import { native } from '../native/index.js';
 import { Failure, failure, noticeRemedy, noticeText } from '../protocol/errors.js';
@@ -29,6 +29,12 @@ import { daemonCommand, type Flags } from './flags.js';
 const EXIT_CONFIG = 78;
 const EXIT_SOFTWARE = 70;
 const EXIT_CANTCREATE = 73;
+
+/** A control group may allow less than the machine has; where none does, Node says 0 or more than there is. */
+function systemMemory(): number {
+  const allowed = process.constrainedMemory();
+  return allowed > 0 ? Math.min(totalmem(), allowed) : totalmem();
+}
 
 async function main(): Promise<void> {
   const flags = daemonCommand().parse(process.argv).opts<Flags>();
@@ -121,6 +127,7 @@ async function main(): Promise<void> {
           }
         },
       },
+      memoryBytes: systemMemory(),
       tasks: new TaskProcesses(uid, (name) => addon.account(name)),
     },
     ownKey,

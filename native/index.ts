@@ -29,6 +29,27 @@ export interface EngineOptions extends Identity {
   readonly onEvent: (event: EngineEvent) => void;
 }
 
+/** What may change while the engine runs. */
+export interface EngineTuning {
+  /** SRV-35: between two heartbeats of each link and each stream; 0: none. */
+  readonly heartbeatMs: number;
+  /** SRV-36: a link that was silent for this many of them ends with ETIMEDOUT in the call `heartbeat`. */
+  readonly heartbeatsMissedMax: number;
+  /** SRV-37: `heartbeat` and `link_heartbeat` are told. */
+  readonly showHeartbeats: boolean;
+  /** SRV-30: links are made from this address; empty: from any. Ends with the call `bind ADDRESS` where that fails. */
+  readonly localAddress: string;
+  /** SRV-38: of the socket buffers of links made from then on; 0: the kernel tunes. */
+  readonly windowBytes: number;
+  /** SRV-53: operations of a mirror that may be queued or sent and not applied, 32 KiB of its data counting as one. */
+  readonly mirrorPendingMax: number;
+  /** SRV-50: batches of changes for each batch of a mirror while changes wait. */
+  readonly replicationRatio: number;
+  /** QUE-12, QUE-13: of mirror data received by all links and not applied. */
+  readonly mirrorHighBytes: number;
+  readonly mirrorLowBytes: number;
+}
+
 /** One rule of a replication set (SET-02), already split. */
 export interface SourceRule {
   /** Absolute directory or file, no trailing slash. */
@@ -171,6 +192,8 @@ export interface ConnectionStatistics {
   readonly targetRetrying: boolean;
   /** The target runs a task of this stream; what is behind it waits. */
   readonly targetTask: boolean;
+  /** The target wants nothing more of a mirror for now (QUE-12). */
+  readonly mirrorHeld?: boolean;
   /** Operations in quarantine. */
   readonly failed: number;
   /** Paths whose fate on the target is in doubt (after a crash or a power failure) are still compared or told again. */
@@ -231,6 +254,9 @@ export interface ReceiverStatistics {
   readonly applied: number;
   readonly durable: number;
   readonly queuedBytes: number;
+  /** Of these, of mirrors; and whether their sources are asked to pause, because all links together hold too much. */
+  readonly mirrorBytes?: number;
+  readonly mirrorHeld?: boolean;
   /** Operations that were handed back to the source, ever; paths of these that were not put right since. */
   readonly failed: number;
   readonly quarantined: number;
@@ -288,6 +314,14 @@ export type EngineEvent =
   | { kind: 'link_refused'; connection: number; payload: Buffer }
   | { kind: 'link_down'; connection: number; code: string; call: string }
   | { kind: 'message'; connection: number; payload: Buffer }
+  /** Answered after `roundTripUs`; or (`missed` not 0) so many in a row were not. */
+  | { kind: 'heartbeat'; connection: number; roundTripUs: number; missed: number }
+  | { kind: 'link_heartbeat'; link: number; roundTripUs: number; missed: number }
+  /** The target asks to pause mirrors (QUE-12), or to go on. */
+  | { kind: 'mirror_held'; connection: number }
+  | { kind: 'mirror_released'; connection: number }
+  /** Target side: what all links hold of mirrors passed a mark. */
+  | { kind: 'mirror_memory'; held: boolean; bytes: number }
   /** The stream cannot continue where it was (queue limit, target lost its mark): a mirror is required. */
   | { kind: 'stream_broken'; connection: number; why: string }
   /** REP-09: told before the `stream_broken` whose cause is that no memory is left for what changes. */
@@ -362,6 +396,11 @@ export type EngineEvent =
 export interface Engine {
   /** Starts to accept data links; returns the port (useful with 0). */
   listen(host: string, port: number): number;
+  /**
+   * What is in force from then on; returns the bytes of socket buffers that the kernel grants. Left out by engines that
+   * have no sockets and no memory to watch.
+   */
+  tune?(tuning: EngineTuning): number;
   accept(link: number, options: AcceptOptions): void;
   refuse(link: number, payload: Uint8Array): void;
   linkSend(link: number, payload: Uint8Array): void;

@@ -78,7 +78,7 @@ export const LINK_REFUSED_RETRY_MS = 30_000;
 export const SOURCE_RETRY_MS_MIN = 1_000;
 export const SOURCE_RETRY_MS_MAX = 30_000;
 
-/** I3: a target that said nothing for this long is not known to be good. */
+/** I3: a target that said nothing for this long is not known to be good, at the default of heartbeat.interval_s. */
 export const HEARTBEAT_FRESH_MS = 10_000;
 /** A linked connection is looked at this often for a stall. */
 export const STALL_LOOK_MS = 5_000;

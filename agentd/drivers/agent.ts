@@ -26,6 +26,7 @@ import { SettingsStore } from './settings.js';
 import { Sources } from './sources.js';
 import { TargetTasks } from './target-tasks.js';
 import { TaskJournal } from './task-journal.js';
+import { Tuning } from './tuning.js';
 import { causeOf, type World } from './world.js';
 
 export interface AgentFacts {
@@ -56,6 +57,8 @@ export interface AgentOptions {
 
 const RANK: Readonly<Record<Severity, number>> = { information: 0, warning: 1, error: 2 };
 const PROBLEMS_MAX = 100;
+/** QUE-05: a quarter for the queue leaves half for applications and a quarter for the system. */
+const QUEUE_MEMORY_PERCENT = 25;
 
 /** The queue folder, unless it lies in the state folder. */
 const queueFolder = (settings: Settings): string[] =>
@@ -76,6 +79,7 @@ export class Agent implements Served {
   readonly connections: Connections;
   readonly settings: SettingsStore;
   readonly services: Services;
+  readonly tuning: Tuning;
   /** Where the data link listens; port 0 when it does not. */
   listen: { host: string; port: number } = { host: '', port: 0 };
   readonly #started: number;
@@ -105,6 +109,7 @@ export class Agent implements Served {
       ownFolders: [...new Set([settings['agent.state'], settings['log.folder'], ...queueFolder(settings)])],
       engine: options.createEngine((event) => this.#event(event)),
     };
+    this.tuning = new Tuning(this.world, outside.memoryBytes);
     this.peers = new Peers(this.world);
     this.grants = new Grants(this.world, this.peers, () => this.connections.tellOrigins());
     this.sources = new Sources(this.world);
@@ -129,6 +134,7 @@ export class Agent implements Served {
     this.sets.attach(this.connections);
     this.services.attach();
     this.settings.onChange((changed) => {
+      this.tuning.settingsChanged(changed);
       if ([...changed].some((key) => key.startsWith('orphans.'))) this.grants.settingsChanged();
     });
     this.hub.register('server', () => [this.status()], { ticks: true });
@@ -138,6 +144,7 @@ export class Agent implements Served {
   /** Listens for data and takes up old connections. @throws Failure LISTEN_REFUSED */
   start(): void {
     const { log, settings, engine } = this.world;
+    this.tuning.apply();
     const wanted = parseListen(settings['agent.listen']);
     if (wanted) {
       try {
@@ -269,6 +276,15 @@ export class Agent implements Served {
         );
       }
     }
+    const memory = this.world.settings['queue.memory_mb'] * 1_048_576;
+    const share = Math.round((memory * 100) / this.tuning.memoryBytes);
+    if (share > QUEUE_MEMORY_PERCENT)
+      add(
+        'queue',
+        'warning',
+        `queue.memory_mb may take ${share} % of the memory of this server; applications and Understudy together must fit (QUE-05)`,
+        'Lower queue.memory_mb: what does not fit into it waits on disk.',
+      );
     const queue = this.connections.queues.problems();
     const folder = this.world.settings['queue.folder'];
     if (queue.limits) add('queue', 'warning', queue.limits, 'Lower queue.free_mb or queue.disk_mb (QUE-07).');
@@ -288,6 +304,7 @@ export class Agent implements Served {
       case 'incoming':
       case 'link_closed':
       case 'link_message':
+      case 'link_heartbeat':
       case 'receiver_report':
       case 'receiver_task':
         this.grants.event(event);
@@ -300,6 +317,9 @@ export class Agent implements Served {
       case 'source_path':
       case 'source_mount':
         if (!this.sets.event(event)) this.sources.event(event);
+        return;
+      case 'mirror_memory':
+        this.tuning.event(event);
         return;
       case 'freeze_held':
       case 'freeze_failed':

@@ -4,6 +4,7 @@ import type { ConnectionItem } from '../../protocol/messages/connection.js';
 import type { Notice } from '../../protocol/messages/log.js';
 import type { SetState } from '../../protocol/messages/set.js';
 import type { Statistics } from '../../protocol/messages/statistics.js';
+import { freshMs } from '../core/connection/heartbeat.js';
 import { composeStatistics, type Counters } from '../core/statistics/compose.js';
 import type { ConnectionRun } from './connection-run.js';
 
@@ -27,7 +28,7 @@ const isExpected = ({ targetDataState, transmitMode }: Statistics): boolean =>
   EXPECTED.includes(targetDataState) || (transmitMode === 'Scheduled' && targetDataState === 'Unknown');
 
 /** In whole seconds, so that an idle connection is not told anew each time. */
-const steady = (ms: number): number => (ms < 0 ? -1 : ms < 3_000 ? 0 : Math.floor(ms / 1000) * 1000);
+const steady = (ms: number, heardMs: number): number => (ms < 0 ? -1 : ms < heardMs ? 0 : Math.floor(ms / 1000) * 1000);
 
 /** With the link or without it (P26): how far behind the replica is, in time and in bytes. */
 function recoveryPoint(
@@ -50,6 +51,9 @@ export function composeItem(
   sourceProblem: Notice | null,
 ): ConnectionItem {
   const { stored } = run;
+  const fresh = freshMs(run.host.world.settings);
+  // A heartbeat is as old as the time between two, now and then.
+  const heard = Math.max(3_000, fresh / 2);
   const statistics = composeStatistics({
     id: run.id,
     set: stored.set,
@@ -70,6 +74,7 @@ export function composeItem(
     notLoaded: run.problem?.cause?.errno === 'ECONNREFUSED',
     outOfMemory: run.queue.outOfMemory,
     stalled: run.stalling.stall !== null,
+    freshMs: fresh,
     counters,
   });
   const incomplete = statistics.targetDataState === 'Mirror Required' && run.mirror.state.phase === 'idle';
@@ -87,7 +92,9 @@ export function composeItem(
         ? notice('SIMULATED', { id: run.id, set: stored.set })
         : counters?.targetTask && run.link.phase === 'linked'
           ? notice('TASK_RUNS', run.at)
-          : null);
+          : counters?.mirrorHeld && statistics.mirrorStatus === 'Waiting'
+            ? notice('MIRROR_HELD', run.at)
+            : null);
   return {
     id: run.id,
     key: stored.key,
@@ -105,8 +112,8 @@ export function composeItem(
     problem,
     stall: run.stalling.stall,
     ...recoveryPoint(counters, run.mirror.state.complete),
-    heartbeatMs: steady(counters?.heartbeatMs ?? -1),
-    quietMs: steady(counters?.quietMs ?? -1),
+    heartbeatMs: steady(counters?.heartbeatMs ?? -1, heard),
+    quietMs: steady(counters?.quietMs ?? -1, heard),
     sequence: counters?.sequence ?? 0,
     applied: counters?.applied ?? 0,
     durable: counters?.durable ?? 0,

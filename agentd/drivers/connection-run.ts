@@ -24,6 +24,7 @@ import type { StoredConnection } from './stored.js';
 import type { TaskJournal } from './task-journal.js';
 import { VerifyRun, type VerifyOwner } from './verify-run.js';
 import { type BarrierRoad, Barriers } from './waits.js';
+import { tellHeartbeat } from './tuning.js';
 import { asNotice, type World } from './world.js';
 
 /** Events of the engine that name a connection. */
@@ -320,18 +321,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         return;
       }
       case 'link_down': {
-        const code =
-          event.code === 'EACCES' && event.call.includes('pinned')
-            ? 'LINK_WRONG_KEY'
-            : this.link.phase === 'linked'
-              ? 'LINK_DOWN'
-              : 'LINK_UNREACHABLE';
-        const cause = { call: event.call, errno: event.code };
-        if (this.link.phase !== 'refused')
-          this.problem =
-            code === 'LINK_DOWN'
-              ? notice(code, this.at, cause)
-              : notice(code, { ...this.at, route: this.route }, cause);
+        if (this.link.phase !== 'refused') this.problem = this.#downNotice(event);
         this.verifying.failed('the link went down');
         this.linkFact('link_down');
         return;
@@ -406,11 +396,33 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
       case 'orphans_done':
         this.verifying.event(event);
         return;
+      case 'heartbeat':
+        tellHeartbeat(this.world, this.targetName, event, this.scope);
+        return;
+      case 'mirror_held':
+      case 'mirror_released':
+        if (this.walking)
+          log.say(event.kind === 'mirror_held' ? 'MIRROR_HELD' : 'MIRROR_RELEASED', this.at, this.scope);
+        this.changed(false);
+        return;
       case 'message':
         // A newer target may say more.
         if (!this.stalling.message(event.payload)) this.tasks.message(event.payload);
         return;
     }
+  }
+
+  #downNotice({ code, call }: Extract<ConnectionEvent, { kind: 'link_down' }>): Notice {
+    const { settings } = this.world;
+    const cause = { call, errno: code };
+    if (code === 'EACCES' && call.includes('pinned'))
+      return notice('LINK_WRONG_KEY', { ...this.at, route: this.route }, cause);
+    if (call.startsWith('bind '))
+      return notice('LINK_ADDRESS', { ...this.at, address: call.slice('bind '.length) }, cause);
+    if (this.link.phase !== 'linked') return notice('LINK_UNREACHABLE', { ...this.at, route: this.route }, cause);
+    if (call !== 'heartbeat') return notice('LINK_DOWN', this.at, cause);
+    const interval = settings['heartbeat.interval_s'];
+    return notice('LINK_SILENT', { ...this.at, missed: settings['heartbeat.missed_limit'], interval });
   }
 
   #resumed = false;

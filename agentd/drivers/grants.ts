@@ -21,6 +21,7 @@ import {
 import type { Peers } from './peers.js';
 import type { TargetTasks } from './target-tasks.js';
 import { GRANTS_FILE, loadDocument, type StoredGrant, StoredGrants } from './stored.js';
+import { tellHeartbeat } from './tuning.js';
 import { asFailure, saveDocument, saveSoon, type World } from './world.js';
 
 type EventOf<K extends EngineEvent['kind']> = Extract<EngineEvent, { kind: K }>;
@@ -226,7 +227,11 @@ export class Grants {
     return this.#links.size;
   }
 
-  event(event: EventOf<'incoming' | 'link_closed' | 'link_message' | 'receiver_report' | 'receiver_task'>): void {
+  event(
+    event: EventOf<
+      'incoming' | 'link_closed' | 'link_heartbeat' | 'link_message' | 'receiver_report' | 'receiver_task'
+    >,
+  ): void {
     switch (event.kind) {
       case 'incoming':
         this.#incoming(event);
@@ -234,6 +239,11 @@ export class Grants {
       case 'link_closed':
         this.#closed(event.link);
         return;
+      case 'link_heartbeat': {
+        const grant = this.#grants.get(this.#links.get(event.link)?.grant ?? '');
+        if (grant) tellHeartbeat(this.world, grant.server, event, { server: grant.server, set: grant.set });
+        return;
+      }
       case 'receiver_report': {
         const grant = this.#grants.get(this.#links.get(event.link)?.grant ?? '');
         if (!grant) return;

@@ -5,6 +5,7 @@ import { STALL_LOOK_MS } from '../../protocol/limits.js';
 import type { Stall } from '../../protocol/messages/connection.js';
 import type { Notice } from '../../protocol/messages/log.js';
 import type { SetState } from '../../protocol/messages/set.js';
+import { freshMs } from '../core/connection/heartbeat.js';
 import type { LinkState } from '../core/connection/step.js';
 import { STALL_START, type StallState, stallStep } from '../core/stall/step.js';
 import type { StallAct } from '../core/stall/table.js';
@@ -85,6 +86,7 @@ export class StallRun {
         marks: counters && !this.#excused(counters) ? counters : null,
         errno: this.#trouble?.errno ?? null,
         limitMs: world.settings['connection.stall_s'] * 1_000,
+        freshMs: freshMs(world.settings),
         elapsedMs,
       },
       world.clock.wall(),

@@ -20,6 +20,8 @@ export interface Outside {
   readonly serveMetrics: ServeMetrics | null;
   readonly tasks: TaskRunner;
   readonly fileSystems: FileSystems;
+  /** Memory of this machine, or as much of it as this process may use. */
+  readonly memoryBytes: number;
 }
 
 /** An agent that knows nobody. */
@@ -35,6 +37,7 @@ export function alone(configured: Configured): Outside {
     statistics: null,
     serveMetrics: null,
     tasks: { run: nobody, endLeftovers: async () => 0 },
+    memoryBytes: 1024 ** 3,
     fileSystems: { of: () => 'unknown', thaw: () => false },
   };
 }

@@ -45,7 +45,7 @@ class Host {
       link = std::make_shared<Inbound>(id, teller());
       links.emplace(id, link);
     }
-    link->start(identity, std::move(socket));
+    link->start(identity, std::move(socket), tuning);
   }
 
   void drop_link(i32 id) {
@@ -95,6 +95,7 @@ class Host {
 
   std::shared_ptr<TlsIdentity> identity;
   std::shared_ptr<QueueBudget> budget;           // QUE-04, of the whole agent
+  const std::shared_ptr<Tuning> tuning = std::make_shared<Tuning>();
   napi_threadsafe_function events = nullptr;
   std::unique_ptr<Listener> listener;
   std::map<i32, std::unique_ptr<Source>> sources;
@@ -168,7 +169,24 @@ napi_value listen(napi_env env, Host& host, Arguments& arguments) {
   auto opened = Listener::open(arguments.text(0), static_cast<u16>(arguments.number(1)), [&host](Fd socket) { host.arrived(std::move(socket)); });
   if (!opened) return throw_error(env, opened.error()), nullptr;
   host.listener = std::move(*opened);
+  host.listener->set_window(host.tuning->window);
   return to_js(env, static_cast<double>(host.listener->port()));
+}
+
+// What is in force from now on; returns the bytes of socket buffers that the kernel grants.
+napi_value tune(napi_env env, Host& host, Arguments& arguments) {
+  const napi_value from = arguments.at(0);
+  Tuning& tuning = *host.tuning;
+  tuning.heartbeat_ns = static_cast<i64>(number_field(env, from, "heartbeatMs")) * 1'000'000;
+  tuning.missed_limit = static_cast<u32>(number_field(env, from, "heartbeatsMissedMax"));
+  tuning.show_heartbeats = flag_field(env, from, "showHeartbeats");
+  tuning.set_local_address(text_field(env, from, "localAddress"));
+  tuning.window = static_cast<u32>(number_field(env, from, "windowBytes"));
+  tuning.mirror_pending = static_cast<u32>(number_field(env, from, "mirrorPendingMax"));
+  tuning.replication_ratio = static_cast<u32>(number_field(env, from, "replicationRatio"));
+  tuning.mirror_memory.set_marks(static_cast<u64>(number_field(env, from, "mirrorHighBytes")), static_cast<u64>(number_field(env, from, "mirrorLowBytes")));
+  if (host.listener) host.listener->set_window(tuning.window);
+  return to_js(env, static_cast<double>(granted_window(tuning.window)));
 }
 
 OrphanOptions orphan_options(napi_env env, napi_value from) {
@@ -195,6 +213,7 @@ napi_value accept(napi_env env, Host& host, Arguments& arguments) {
   receiver.remap_links = flag_field(env, options, "remapLinks");
   receiver.orphans = orphan_options(env, field(env, options, "orphans"));
   receiver.retry_ms = static_cast<u32>(number_field(env, options, "retryMs"));
+  receiver.tuning = host.tuning;
   host.drop_same_mark(id, receiver.mark_path);
   if (Status accepted = link->accept(std::move(receiver), bytes_field(env, options, "welcome")); !accepted)
     throw_error(env, accepted.error());
@@ -245,7 +264,7 @@ napi_value receiver_statistics(napi_env env, Host& host, Arguments& arguments) {
   if (!link || !link->statistics(now, linked)) return none;
   return Object(env).set("linked", linked).count("batches", now.batches).count("operations", now.operations)
       .count("writtenBytes", now.written_bytes).count("applied", now.applied).count("durable", now.durable)
-      .count("queuedBytes", now.queued_bytes).count("failed", now.failed).count("quarantined", now.quarantined).count("checkpoints", now.checkpoints)
+      .count("queuedBytes", now.queued_bytes).count("mirrorBytes", now.mirror_bytes).set("mirrorHeld", now.mirror_held).count("failed", now.failed).count("quarantined", now.quarantined).count("checkpoints", now.checkpoints)
       .set("pausing", now.pausing).set("retrying", now.retrying)
       .set("task", now.task).set("lastPath", now.last_path).value();
 }
@@ -255,6 +274,7 @@ napi_value source_open(napi_env env, Host& host, Arguments& arguments) {
   SourceOptions options;
   options.id = host.next_id();
   options.name = text_field(env, from, "name");
+  options.tuning = host.tuning;
   options.state_dir = text_field(env, from, "stateDir");
   options.roots = texts_field(env, from, "roots");
   options.exclude = texts_field(env, from, "exclude");
@@ -326,6 +346,7 @@ napi_value connection_open(napi_env env, Host& host, Arguments& arguments) {
   options.state_dir = text_field(env, from, "stateDir");
   options.compression = static_cast<int>(number_field(env, from, "compression"));
   options.budget = host.budget;
+  options.tuning = host.tuning;
   options.queue.folder = text_field(env, from, "queueFolder");
   const double disk_max = number_field(env, from, "queueDiskBytesMax");
   options.queue.bytes_max = disk_max < 0 ? DiskQueueOptions::kUnlimited : static_cast<u64>(disk_max);
@@ -382,7 +403,7 @@ napi_value connection_statistics(napi_env env, Host& host, Arguments& arguments)
       .count("applied", target.applied).count("durable", target.durable).count("targetQueuedBytes", target.queued_bytes)
       .set("targetPaused", (target.flags & wire::kAckPaused) != 0)
       .set("targetPausing", (target.flags & wire::kAckPausePending) != 0).set("targetRetrying", (target.flags & wire::kAckRetrying) != 0)
-      .set("targetTask", (target.flags & wire::kAckTask) != 0)
+      .set("targetTask", (target.flags & wire::kAckTask) != 0).set("mirrorHeld", channel->mirror_held())
       .count("failed", channel->counters.failed).set("repairing", channel->counters.repairing.load()).number("latencyMs", lag.ms).number("unappliedMs", lag.unapplied_ms).number("recoveryPointMs", lag.point_ms)
       .count("lagBytes", lag.bytes).set("lagAtLeast", lag.at_least).number("heartbeatMs", lag.proof_ms)
       .set("lastPath", channel->last_path()).number("quietMs", quiet).count("queueHeldBytes", counters.held)
@@ -594,12 +615,16 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
     throw_text(env, "onEvent must be a function");
     return nullptr;
   }
+  host->tuning->mirror_memory.join([host] {
+    const MirrorMemory& memory = host->tuning->mirror_memory;
+    host->teller()(Fact("mirror_memory").flag("held", memory.held()).with("bytes", static_cast<i64>(memory.bytes())));
+  });
   napi_create_object(env, &object);
   const struct {
     const char* name;
     napi_callback call;
   } methods[] = {
-      {"listen", method<listen>}, {"accept", method<accept>}, {"refuse", method<refuse>}, {"linkSend", method<link_send>},
+      {"listen", method<listen>}, {"tune", method<tune>}, {"accept", method<accept>}, {"refuse", method<refuse>}, {"linkSend", method<link_send>},
       {"linkClose", method<link_close>}, {"receiverPause", method<receiver_pause>},
       {"receiverIgnoreDeletes", method<receiver_ignore_deletes>},
       {"receiverOrphans", method<receiver_orphans>}, {"orphansStart", method<orphans_start>},

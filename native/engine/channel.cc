@@ -13,7 +13,7 @@ constexpr std::size_t kReasonMax = 200;   // characters kept of what a target sa
 }
 
 Channel::Channel(Source& source, ChannelOptions options, std::shared_ptr<TlsIdentity> identity, Tell tell)
-    : stream(options.budget ? options.budget : std::make_shared<QueueBudget>(u64{128} << 20), options.queue), source_(source), options_(std::move(options)), identity_(std::move(identity)),
+    : stream(options.budget ? options.budget : std::make_shared<QueueBudget>(u64{128} << 20), options.queue, options.tuning), source_(source), options_(std::move(options)), identity_(std::move(identity)),
       tell_(std::move(tell)), linking_(options_.linking), compression_(options_.compression) {
   if (!options_.throttle) options_.throttle = std::make_shared<Throttle>();
   replicating = options_.replication;
@@ -49,6 +49,7 @@ void Channel::connect() {
   LinkOptions link;
   link.compression = compression_;
   link.throttle = options_.throttle;
+  link.tuning = options_.tuning;
   link.expected_key = options_.peer_key;
   {
     std::lock_guard lock(life_mutex_);
@@ -165,7 +166,12 @@ void Channel::on_frame(wire::FrameType type, Bytes payload) {
       wire::Ack ack;
       if (payload.size() != sizeof ack) return;
       std::memcpy(&ack, payload.data(), sizeof ack);
-      if (stream.acknowledge(ack) || acks_matter) source_.wake();
+      const bool room = stream.acknowledge(ack);
+      if (const bool held = mirror_held(); held != held_told_) {
+        held_told_ = held;
+        tell_(Fact(held ? "mirror_held" : "mirror_released").with("connection", i64{options_.id}));
+      }
+      if (room || acks_matter) source_.wake();
       return;
     }
     case wire::FrameType::reply: {
@@ -214,6 +220,10 @@ void Channel::on_sent(const OutFrame& frame, u64 wire_bytes) {
   // TRN-44: what travels as it is counts the same in both.
   stream.sent(sending_, frame.packed ? wire_bytes : sending_.data_bytes);
   sending_ = {};
+}
+
+void Channel::on_heartbeat(i64 round_trip_ns, u32 missed) {
+  tell_(Fact("heartbeat").with("connection", i64{options_.id}).with("roundTripUs", round_trip_ns / 1'000).with("missed", i64{missed}));
 }
 
 bool Channel::arrived(u64 epoch, bool send, Fact told) {

@@ -49,6 +49,7 @@ struct ChannelOptions {
   bool simulated = false;           // CON-40: the target is one that is not there
   i64 retry_ns = 3'000'000'000;     // REP-10: first pause before something that was refused is told again
   std::shared_ptr<Throttle> throttle;
+  std::shared_ptr<Tuning> tuning = std::make_shared<Tuning>();
 };
 
 // A directory whose listing was asked of the target, or whose files are being told.
@@ -147,6 +148,8 @@ class Channel final : public LinkHandler {
   void set_paused(bool paused);
   bool paused() const { return paused_; }
   void set_compression(int level);
+  // QUE-12: the target wants nothing more of a mirror for now.
+  bool mirror_held() const { return (stream.target_flags() & wire::kAckMirrorHold) != 0; }
   Throttle& throttle() { return *options_.throttle; }
   bool ready() const { return ready_; }
   // Batches are on their way: the link is up, and neither side has paused.
@@ -188,6 +191,9 @@ class Channel final : public LinkHandler {
   i64 repair_since_ns = 0;           // what was found up to here is part of it
   i64 writer_change_ns = 0;          // the same of the oldest change in it; 0: it has none
   u64 writer_data = 0;
+  u32 changes_since_mirror = 0;      // SRV-50: batches of changes since the last one of a mirror
+  i64 changes_told_ns = 0;           // when the last of them was closed
+  bool changes_wait = false;         // of this round: more of them than could be told
   std::vector<SetPath> touched;
   std::deque<PlacedTask> tasks;
   MirrorRun mirror;
@@ -228,6 +234,7 @@ class Channel final : public LinkHandler {
   void on_frame(wire::FrameType type, Bytes payload) override;
   bool next_frame(OutFrame& frame) override;
   void on_sent(const OutFrame& frame, u64 wire_bytes) override;
+  void on_heartbeat(i64 round_trip_ns, u32 missed) override;
   void on_down(const SysError& error) override;
 
  private:
@@ -241,6 +248,7 @@ class Channel final : public LinkHandler {
   std::mutex life_mutex_;            // of the link at hand: what is reported of it is in order
   u64 epoch_ = 0;                    // counts links
   bool dead_ = true;                 // the last one is down
+  bool held_told_ = false;           // link thread: mirror_held, as told
   std::atomic<bool> ready_{false};   // welcome was taken: batches may flow
   std::atomic<bool> paused_{false};
   std::atomic<bool> linking_;

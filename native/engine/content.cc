@@ -522,7 +522,7 @@ bool Source::step_jobs() {
     FileJob& job = *jobs_[i];
     bool room = true;
     if (job.mirror != nullptr) {
-      room = job.mirror->stream.walk_room(true) && !job.mirror->mirror.paused && (job.mirror->ready() || !job.created);
+      room = job.mirror->stream.walk_room(true) && !job.mirror->mirror.paused && mirror_turn(*job.mirror) && (job.mirror->ready() || !job.created);
     } else {
       room = job.mask == 0 || room_for(job.mask);   // Nobody left to tell: it only ends.
     }

@@ -175,6 +175,12 @@ void Source::flush(Channel& channel) {
                                      channel.writer_mirror ? wire::kBatchMirror : 0);
   batch.bytes = std::make_shared<const Bytes>(std::move(bytes));
   channel.writer_data = 0;
+  if (batch.mirror) {
+    channel.changes_since_mirror = 0;
+  } else if (batch.change_ns != 0) {
+    ++channel.changes_since_mirror;
+    channel.changes_told_ns = monotonic_ns();
+  }
   if (!channel.touched.empty()) {
     const SetPath& last = channel.touched.back();
     if (last.mapping < options_.roots.size()) channel.set_last_path(set_path(last.mapping, last.path));

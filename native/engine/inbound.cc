@@ -2,9 +2,11 @@
 
 namespace understudy {
 
-void Inbound::start(std::shared_ptr<TlsIdentity> identity, Fd socket) {
+void Inbound::start(std::shared_ptr<TlsIdentity> identity, Fd socket, std::shared_ptr<Tuning> tuning) {
+  LinkOptions options;
+  options.tuning = std::move(tuning);
   std::lock_guard lock(mutex_);
-  link_ = Link::serve(std::move(identity), std::move(socket), *this, LinkOptions{});
+  link_ = Link::serve(std::move(identity), std::move(socket), *this, std::move(options));
 }
 
 Status Inbound::accept(ReceiverOptions options, const Bytes& welcome) {
@@ -175,6 +177,11 @@ bool Inbound::wants_frames() {
     receiver = receiver_;
   }
   return receiver->has_room();
+}
+
+void Inbound::on_heartbeat(i64 round_trip_ns, u32 missed) {
+  if (phase_ != 2) return;   // Nobody we know yet.
+  tell_(Fact("link_heartbeat").with("link", i64{id_}).with("roundTripUs", round_trip_ns / 1'000).with("missed", i64{missed}));
 }
 
 void Inbound::on_down(const SysError& error) { tell_(Fact("link_closed").with("link", i64{id_}).error(error)); }

@@ -16,7 +16,7 @@ class Inbound final : public LinkHandler {
  public:
   Inbound(i32 id, Tell tell) : id_(id), tell_(std::move(tell)) {}
   ~Inbound() override { stop(); }
-  void start(std::shared_ptr<TlsIdentity> identity, Fd socket);
+  void start(std::shared_ptr<TlsIdentity> identity, Fd socket, std::shared_ptr<Tuning> tuning = std::make_shared<Tuning>());
 
   // --- control plane's thread ---
   // Answers hello with `welcome` and starts to apply. An error leaves the link closed.
@@ -37,6 +37,7 @@ class Inbound final : public LinkHandler {
   void on_frame(wire::FrameType type, Bytes payload) override;
   bool next_frame(OutFrame&) override { return false; }
   void on_sent(const OutFrame&, u64) override {}
+  void on_heartbeat(i64 round_trip_ns, u32 missed) override;
   bool wants_frames() override;
   void on_down(const SysError& error) override;
 

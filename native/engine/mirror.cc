@@ -18,6 +18,7 @@ constexpr std::size_t kHashRequestsMax = 256;
 constexpr u64 kHashesMax = 2u << 20;           // hashes on their way, all requests together
 constexpr std::size_t kNamesPerStep = 128;
 constexpr u32 kJobsMax = 2;
+constexpr i64 kChangesPatienceNs = 1'000'000'000;
 
 }  // namespace
 
@@ -216,6 +217,28 @@ void Source::mirror_close(Channel& channel) {
   if (shadow_.attributes(node).xattr_digest != 0 && fd >= 0) tell_xattrs(channel.bit, mirror.active, node, fd, nullptr);
 }
 
+// Has replication nothing more to tell than it could in this round, or its mirror waited long enough?
+void Source::note_changes_wait(bool room) {
+  const i64 now = monotonic_ns();
+  bool due = false;
+  for (const Dirty& dirty : dirty_)
+    if (due = dirty.due_ns <= now; due) break;
+  for (const auto& channel : channels_) {
+    bool wait = due && channel->replicating && (replicating_ & channel->bit) != 0;
+    for (const auto& job : jobs_) wait |= job->mirror == nullptr && (job->mask & channel->bit) != 0;
+    // Changes that do not come although there is room may wait for what the mirror has to do.
+    channel->changes_wait = wait && (!room || now - channel->changes_told_ns < kChangesPatienceNs);
+  }
+}
+
+// SRV-50: while changes wait to be told, a mirror has one batch for so many of theirs. QUE-12: none while its target
+// wants none.
+bool Source::mirror_turn(const Channel& channel) const {
+  if (!channel.mirror.active) return true;   // What has to be told again is no mirror.
+  if (channel.mirror_held()) return false;
+  return !channel.changes_wait || channel.changes_since_mirror >= options_.tuning->replication_ratio;
+}
+
 // One turn of the walk. True when something was done.
 bool Source::mirror_step(Channel& channel) {
   MirrorRun& mirror = channel.mirror;
@@ -232,7 +255,7 @@ bool Source::mirror_step(Channel& channel) {
     if (channel.stream.target().applied >= mirror.last_sequence) mirror_finish(channel);
     return false;
   }
-  if (!channel.stream.walk_room(mirror.active) || channel.hash_requests.size() >= kHashRequestsMax ||
+  if (!channel.stream.walk_room(mirror.active) || !mirror_turn(channel) || channel.hash_requests.size() >= kHashRequestsMax ||
       channel.hash_requests_expected > kHashesMax || mirror_jobs(channel) >= kJobsMax)
     return false;
   if (mirror.active && !mirror.counted) {   // Not before the first scan: nothing is known of the set until then.
@@ -283,7 +306,7 @@ bool Source::mirror_step(Channel& channel) {
     if (!shadow_.live(node) || shadow_.at(node).parent != directory) continue;
     if (!mirror.verify && (shadow_.at(node).told & channel.bit)) continue;
     if (!mirror_node(channel, node, fd) && shadow_.live(node) && !mirror.verify) mirror.extra.push_back(node);
-    if (!channel.stream.walk_room(mirror.active) || mirror_jobs(channel) >= kJobsMax || channel.hash_requests.size() >= kHashRequestsMax) break;
+    if (!channel.stream.walk_room(mirror.active) || !mirror_turn(channel) || mirror_jobs(channel) >= kJobsMax || channel.hash_requests.size() >= kHashRequestsMax) break;
   }
   return true;
 }

@@ -20,11 +20,13 @@ TargetReceiver::TargetReceiver(ReceiverOptions options, Send send, Report report
       answerer_(applier_.paths(), links_, stop_answer_),
       orphans_(options_.roots, report_),
       ignore_deletes_(options_.ignore_deletes),
-      announced_(!options_.hold_acks) {
+      announced_(!options_.hold_acks),
+      mirror_memory_(options_.tuning->mirror_memory) {
   refusals_.load(marks_->stream());
   orphan_options_ = options_.orphans;
   applied_ = last_received_ = marks_->applied();
   durable_ = marks_->durable();
+  memory_member_ = mirror_memory_.join([this] { send_ack(); });
   apply_thread_ = std::thread([this] { apply_loop(); });
   checkpoint_thread_ = std::thread([this] { checkpoint_loop(); });
 }
@@ -73,6 +75,7 @@ void TargetReceiver::begin_stream(std::unique_lock<std::mutex>& lock, u64 stream
   if (stream == 0 && epoch != epoch_) return;   // a new stream began while we waited: nothing is left to forget
   queue_.clear();
   queued_bytes_ = 0;
+  const u64 dropped = std::exchange(mirror_bytes_, 0);
   full_ = false;
   applied_ = durable_ = last_received_ = 0;
   applied_ns_ = 0;
@@ -95,6 +98,7 @@ void TargetReceiver::begin_stream(std::unique_lock<std::mutex>& lock, u64 stream
   lock.unlock();
   if (!started) report_("checkpoint_failed", options_.mark_path, started.error());
   wake_.notify_all();
+  mirror_memory_.give(dropped);
   lock.lock();
 }
 
@@ -102,6 +106,7 @@ Status TargetReceiver::receive(Bytes batch) {
   auto reader = BatchReader::open(batch.data(), batch.size(), static_cast<u32>(options_.roots.size()));
   if (!reader) return reader.error();
   const u64 sequence = reader->header().sequence;
+  const u64 mirror_bytes = (reader->header().flags & wire::kBatchMirror) != 0 ? batch.size() : 0;
   {
     std::lock_guard lock(mutex_);
     if (closing_) return SysError{ESHUTDOWN, "receive"};
@@ -112,9 +117,12 @@ Status TargetReceiver::receive(Bytes batch) {
     last_received_ = sequence;
     queued_bytes_ += batch.size();
     if (queued_bytes_ > options_.queue_bytes_max) full_ = true;
-    queue_.push_back({sequence, std::move(batch)});
+    mirror_bytes_ += mirror_bytes;
+    mirror_memory_.count(mirror_bytes);   // Before the applier can give it back.
+    queue_.push_back({sequence, std::move(batch), mirror_bytes});
   }
   wake_.notify_all();
+  mirror_memory_.look();
   return ok();
 }
 
@@ -155,6 +163,8 @@ ReceiverStatistics TargetReceiver::statistics() const {
   out.applied = applied_;
   out.durable = durable_;
   out.queued_bytes = queued_bytes_;
+  out.mirror_bytes = mirror_bytes_;
+  out.mirror_held = mirror_memory_.held();
   out.quarantined = quarantined_;
   out.pausing = pausing();
   out.retrying = retrying_;
@@ -176,6 +186,13 @@ void TargetReceiver::close() {
   apply_thread_.join();
   checkpoint_thread_.join();
   checkpoint();
+  mirror_memory_.leave(memory_member_);
+  u64 dropped;
+  {
+    std::lock_guard lock(mutex_);
+    dropped = std::exchange(mirror_bytes_, 0);
+  }
+  mirror_memory_.give(dropped);
 }
 
 Result<std::unique_ptr<Receiver>> Receiver::open(ReceiverOptions options, Send send, Report report) {

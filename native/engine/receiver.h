@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base.h"
+#include "tuning.h"
 #include "wire.h"
 
 namespace understudy {
@@ -37,6 +38,7 @@ struct ReceiverOptions {
   u32 retry_ms = 3'000;             // REP-10
   u64 queue_bytes_max = 64u << 20;  // the link stops reading when the queue holds more
   u64 boot = 0;                     // tests of power loss: what boot_digest() shall be taken for; 0: as it is
+  std::shared_ptr<Tuning> tuning = std::make_shared<Tuning>();   // its memory for mirrors is shared by all receivers
   bool hold_acks = false;           // no acknowledgement leaves before `announce`
   // REP-20: a task was reached. The stream stands still until `task_done` with this ticket, or the receiver ends; then
   // the task comes again with the next link. `ready`: what was asked to be durable before it, is. Without it tasks are
@@ -49,12 +51,14 @@ struct ReceiverStatistics {
   u64 written_bytes = 0;
   u64 applied = 0, durable = 0;
   u64 queued_bytes = 0;
+  u64 mirror_bytes = 0;             // of these, of mirrors
   u64 failed = 0;                   // operations NAKed, ever
   u64 quarantined = 0;              // paths of these that were not put right since
   u64 checkpoints = 0;
   bool pausing = false;             // paused, but the operation at hand has not ended yet (CON-60)
   bool retrying = false;            // REP-10
   bool task = false;                // a task runs
+  bool mirror_held = false;         // QUE-12
   std::string last_path;            // last file touched
 };
 

@@ -66,6 +66,8 @@ void TargetReceiver::apply_loop() {
     lock.lock();
     applying_ = false;
     queued_bytes_ -= std::min<u64>(queued_bytes_, batch.bytes.size());
+    const u64 released = std::min(mirror_bytes_, batch.mirror_bytes);
+    mirror_bytes_ -= released;
     const bool first_undurable = whole && applied_ == durable_ && changing_;
     if (whole) {
       // A heartbeat on top of what is durable leaves nothing to make durable: an idle disk may sleep.
@@ -85,6 +87,7 @@ void TargetReceiver::apply_loop() {
     const u64 epoch = epoch_;
     lock.unlock();
     wake_.notify_all();
+    mirror_memory_.give(released);
     if (first_undurable) sync_wake_.notify_one();
     if (batch.bytes.size() > kHeartbeatBytes) memory_used();
     else if (idle) memory_rests();

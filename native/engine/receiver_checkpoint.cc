@@ -121,7 +121,7 @@ void TargetReceiver::send_ack() {
     ack.queued_bytes = queued_bytes_;
     ack.written_bytes = written_ - written_base_;
     ack.flags = (!paused_ ? 0 : pausing() ? wire::kAckPausePending : wire::kAckPaused) |
-                (retrying_ ? wire::kAckRetrying : 0) | (task_runs_ ? wire::kAckTask : 0);
+                (retrying_ ? wire::kAckRetrying : 0) | (task_runs_ ? wire::kAckTask : 0) | (mirror_memory_.held() ? wire::kAckMirrorHold : 0);
     ack.failed = quarantined_;
     ack.applied_ns = applied_ns_;
   }

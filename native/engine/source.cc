@@ -19,7 +19,6 @@ namespace {
 constexpr i64 kRootCheckNs = 1'000'000'000;
 constexpr i64 kSnapshotEveryNs = 300'000'000'000;
 constexpr u64 kTouchedLogMax = 64u << 20;      // beyond it a new snapshot is due
-constexpr i64 kHeartbeatNs = 1'000'000'000;
 constexpr i64 kSettleStopNs = 2'000'000'000;        // a clean stop waits this long for its targets
 constexpr i64 kAttachPatienceNs = 10'000'000'000;   // streams of an earlier run are attached by then, or never
 
@@ -480,6 +479,7 @@ bool Source::work_once() {
     }
     more = true;
   }
+  note_changes_wait(room);
   if (ready_told_ && room) repair_after_restart();
   more |= step_jobs();
   if (room && !scanning_) more |= release_deletes(force_);
@@ -544,7 +544,7 @@ void Source::work() {
       publish();
       published_ns = now;
     }
-    if (now - heartbeat_ns > kHeartbeatNs) {
+    if (const i64 every = options_.tuning->heartbeat_ns; every > 0 && now - heartbeat_ns >= every) {
       heartbeat_ns = now;
       for (const auto& channel : channels_) {
         if (!channel->ready() || channel->broken || channel->stream.oldest_unapplied_ns() != 0) continue;

@@ -45,6 +45,7 @@ struct SourceOptions {
   u32 guard_percent = 0, guard_count = 0;   // both 0: no mass-delete guard
   std::vector<std::string> root_identity;   // as reported by `source_ready`; empty at first start
   u64 boot = 0;      // tests of power loss: what boot_digest() shall be taken for; 0: as it is
+  std::shared_ptr<Tuning> tuning = std::make_shared<Tuning>();
   u32 streams = 0;   // channels of an earlier run that are attached right after `start`; the first look waits for them
 };
 
@@ -372,6 +373,8 @@ class Source final : CaptureSink {
 
   // mirror.cc: the walk
   bool mirror_step(Channel& channel);
+  bool mirror_turn(const Channel& channel) const;
+  void note_changes_wait(bool room);
   void mirror_request(Channel& channel);
   bool mirror_directory(Channel& channel);
   bool mirror_node(Channel& channel, NodeId node, int directory_fd);

@@ -12,6 +12,7 @@ namespace {
 constexpr u64 kTouchedMax = 2'000'000;
 constexpr u64 kRoomMax = 24u << 20;
 constexpr u64 kTypicalMax = 512u << 10;   // of a batch
+constexpr u64 kMirrorOpBytes = 32u << 10; // of mirror data that count as one operation (SRV-54)
 constexpr u64 kLittle = 256u << 10;       // waiting bytes that nobody waits for room because of
 
 u64 random_id() {
@@ -22,8 +23,8 @@ u64 random_id() {
 }
 }  // namespace
 
-Stream::Stream(std::shared_ptr<QueueBudget> budget, DiskQueueOptions disk)
-    : budget_(std::move(budget)), disk_(std::move(disk)), id_(random_id()),
+Stream::Stream(std::shared_ptr<QueueBudget> budget, DiskQueueOptions disk, std::shared_ptr<const Tuning> tuning)
+    : budget_(std::move(budget)), tuning_(std::move(tuning)), disk_(std::move(disk)), id_(random_id()),
       room_bytes_(std::min<u64>(budget_->bytes() / 2, kRoomMax)), typical_(std::min<u64>(budget_->bytes() / 16, kTypicalMax)) {
   budget_->join();
 }
@@ -42,6 +43,7 @@ void Stream::count(const StreamBatch& batch) {
   counters_.queued_bytes += batch.data_bytes;
   if (!batch.mirror) return;
   mirror_bytes_ += bytes;
+  mirror_ops_ += batch.operations;
   counters_.queued_mirror_ops += batch.operations;
   counters_.queued_mirror_bytes += batch.data_bytes;
 }
@@ -53,6 +55,7 @@ void Stream::uncount(const StreamBatch& batch) {
   counters_.queued_bytes -= batch.data_bytes;
   if (!batch.mirror) return;
   mirror_bytes_ -= bytes;
+  mirror_ops_ -= batch.operations;
   counters_.queued_mirror_ops -= batch.operations;
   counters_.queued_mirror_bytes -= batch.data_bytes;
 }
@@ -83,7 +86,7 @@ void Stream::forget_queued() {
   sent_index_ = 0;
   moving_ = 0;
   in_flight_ = touched_count_ = 0;
-  queued_bytes_ = mirror_bytes_ = 0;
+  queued_bytes_ = mirror_bytes_ = mirror_ops_ = 0;
   release(memory_);
   ++generation_;
   damaged_ = false;
@@ -142,7 +145,8 @@ bool Stream::walk_room(bool mirror) const {
   const bool behind = spilled();
   if (!mirror) return !behind && queued_bytes_ < room_bytes_;
   // Beside a backlog of changes on disk a mirror has its share, and no more.
-  return mirror_bytes_ < room_bytes_ && (behind || queued_bytes_ == 0 || budget_->would_take(memory_, typical_));
+  const u64 pending = tuning_->mirror_pending;
+  return mirror_ops_ < pending && mirror_bytes_ < std::min(room_bytes_, pending * kMirrorOpBytes) && (behind || queued_bytes_ == 0 || budget_->would_take(memory_, typical_));
 }
 
 bool Stream::undurable() const {

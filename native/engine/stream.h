@@ -20,6 +20,7 @@
 #include "queue_budget.h"
 #include "recovery_marks.h"
 #include "stream_batch.h"
+#include "tuning.h"
 #include "wire.h"
 
 namespace understudy {
@@ -42,7 +43,7 @@ enum class Resume { resumed, repair, broken };
 
 class Stream {
  public:
-  Stream(std::shared_ptr<QueueBudget> budget, DiskQueueOptions disk);
+  Stream(std::shared_ptr<QueueBudget> budget, DiskQueueOptions disk, std::shared_ptr<const Tuning> tuning = std::make_shared<Tuning>());
   ~Stream();
 
   // --- worker side ---
@@ -54,7 +55,8 @@ class Stream {
   // is a smaller thing to keep than its bytes. While they do not, until both stages are full.
   // `begun`: reading that has begun may go on for a while, so that it need not begin too often.
   bool has_room(bool flowing, bool begun = false);
-  // The same for a mirror, which never fills the disk, and for what is told again.
+  // The same for a mirror, which never fills the disk, and for what is told again. A mirror waits while as many of its
+  // operations are not applied as SRV-53 says, or 32 KiB of its data for each of those: a change waits behind no more.
   bool walk_room(bool mirror) const;
   // Why there is no room: 0 (memory is full and there is no disk stage), EDQUOT, ENOSPC or the system's own.
   int full_why() const { return disk_.enabled() ? disk_.why() : 0; }
@@ -131,12 +133,14 @@ class Stream {
 
   mutable std::mutex mutex_;
   const std::shared_ptr<QueueBudget> budget_;
+  const std::shared_ptr<const Tuning> tuning_;
   DiskQueue disk_;
   u64 id_ = 0;
   std::atomic<u64> next_{1};          // read without the mutex by whoever shows it
   const u64 room_bytes_;              // reading waits while more is on its way
   const u64 typical_;                 // what has to fit before anything more is read
   std::atomic<u64> queued_bytes_{0}, mirror_bytes_{0};   // encoded, both stages
+  std::atomic<u64> mirror_ops_{0};
   std::atomic<u64> memory_{0};        // taken of the budget
   std::deque<StreamBatch> batches_;   // applied+1 .., as far as memory goes; the rest is on disk
   std::atomic<u64> moving_{0};        // sequence of a batch that has left the disk and is not in memory yet; 0: none

@@ -46,6 +46,7 @@ class TargetReceiver final : public Receiver {
   struct Queued {
     u64 sequence;
     Bytes bytes;
+    u64 mirror_bytes;   // its size, if it comes from a mirror
   };
 
   void begin_stream(std::unique_lock<std::mutex>& lock, u64 stream);
@@ -101,6 +102,7 @@ class TargetReceiver final : public Receiver {
   std::condition_variable sync_wake_;   // the syncing thread
   std::deque<Queued> queue_;
   u64 queued_bytes_ = 0;      // with the batch being applied
+  u64 mirror_bytes_ = 0;      // of these, of mirrors; also counted in mirror_memory_
   u64 last_received_ = 0;
   u64 applied_ = 0, durable_ = 0;
   i64 applied_ns_ = 0;
@@ -125,6 +127,8 @@ class TargetReceiver final : public Receiver {
   bool task_runs_ = false;
   ReceiverStatistics statistics_;
   std::function<void()> room_call_;
+  MirrorMemory& mirror_memory_;      // under mutex_ only counted: it calls send_ack
+  u64 memory_member_ = 0;
   std::thread apply_thread_;
   std::thread checkpoint_thread_;
 };

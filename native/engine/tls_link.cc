@@ -28,7 +28,13 @@ constexpr std::size_t kWriteChunk = 64u << 10;  // plain bytes per SSL_write
 constexpr std::size_t kReadChunk = 256u << 10;
 constexpr std::size_t kControlMax = 65'536;
 constexpr u32 kLookEvery = 8;                   // rounds of sending alone between two looks for something to read
-constexpr i64 kPingEveryNs = 1'000'000'000;
+constexpr i64 kWaitNs = 500'000'000;            // between two looks at what no descriptor tells
+constexpr i64 kAbsentNs = 2 * kWaitNs;          // between two looks: this process stood still, or the whole machine
+constexpr i64 kStrangerPatienceNs = 30'000'000'000;
+constexpr i64 kPeerEveryMinNs = 200'000'000;    // nobody makes us send heartbeats more often
+constexpr u32 kNoHeartbeatTimeoutMs = 20'000;   // without heartbeats the kernel judges a line that takes nothing
+constexpr i64 kKernelSlackMs = 2'000;           // the kernel gives up later than we do, so that we say why
+constexpr i64 kUserTimeoutMaxMs = 86'400'000;
 constexpr i64 kReconcileNs = 20'000'000;        // how often a limited link asks the kernel what really left
 
 Status wait_socket(int fd, short events, u32 timeout_ms, int wake) {
@@ -39,11 +45,34 @@ Status wait_socket(int fd, short events, u32 timeout_ms, int wake) {
   return ok();
 }
 
-void tune(int fd) {
-  const int one = 1, user_timeout_ms = 20'000;
+// SRV-38. Before the socket is connected or listens, or the scale of its window is agreed without it.
+void set_buffers(int fd, u32 bytes) {
+  if (bytes == 0) return;
+  const int size = static_cast<int>(bytes);
+  for (const auto &[forced, plain] : {std::pair{SO_SNDBUFFORCE, SO_SNDBUF}, std::pair{SO_RCVBUFFORCE, SO_RCVBUF}})
+    if (::setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0) ::setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
+}
+
+void tune(int fd, u32 window) {
+  const int one = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-  ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
+  set_buffers(fd, window);
+}
+
+// SRV-30: the socket is bound to our own `address` before it connects to a peer of this family.
+Status bind_to(int fd, const std::string& address, int family) {
+  addrinfo hints{}, *own = nullptr;
+  hints.ai_family = family;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICHOST;
+  const std::string call = "bind " + address;
+  if (::getaddrinfo(address.c_str(), nullptr, &hints, &own) != 0) return SysError{EAFNOSUPPORT, call};
+  std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(own, ::freeaddrinfo);
+  const int one = 1;
+  ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+  if (::bind(fd, own->ai_addr, own->ai_addrlen) != 0) return SysError{errno, call};
+  return ok();
 }
 
 std::string address_text(const sockaddr* address, socklen_t size) {
@@ -175,8 +204,9 @@ void Link::run() {
 }
 
 Status Link::open_socket() {
+  const u32 window = options_.tuning->window;
   if (server_) {
-    tune(socket_.get());
+    tune(socket_.get(), window);
     ::fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
     return ok();
   }
@@ -187,10 +217,16 @@ Status Link::open_socket() {
   if (failed != 0) return SysError{EHOSTUNREACH, std::string("getaddrinfo: ") + ::gai_strerror(failed)};
   std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, ::freeaddrinfo);
   SysError last{EHOSTUNREACH, "connect"};
+  const std::string local = options_.tuning->local_address();
   for (addrinfo* each = list; each != nullptr; each = each->ai_next) {
     Fd fd(::socket(each->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd) continue;
-    tune(fd.get());
+    tune(fd.get(), window);
+    if (!local.empty())
+      if (Status bound = bind_to(fd.get(), local, each->ai_family); !bound) {
+        last = bound.error();
+        continue;
+      }
     if (::connect(fd.get(), each->ai_addr, each->ai_addrlen) != 0 && errno != EINPROGRESS) {
       last = sys_error("connect");
       continue;
@@ -278,8 +314,7 @@ Status Link::start_tls() {
 }
 
 Status Link::loop() {
-  constexpr i64 kWaitNs = 500'000'000;
-  i64 reading_since = monotonic_ns();
+  attentive_ns_ = looked_ns_ = monotonic_ns();
   for (;;) {
     bool progressed = false;
     {
@@ -292,6 +327,7 @@ Status Link::loop() {
       }
     }
     adopt_rate(monotonic_ns());
+    adopt_patience();
     if (fill()) progressed = true;
     if (Status sent = flush(progressed); !sent) return sent;
     const bool reading = handler_.wants_frames();
@@ -302,24 +338,18 @@ Status Link::loop() {
       if (Status taken = take_frames(progressed); !taken) return taken;
     }
     const i64 now = monotonic_ns();
-    // Silence counts only while we listen: a target that holds us back by its full queue is not dead.
-    if (!reading) reading_since = now;
-    if (now - std::max(last_heard_.load(), reading_since) > i64{options_.quiet_timeout_ms} * 1'000'000)
-      return SysError{ETIMEDOUT, "no sign of life from the peer"};
-    if (now - ping_ns_ >= kPingEveryNs) {
-      ping_ns_ = now;
-      Bytes payload;
-      payload.append(&now, sizeof now);
-      post(wire::FrameType::ping, std::move(payload));
-      continue;
-    }
+    // Silence counts only while we run and listen: who was stopped itself, or holds the peer back by its full queue, has
+    // heard nothing because of that.
+    if (!reading || now - looked_ns_ > kAbsentNs) attentive_ns_ = now;
+    looked_ns_ = now;
+    if (Status alive = keep_alive(now); !alive) return alive;
     if (progressed) continue;
     const i64 paused = throttled_until_ - monotonic_ns();
     const bool wants_out = out_at_ < out_.size() && paused <= 0;
     pollfd polls[2] = {{socket_.get(), static_cast<short>((reading ? POLLIN : 0) | (wants_out ? POLLOUT : 0)), 0},
                        {wake_.get(), POLLIN, 0}};
-    const i64 wait = paused > 0 ? std::min<i64>(paused, kWaitNs) : kWaitNs;
-    const timespec timeout{0, wait};
+    const i64 look = std::clamp<i64>(next_look_ns_ - monotonic_ns(), 0, kWaitNs);
+    const timespec timeout{0, paused > 0 ? std::min(paused, look) : look};
     if (::ppoll(polls, 2, &timeout, nullptr) < 0 && errno != EINTR) return sys_error("poll");
     readable_ = polls[0].revents != 0 || !reading;   // What came while we did not ask is still to be looked for.
     if (polls[1].revents & POLLIN) {
@@ -327,6 +357,49 @@ Status Link::loop() {
       (void)!::read(wake_.get(), &drop, sizeof drop);
     }
   }
+}
+
+// SRV-35, SRV-36: sends what is due, and judges the silence of the peer. Each side asks the other to be heard as often as
+// it needs to, so that settings of one side are enough.
+Status Link::keep_alive(i64 now) {
+  const Tuning& tuning = *options_.tuning;
+  const i64 every = tuning.heartbeat_ns, silent = now - std::max(last_heard_.load(), attentive_ns_);
+  const i64 patience = trusted_.load() ? every * tuning.missed_limit : kStrangerPatienceNs;
+  if (patience > 0 && silent > patience) return SysError{ETIMEDOUT, "heartbeat"};
+  if (every > 0 && tuning.show_heartbeats) note_missed(now, every);
+  const i64 due = every == 0 ? peer_every_ns_ : peer_every_ns_ == 0 ? every : std::min(every, peer_every_ns_);
+  next_look_ns_ = now + kWaitNs;
+  if (patience > 0) next_look_ns_ = std::min(next_look_ns_, now + patience - silent + 1);
+  if (due > 0) next_look_ns_ = std::min(next_look_ns_, std::max(ping_ns_, now - due) + due);
+  if (due == 0 || now - ping_ns_ < due) return ok();
+  ping_ns_ = now;
+  const i64 said[2] = {now, every};
+  Bytes payload;
+  payload.append(said, sizeof said);
+  post(wire::FrameType::ping, std::move(payload));
+  return ok();
+}
+
+void Link::note_missed(i64 now, i64 every) {
+  const auto missed = static_cast<u32>((now - std::max(last_heard_.load(), attentive_ns_)) / every);
+  if (missed > missed_) handler_.on_heartbeat(0, missed);
+  missed_ = missed;
+}
+
+void Link::take_pong(const Bytes& payload) {
+  i64 sent;
+  if (!options_.tuning->show_heartbeats || payload.size() < sizeof sent) return;
+  std::memcpy(&sent, payload.data(), sizeof sent);
+  handler_.on_heartbeat(std::max<i64>(0, monotonic_ns() - sent), 0);
+}
+
+// The kernel must not give up a line before the heartbeats do.
+void Link::adopt_patience() {
+  const i64 patience_ms = options_.tuning->heartbeat_ns * options_.tuning->missed_limit / 1'000'000;
+  const u32 wanted = patience_ms == 0 ? kNoHeartbeatTimeoutMs : static_cast<u32>(std::min(patience_ms + kKernelSlackMs, kUserTimeoutMaxMs));
+  if (wanted == user_timeout_ms_) return;
+  user_timeout_ms_ = wanted;
+  ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &wanted, sizeof wanted);
 }
 
 // Sets the socket up for a new limit: little may wait in the kernel, or a line that stood still would be followed by a
@@ -573,8 +646,14 @@ Status Link::take_frames(bool& progressed) {
     in_have_ = 0;
     last_heard_ = monotonic_ns();
     const auto type = static_cast<wire::FrameType>(in_header_.type);
-    if (type == wire::FrameType::ping) post(wire::FrameType::pong, std::move(in_payload_));
-    else if (type != wire::FrameType::pong) handler_.on_frame(type, std::move(in_payload_));
+    if (type == wire::FrameType::ping) {
+      if (i64 said[2]; in_payload_.size() == sizeof said) {   // Older peers do not say how often.
+        std::memcpy(said, in_payload_.data(), sizeof said);
+        peer_every_ns_ = said[1] <= 0 ? 0 : std::max(said[1], kPeerEveryMinNs);
+      }
+      post(wire::FrameType::pong, std::move(in_payload_));
+    } else if (type == wire::FrameType::pong) take_pong(in_payload_);
+    else handler_.on_frame(type, std::move(in_payload_));
     in_payload_ = Bytes();
     if (!handler_.wants_frames()) return ok();
   }
@@ -614,6 +693,22 @@ Result<std::unique_ptr<Listener>> Listener::open(const std::string& host, u16 po
     return listener;
   }
   return last;
+}
+
+void Listener::set_window(u32 bytes) { set_buffers(socket_.get(), bytes); }
+
+u32 granted_window(u32 bytes) {
+  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd || bytes == 0) return bytes;
+  set_buffers(fd.get(), bytes);
+  u32 least = bytes;
+  for (const int which : {SO_SNDBUF, SO_RCVBUF}) {
+    int size = 0;
+    socklen_t length = sizeof size;
+    if (::getsockopt(fd.get(), SOL_SOCKET, which, &size, &length) != 0) continue;
+    least = std::min(least, static_cast<u32>(size / 2));   // The kernel doubles it, for its own books (socket(7)).
+  }
+  return least;
 }
 
 Listener::~Listener() {

@@ -13,6 +13,7 @@
 #include "base.h"
 #include "road.h"
 #include "throttle.h"
+#include "tuning.h"
 #include "wire.h"
 
 struct ZSTD_CCtx_s;
@@ -59,6 +60,8 @@ class LinkHandler {
   virtual bool next_frame(OutFrame& frame) = 0;
   virtual void on_sent(const OutFrame& frame, u64 wire_bytes) = 0;
   virtual bool wants_frames() { return true; }   // false: stop reading for now; wake() when it changes
+  // SRV-37: one was answered after `round_trip_ns`, or (`missed` not 0) so many in a row were not. Only while they are shown.
+  virtual void on_heartbeat(i64 /*round_trip_ns*/, u32 /*missed*/) {}
   // The link is over; no call follows.
   virtual void on_down(const SysError& error) = 0;
 };
@@ -67,9 +70,9 @@ struct LinkOptions {
   int compression = 0;               // 0..3 (TRN-41)
   std::string expected_key;          // empty: whoever comes is reported by on_up
   u32 connect_timeout_ms = 10'000;
-  u32 quiet_timeout_ms = 30'000;     // no frame from the peer for so long: the link is dead
   u32 first_frame_bytes_max = 256u << 10;   // until `trust` is called
   std::shared_ptr<Throttle> throttle;       // shared by all links to one address; null: neither limit nor count
+  std::shared_ptr<Tuning> tuning = std::make_shared<Tuning>();
 };
 
 class Link final : public Road {
@@ -109,6 +112,10 @@ class Link final : public Road {
   bool pack_frame();
   void prepare();
   void adopt_rate(i64 now);
+  void adopt_patience();
+  Status keep_alive(i64 now);
+  void take_pong(const Bytes& payload);
+  void note_missed(i64 now, i64 every);
   void reconcile(i64 now);
 
   std::shared_ptr<TlsIdentity> identity_;
@@ -159,14 +166,23 @@ class Link final : public Road {
   std::atomic<int> compression_;
   std::atomic<i64> last_heard_{0};
   i64 ping_ns_ = 0, close_ns_ = 0;
+  i64 attentive_ns_ = 0;       // since when we run and listen: silence before that proves nothing
+  i64 looked_ns_ = 0, next_look_ns_ = 0;
+  i64 peer_every_ns_ = 0;      // how often the peer wants to hear of us; 0: it did not say
+  u32 missed_ = 0;             // heartbeats in a row, as told
+  u32 user_timeout_ms_ = 0;    // as the socket has it
   std::thread thread_;
 };
+
+// Bytes of socket buffers that the kernel gives to whoever asks for `bytes` (SRV-38).
+u32 granted_window(u32 bytes);
 
 // Accepts connections and hands the sockets over, at most `pending_max` not yet trusted at a time.
 class Listener {
  public:
   using Accept = std::function<void(Fd socket)>;
   static Result<std::unique_ptr<Listener>> open(const std::string& host, u16 port, Accept accept);
+  void set_window(u32 bytes);   // of the sockets that it accepts from now on
   ~Listener();
   u16 port() const { return port_; }
 

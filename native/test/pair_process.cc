@@ -198,7 +198,9 @@ void Wire::run() {
   u32 cuts = 0;
   while (!ended_) {
     std::vector<pollfd> polls{{listener_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
+    const bool held = held_;
     for (const Pair& pair : pairs_) {
+      if (held) break;
       const bool near_waits = pair.near.at < pair.near.waiting.size(), far_waits = pair.far.at < pair.far.waiting.size();
       polls.push_back({pair.near.from.get(), static_cast<short>((near_waits ? 0 : POLLIN) | (far_waits ? POLLOUT : 0)), 0});
       polls.push_back({pair.far.from.get(), static_cast<short>((far_waits ? 0 : POLLIN) | (near_waits ? POLLOUT : 0)), 0});
@@ -211,7 +213,8 @@ void Wire::run() {
       for (Pair& pair : pairs_) reset(pair.near.from), reset(pair.far.from);
       pairs_.clear();
     }
-    std::erase_if(pairs_, [this](Pair& pair) {
+    std::erase_if(pairs_, [this, held](Pair& pair) {
+      if (held) return false;
       const bool on = forward(pair.near, pair.far) & forward(pair.far, pair.near);
       if (!on) reset(pair.near.from), reset(pair.far.from);
       return !on;

@@ -62,6 +62,7 @@ class Wire {
   u16 port() const { return port_; }
   void to(u16 port) { to_ = port; }              // 0: nobody is there, connections are reset
   void cut() { cuts_ += 1; poke(); }
+  void hold(bool held) { held_ = held; poke(); }   // nothing passes, and nobody is told
 
  private:
   struct Half {
@@ -80,7 +81,7 @@ class Wire {
   u16 port_ = 0;
   std::atomic<u16> to_{0};
   std::atomic<u32> cuts_{0};
-  std::atomic<bool> ended_{false};
+  std::atomic<bool> ended_{false}, held_{false};
   std::vector<Pair> pairs_;
   std::thread thread_;
 };

@@ -160,6 +160,7 @@ void SourceSide::open() {
   set.sweep_ms = 60'000;
   set.root_identity = root_identity_;
   set.streams = 1;
+  set.tuning = options_.tuning;
   source_ = std::make_unique<Source>(std::move(set), tell);
   source_->start();
   ChannelOptions stream;
@@ -170,6 +171,7 @@ void SourceSide::open() {
   stream.state_dir = options_.state_dir + "/stream";
   stream.budget = std::make_shared<QueueBudget>(options_.queue_memory);
   stream.queue = options_.queue;
+  stream.tuning = options_.tuning;
   stream.queue.folder = options_.state_dir + "/queue";
   stream.mirror_follows = phase_ == Phase::wanted;
   stream.disconnect_when_full = options_.disconnect_when_full;
@@ -258,6 +260,13 @@ void SourceSide::fact(const Fact& fact) {
 void SourceSide::pause(bool paused) {
   loop_.call([this, paused] { channel_->set_paused(paused); });
 }
+
+void SourceSide::limit(u64 bytes_per_second) {
+  channel_->throttle().set_rate(bytes_per_second);
+  channel_->wake_link();
+}
+
+StreamCounters SourceSide::counters() { return channel_->stream.counters(); }
 
 void SourceSide::broken() {
   phase_ = Phase::wanted;
@@ -366,7 +375,7 @@ TargetSide::TargetSide(TargetSideOptions options, Say say)
         loop_.post([this, held = std::make_shared<Fact>(std::move(fact))] { this->fact(*held); });
       });
       links_.emplace(id, link);
-      link->start(identity_, std::move(*shared));
+      link->start(identity_, std::move(*shared), options_.tuning);
     });
   });
   CHECK_OK(listener);
@@ -397,6 +406,7 @@ void TargetSide::fact(const Fact& fact) {
     receiver.roots = {{options_.root, ""}};
     receiver.retry_ms = 500;
     receiver.boot = options_.boot;
+    receiver.tuning = options_.tuning;
     accepted_ = id;
     if (Status taken = link->accept(std::move(receiver), {}); !taken)
       say_("accept_failed " + taken.error().call + ": " + std::strerror(taken.error().code));

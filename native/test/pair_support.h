@@ -52,6 +52,7 @@ struct SourceSideOptions {
   u64 queue_memory = 128u << 20;
   DiskQueueOptions queue;         // its folder is below state_dir
   bool disconnect_when_full = false;
+  std::shared_ptr<Tuning> tuning = std::make_shared<Tuning>();
 };
 
 class SourceSide {
@@ -62,6 +63,9 @@ class SourceSide {
   void verify();                                  // by contents: "verify_done DIFFERENCES"
   void barrier(i64 token);                        // tried until it is reached: "barrier_done TOKEN"
   void pause(bool paused);                        // of transmission
+  void limit(u64 bytes_per_second);               // 0: none
+  StreamCounters counters();
+  bool linked() const { return channel_->ready(); }
   std::string statistics();
   Lag lag() const { return source_->lag(*channel_); }
 
@@ -99,6 +103,7 @@ struct TargetSideOptions {
   std::string source_key;
   PemIdentity identity;
   u64 boot = 0;                   // ReceiverOptions::boot
+  std::shared_ptr<Tuning> tuning = std::make_shared<Tuning>();
 };
 
 class TargetSide {

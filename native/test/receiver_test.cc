@@ -44,6 +44,51 @@ TEST("I2: batches are applied in order, acknowledged, and durable a moment later
   CHECK_EQUAL(again.flags, 0u);
 }
 
+TEST("QUE-12, QUE-13: what all receivers hold of mirrors is counted; at the marks every source is told") {
+  Link one, other;
+  auto tuning = std::make_shared<Tuning>();
+  tuning->mirror_memory.set_marks(10'000, 3'000);
+  one.options.tuning = other.options.tuning = tuning;
+  one.open();
+  other.open();
+  one.receiver->pause(true);
+  const std::string data(4'000, 'x');
+  auto send = [&](u32 flags, const char* name) { CHECK_OK(one.receiver->receive(batch_of(++one.sequence, {file_op(name, data)}, flags))); };
+  auto held = [](Link& link) { return (link.ack().flags & wire::kAckMirrorHold) != 0; };
+  for (const char* name : {"a", "b", "c", "d"}) send(0, name);   // Changes do not count.
+  CHECK_EQUAL(tuning->mirror_memory.bytes(), 0u);
+  send(wire::kBatchMirror, "e");
+  send(wire::kBatchMirror, "f");
+  CHECK(!tuning->mirror_memory.held());
+  CHECK_OK(one.receiver->receive(batch_of(one.sequence, {file_op("f", data)}, wire::kBatchMirror)));   // Again: dropped.
+  CHECK(!tuning->mirror_memory.held());
+  send(wire::kBatchMirror, "g");
+  one.wait_flags(wire::kAckMirrorHold);
+  other.wait_flags(wire::kAckMirrorHold);   // Though nothing of it is his.
+  CHECK_EQUAL(one.receiver->statistics().mirror_bytes, tuning->mirror_memory.bytes());
+  CHECK(other.receiver->statistics().mirror_held);
+  one.receiver->pause(false);
+  one.wait_applied(one.sequence);
+  for (int i = 0; i < 3'000 && held(other); ++i) ::usleep(10'000);
+  CHECK(!held(other));
+  CHECK_EQUAL(tuning->mirror_memory.bytes(), 0u);
+  // A receiver that ends, and a stream that begins anew, give back what they held.
+  for (const bool ends : {true, false}) {
+    one.receiver->pause(true);
+    for (const char* name : {"e", "f", "g"}) send(wire::kBatchMirror, name);
+    CHECK(tuning->mirror_memory.held());
+    if (ends) {
+      one.open();
+    } else {
+      wire::StreamPosition fresh{};
+      fresh.stream = 77;
+      one.receiver->position(fresh);
+    }
+    CHECK_EQUAL(tuning->mirror_memory.bytes(), 0u);
+    CHECK(!held(other));
+  }
+}
+
 TEST("I4: gaps, garbage and unnamed streams are refused, repeats are dropped") {
   Link link;
   link.open();

@@ -1,5 +1,6 @@
 /** What the log tells. Numbers 2000 and above; a problem shown beside a set or connection is one of these, too. */
 import { amount, define, many, span, things } from './define.js';
+import { LINK_EVENTS } from './link.js';
 import { QUEUE_EVENTS } from './queue.js';
 import { SERVICE_EVENTS } from './services.js';
 import { TASK_EVENTS } from './tasks.js';
@@ -556,6 +557,7 @@ export const EVENTS = {
     remedy: () => 'The cause names the call and the error; it is tried again by itself.',
   }),
   ...TASK_EVENTS,
+  ...LINK_EVENTS,
   ...QUEUE_EVENTS,
   ...SERVICE_EVENTS,
   ...TRANSMIT_EVENTS,

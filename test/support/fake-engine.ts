@@ -8,6 +8,7 @@ import type {
   ConnectionStatistics,
   Engine,
   EngineEvent,
+  EngineTuning,
   MirrorOptions,
   OrphanOptions,
   ReceiverStatistics,
@@ -72,6 +73,12 @@ export class FakeEngine implements Engine {
   /** What every queue holds. */
   queueHeldBytes = 0;
   queueRoomBytes = 1_000_000;
+  /** As it was told last. */
+  tuning: EngineTuning | null = null;
+  /** Socket buffers that the system allows. */
+  windowBytesMax = Number.POSITIVE_INFINITY;
+  /** QUE-12: what every target says. */
+  mirrorHeld = false;
   #next = 1;
 
   constructor(
@@ -84,6 +91,11 @@ export class FakeEngine implements Engine {
     const at = port === 0 ? this.network.nextPort++ : port;
     this.network.listening.set(at, this);
     return at;
+  }
+
+  tune(tuning: EngineTuning): number {
+    this.tuning = tuning;
+    return Math.min(tuning.windowBytes, this.windowBytesMax);
   }
 
   accept(link: number, options: AcceptOptions): void {
@@ -278,6 +290,7 @@ export class FakeEngine implements Engine {
       targetPausing: false,
       targetRetrying: false,
       targetTask: false,
+      mirrorHeld: this.mirrorHeld,
       failed: found.refused.size,
       repairing: false,
       latencyMs: found.remote || found.options.simulated ? 0 : -1,

@@ -84,6 +84,24 @@ export function parseHost(text: string, port: number): Listen | null {
   return given >= 1 && given <= 65_535 ? { host, port: given } : null;
 }
 
+const OCTET = '(?:25[0-5]|2[0-4]\\d|1?\\d?\\d)';
+const IPV4 = new RegExp(`^${OCTET}(?:\\.${OCTET}){3}$`);
+
+/** An address by number, IPv4 or IPv6, the latter perhaps with `%` and an interface behind it. */
+export function isAddress(text: string): boolean {
+  if (IPV4.test(text)) return true;
+  const [address = '', zone, ...more] = text.split('%');
+  if (more.length > 0 || (zone !== undefined && !/^[A-Za-z0-9._-]{1,15}$/.test(zone))) return false;
+  const [head = '', tail, ...rest] = address.split('::');
+  if (rest.length > 0) return false;
+  const groups = [head, tail].flatMap((side) => (side ? side.split(':') : []));
+  const last = groups.at(-1) ?? '';
+  const embedded = IPV4.test(last) && address.endsWith(last);
+  const words = groups.length + (embedded ? 1 : 0);
+  const fits = tail === undefined ? words === 8 : words <= 7;
+  return fits && (embedded ? groups.slice(0, -1) : groups).every((group) => /^[0-9A-Fa-f]{1,4}$/.test(group));
+}
+
 /** Items of a list written with commas or semicolons. */
 export function splitList(text: string): string[] {
   return text

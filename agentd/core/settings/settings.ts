@@ -1,6 +1,8 @@
 /** Every setting of the agent, once: name, row, default, limits, meaning. The file is TOML; this knows only values. */
 import type { MirrorOptions } from '../../../protocol/messages/mirror.js';
 import { type Field, parseListen, valueProblem } from './field.js';
+import { LINK_FIELDS, linkProblem } from './link-fields.js';
+import { MIRROR_FIELDS, mirrorProblem } from './mirror-fields.js';
 import { nearest } from './nearest.js';
 import { NOTIFY_FIELDS, notifyProblem } from './notify-fields.js';
 import { ORPHAN_FIELDS, orphanProblem } from './orphan-fields.js';
@@ -43,6 +45,7 @@ export const SETTINGS = [
     why: 'bytes of one log file',
   },
   { key: 'log.files', row: 'SRV-72', kind: 'whole', preset: 5, min: 1, max: 999, why: 'log files kept' },
+  ...LINK_FIELDS,
   ...QUEUE_FIELDS,
   {
     key: 'source.reconnect',
@@ -157,6 +160,7 @@ export const SETTINGS = [
     live: true,
     why: 'links that point inside the set point inside the replica',
   },
+  ...MIRROR_FIELDS,
   ...ORPHAN_FIELDS,
   ...VERIFY_FIELDS,
   ...TASK_FIELDS,
@@ -272,7 +276,7 @@ export function readSettings(
   }
   const listen = String(values['agent.listen']);
   if (listen !== '' && !parseListen(listen)) return { problem: `agent.listen is "${listen}", not ADDRESS:PORT` };
-  const together = notifyProblem(values) ?? orphanProblem(values);
+  const together = notifyProblem(values) ?? orphanProblem(values) ?? linkProblem(values) ?? mirrorProblem(values);
   if (together) return { problem: together };
   return {
     settings: values as unknown as Settings,

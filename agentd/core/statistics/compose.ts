@@ -1,5 +1,5 @@
 /** The 26 statistics (STA-01..26) from counters and states. Words exactly as specified; `OK` only as I3 allows. */
-import { CAUGHT_UP_MS, HEARTBEAT_FRESH_MS } from '../../../protocol/limits.js';
+import { CAUGHT_UP_MS } from '../../../protocol/limits.js';
 import type { ConnectionPhase } from '../../../protocol/messages/connection.js';
 import type { SetState } from '../../../protocol/messages/set.js';
 import type {
@@ -36,6 +36,8 @@ export interface Counters {
   readonly targetPaused: boolean;
   readonly targetPausing: boolean;
   readonly targetRetrying: boolean;
+  /** QUE-12; engines of tests may not know of it. */
+  readonly mirrorHeld?: boolean;
   readonly failed: number;
   readonly repairing: boolean;
   readonly latencyMs: number;
@@ -74,6 +76,8 @@ export interface ConnectionFacts {
   readonly simulated: boolean;
   /** The link is up, something waits, and nothing moves; see core/stall. */
   readonly stalled: boolean;
+  /** A target that was heard within this time is good; see core/connection/heartbeat. */
+  readonly freshMs: number;
   /** Null while no stream is open. */
   readonly counters: Counters | null;
 }
@@ -89,24 +93,24 @@ export function targetDataState(facts: ConnectionFacts): TargetDataState {
   if (facts.source === 'opening') return 'Not Ready';
   if (facts.source !== 'watching') return 'Unknown';
   if (!facts.replication) return 'Unknown';
-  if (facts.phase !== 'linked' || !counters || !isFresh(counters)) return 'Unknown';
+  if (facts.phase !== 'linked' || !counters || !isFresh(counters, facts.freshMs)) return 'Unknown';
   // Nothing holds anything (I3).
   if (facts.simulated) return 'Not Loaded';
   if (counters.repairing || counters.latencyMs < 0) return 'Unknown';
   if (facts.stalled || counters.latencyMs > CAUGHT_UP_MS) return 'Busy';
   // The link answers, but the applier has not for a while.
-  if (counters.heartbeatMs < 0 || counters.heartbeatMs > HEARTBEAT_FRESH_MS) return 'Busy';
+  if (counters.heartbeatMs < 0 || counters.heartbeatMs > facts.freshMs) return 'Busy';
   return 'OK';
 }
 
-const isFresh = (counters: Counters): boolean =>
-  counters.linked && counters.quietMs >= 0 && counters.quietMs <= HEARTBEAT_FRESH_MS;
+const isFresh = (counters: Counters, freshMs: number): boolean =>
+  counters.linked && counters.quietMs >= 0 && counters.quietMs <= freshMs;
 
 /** STA-06. */
 export function targetStatus(facts: ConnectionFacts): TargetStatus {
   const { counters } = facts;
   if (facts.simulated || (facts.phase !== 'linked' && facts.notLoaded)) return 'Not Loaded';
-  if (facts.phase !== 'linked' || !counters || !isFresh(counters)) return 'Unknown';
+  if (facts.phase !== 'linked' || !counters || !isFresh(counters, facts.freshMs)) return 'Unknown';
   if (counters.targetPausing) return 'Pause Pending';
   if (counters.targetPaused) return 'Paused';
   if (counters.targetRetrying) return 'Retrying';
@@ -146,7 +150,8 @@ export function mirrorStatus(facts: ConnectionFacts): MirrorStatus {
     case 'starting':
       return 'Mirroring';
     case 'mirroring':
-      return engine === 'waiting' ? 'Waiting' : 'Mirroring';
+      // The target has enough to write: it sends for more when there is room (QUE-12).
+      return engine === 'waiting' || facts.counters?.mirrorHeld ? 'Waiting' : 'Mirroring';
     case 'idle':
     case 'wanted':
       return engine === 'verifying' ? 'Verifying' : engine === 'orphans' ? 'Removing Orphans' : 'Idle';

@@ -1,8 +1,10 @@
 /** The drivers of two agents over a fake engine and a fake network. */
+import { networkInterfaces } from 'node:os';
 import test, { type ExecutionContext } from 'ava';
 import type { Client } from '../../../protocol/client.js';
 import { Failure } from '../../../protocol/errors.js';
 import * as m from '../../../protocol/messages/index.js';
+import { SOFTWARE_VERSION } from '../../../protocol/version.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
 import { FakeNetwork } from '../../support/fake-engine.js';
 import { connect } from '../../support/introduce.js';
@@ -695,5 +697,43 @@ test('CAP-02, CAP-04, CAP-11: a set lives on disks of this server; pseudo, share
       mirror: { kind: 'full' },
       saved: true,
     }),
+  );
+});
+
+test('SRV-02, SRV-03, SRV-04, SRV-06: who a server is, read only: machine, addresses, control socket, system and version', async (t) => {
+  const { ca } = await pair(t, { agent: { name: 'nickname' } }, { kind: 'none' }, false);
+  const info = await ca.request(m.ServerInfo, {});
+  t.is(info.machine, 'alpha', 'the real name, whatever it is called');
+  t.is(info.status.name, 'nickname');
+  t.is(info.socketPath, '/run/agent.sock');
+  t.is(info.operatingSystem, 'test');
+  t.is(info.status.version, SOFTWARE_VERSION);
+  const own = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  for (const address of info.addresses) t.true(own.some((one) => one.address === address && !one.internal));
+  const families = info.addresses.map((address) => (address.includes(':') ? 6 : 4));
+  t.deepEqual(families, [...families].sort(), 'IPv4 first: the address people know');
+});
+
+test('SRV-63, SRV-64, SRV-65, SRV-62: sets, connections and schedules lie in files of their own in the state folder', async (t) => {
+  const { a, ca } = await pair(t);
+  await ca.request(m.TransmitSet, { id: 1, patch: { window: { enabled: true, open: '00:00', close: '24:00' } } });
+  const text = (file: string): string => a.documents.saved.get(file) ?? '';
+  t.regex(text('understudy.db'), /"docs"/);
+  t.regex(text('connect.sts'), /"docs".*\/replica/);
+  await until('the schedule', () => text('schedule.sts').includes('window'));
+  t.deepEqual((await ca.request(m.ServerInfo, {})).statePath, '/state/alpha', 'SRV-62: the folder of all of them');
+});
+
+test('QUE-05: the doctor tells a queue that may take so much memory that applications do not fit beside it', async (t) => {
+  const { a, ca } = await pair(t, { queue: { memory_mb: 512 } }, { kind: 'none' }, false);
+  t.is(a.agent.tuning.memoryBytes, 1024 ** 3);
+  const { checks } = await ca.request(m.ServerDoctor, {});
+  const check = checks.find((one) => one.text.includes('QUE-05'));
+  t.like(check ?? {}, { name: 'queue', result: 'warning' });
+  t.regex(check?.text ?? '', /queue.memory_mb may take 50 % of the memory/);
+  const other = await pair(t, { queue: { memory_mb: 256 } }, { kind: 'none' }, false);
+  t.false(
+    (await other.ca.request(m.ServerDoctor, {})).checks.some((one) => one.text.includes('QUE-05')),
+    'a quarter is what the row gives it',
   );
 });

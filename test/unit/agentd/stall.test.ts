@@ -28,7 +28,7 @@ class Watch {
 
   look(marks: Marks | null, errno: string | null = null, limitMs = 20_000): this {
     this.now += 2_000;
-    const [next, acts] = stallStep(this.state, { marks, errno, limitMs, elapsedMs: 2_000 }, this.now);
+    const [next, acts] = stallStep(this.state, { marks, errno, limitMs, freshMs: 10_000, elapsedMs: 2_000 }, this.now);
     this.state = next;
     this.told.push(...acts.filter((act) => act !== 'touch'));
     return this;
@@ -81,12 +81,12 @@ test('I3, P28: a silent target moves nothing, however much of ours the system st
 
 test('I3, P28: each cause that can be told apart has its words; a new cause is told anew', (t) => {
   const causes = {
-    source_blocked: stallCause({ ...AT, applied: 10 }, null),
-    target_silent: stallCause({ ...AT, quietMs: 10_001 }, null),
-    target_full: stallCause({ ...AT, targetRetrying: true }, 'ENOSPC'),
-    target_retrying: stallCause({ ...AT, targetRetrying: true }, 'EIO'),
-    apply_blocked: stallCause(AT, null),
-    network_blocked: stallCause({ ...AT, targetQueuedBytes: 0 }, null),
+    source_blocked: stallCause({ ...AT, applied: 10 }, null, 10_000),
+    target_silent: stallCause({ ...AT, quietMs: 10_001 }, null, 10_000),
+    target_full: stallCause({ ...AT, targetRetrying: true }, 'ENOSPC', 10_000),
+    target_retrying: stallCause({ ...AT, targetRetrying: true }, 'EIO', 10_000),
+    apply_blocked: stallCause(AT, null, 10_000),
+    network_blocked: stallCause({ ...AT, targetQueuedBytes: 0 }, null, 10_000),
   };
   t.deepEqual(Object.keys(causes).sort(), [...STALL_CAUSE].sort());
   const texts = new Set<string>();

@@ -35,6 +35,7 @@ const statistics = composeStatistics({
   outOfMemory: false,
   simulated: false,
   stalled: false,
+  freshMs: 10_000,
 });
 const draft = (at: number, change: Partial<StatisticRecord> = {}): Omit<StatisticRecord, 'sequence'> => ({
   at,

@@ -62,6 +62,7 @@ const good: ConnectionFacts = {
   outOfMemory: false,
   simulated: false,
   stalled: false,
+  freshMs: HEARTBEAT_FRESH_MS,
   counters,
 };
 const of = (facts: Partial<ConnectionFacts>, count: Partial<Counters> = {}): ReturnType<typeof composeStatistics> =>

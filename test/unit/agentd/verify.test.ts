@@ -178,6 +178,28 @@ test('VER-14: with append off each run begins a new log', async (t) => {
   t.is(runs(), 1);
 });
 
+test('VER-16, SRV-73: the settings of a source apply to all its connections, at once', async (t) => {
+  const { a, b, ca } = await pair(t);
+  const road = { set: 'mail', source: '/mail', target: '/replica of mail', host: '127.0.0.1', port: b.port };
+  await connect(ca, await b.client(), { ...road, mirror: { kind: 'full' } });
+  await until('mirrored', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
+  const both = async (): Promise<void> => {
+    for (const id of [1, 2]) await ca.request(m.Verify, { id });
+  };
+  await both();
+  t.deepEqual([...a.verifyLogs.texts.keys()].sort(), ['docs USVerify.log', 'mail USVerify.log']);
+  await ca.request(m.SettingsSet, {
+    changes: [
+      { key: 'verify.file', value: 'nightly.log' },
+      { key: 'verify.append', value: 'false' },
+    ],
+  });
+  await both();
+  await both();
+  for (const log of ['docs nightly.log', 'mail nightly.log'])
+    t.is((a.verifyLogs.texts.get(log) ?? '').split('Verification begins').length - 1, 1, log);
+});
+
 test('VER-13: a full log takes no line more, and that is said', async (t) => {
   const { a, ca } = await pair(t);
   await ca.request(m.SettingsSet, { changes: [{ key: 'verify.length', value: '4096' }] });

@@ -30,12 +30,13 @@ export function settingsTable(settings: readonly Setting[]): string {
     [
       { title: 'Setting' },
       { title: 'Value' },
+      { title: 'Limits' },
       { title: 'From' },
       { title: 'Waits for' },
       { title: 'Row' },
       { title: 'Meaning' },
     ],
-    settings.map((one) => [one.key, short(one.value), one.origin, pending(one), one.row, one.why]),
+    settings.map((one) => [one.key, short(one.value), short(one.values), one.origin, pending(one), one.row, one.why]),
   );
 }
 

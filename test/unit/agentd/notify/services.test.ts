@@ -289,3 +289,25 @@ test('SRV-20, SRV-76: statistics are written at the interval, switched and sped 
   await client.request(m.ServerInfo, {});
   t.true(written.length <= then + 1);
 });
+
+test('LOG-31: a start that is followed by a stop at once does not wait for its mail', async (t) => {
+  let asked = 0;
+  const never = (): Promise<never> => {
+    asked += 1;
+    return new Promise(() => undefined);
+  };
+  const fake = make(t, { mail: { ...MAIL, information: true } }, { sendMail: never });
+  await fake.stop();
+  t.true(asked <= 1);
+  t.true(fake.log().includes('AGENT_STARTED'), 'the log has what the mail may have lost');
+  t.true(fake.log().includes('AGENT_STOPPED'));
+});
+
+test('LOG-32: a mail server that is not reached has the help text about port 25', async (t) => {
+  const post = new Post();
+  post.problem = 'connect ETIMEDOUT';
+  const fake = make(t, { mail: MAIL }, post);
+  const client = await fake.client();
+  const error = await t.throwsAsync(client.request(m.MailTest, {}), { instanceOf: Failure });
+  t.regex(error?.notice.remedy ?? '', /Virus scanners and firewalls often block port 25/);
+});
