@@ -179,20 +179,25 @@ TEST("P24, P26: the lag grows while the link is cut and something waits, not whi
 
 TEST("P26: a pause lets the lag grow only when something changed; a stream that must be mirrored keeps its point") {
   Connection pair;
-  CHECK(Churn(pair / "source", 43, 60, 0).finish());
+  const std::string source = pair / "source";
+  CHECK(Churn(source, 43, 60, 0).finish());
+  shell("head -c 20000000 /dev/urandom > " + source + "/large");
   pair.start_target();
   pair.start_source();
   pair.expect("mirror_done");
   pair.barrier();
   auto caught_up = [](const Lag& lag) { return lag.ms == 0; };
   lag_until(pair, caught_up, "caught up");
-  pair.source->pause(true);
-  lag_until(pair, [](const Lag& lag) { return lag.proof_ms > 2'000; }, "paused");
-  CHECK(caught_up(pair.source->lag()));
-  shell("echo more > " + (pair / "source") + "/more");
-  lag_until(pair, [](const Lag& lag) { return lag.ms > 1'500; }, "paused, and something waits");
-  pair.source->pause(false);
-  lag_until(pair, caught_up, "it goes on");
+  const std::string block = "dd if=/dev/urandom of=" + source + "/large conv=notrunc status=none bs=1M ";
+  for (const std::string& change : {"echo more > " + source + "/more", "echo less > " + source + "/more", block + "count=1 seek=7"}) {
+    pair.source->pause(true);
+    lag_until(pair, [](const Lag& lag) { return lag.proof_ms > 2'000; }, "paused");
+    CHECK(caught_up(pair.source->lag()));
+    shell(change);
+    lag_until(pair, [](const Lag& lag) { return lag.ms > 1'500; }, ("paused, and it waits: " + change).c_str());
+    pair.source->pause(false);
+    lag_until(pair, caught_up, "it goes on");
+  }
   // What the target holds is nothing that was ever told: there is no recovery point until a mirror is done.
   pair.target.reset();
   shell("rm -rf " + (pair / "target-state") + "; rm -rf " + (pair / "target") + "/*");
