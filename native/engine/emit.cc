@@ -169,6 +169,7 @@ void Source::emit(Mask mask, bool mirror, wire::OpHeader& header, std::string_vi
 void Source::flush(Channel& channel) {
   if (channel.writer.empty()) return;
   log_touched();   // Before the batch can reach the target (persist.cc).
+  waits_on(channel);
   StreamBatch batch;
   batch.sequence = channel.stream.next_sequence();
   batch.mirror = channel.writer_mirror;

@@ -85,7 +85,7 @@ void Source::doubt() {
 void Source::settle_repair(Channel& channel) {
   if (!channel.settling || !ready_told_ || doubt_ || channel.repair_pending || channel.behind) return;
   if (channel.repair_until == 0) {
-    if (!channel.mirror.extra.empty() || !channel.mirror.stack.empty()) return;
+    if (!channel.mirror.extra.empty() || !channel.mirror.stack.empty() || !times_.empty()) return;
     const i64 since_ns = channel.repair_since_ns;
     for (const auto& [id, request] : channel.hash_requests)
       if (request.since_ns <= since_ns) return;
@@ -109,10 +109,12 @@ i64 Source::waits_since(const Channel& channel) const {
   if (!channel.replicating) return 0;
   i64 oldest = earlier(oldest_name_ns_, channel.writer_change_ns);
   // What came while an object was being told waits for the end of that, whomever it is told.
+  // What is told again has no moment of its own, so that barriers wait for it: it is as old as the reason to tell it.
+  const i64 again_ns = channel.extra_since_ns != 0 ? channel.extra_since_ns : monotonic_ns();
   for (const auto& job : jobs_)
-    if ((job->mask & channel.bit) || !stale_.empty()) oldest = earlier(oldest, job->since_ns);
+    if ((job->mask & channel.bit) || !stale_.empty()) oldest = earlier(oldest, job->since_ns != 0 ? job->since_ns : again_ns);
   for (const auto& [id, request] : channel.hash_requests)
-    if (!request.verify) oldest = earlier(oldest, request.since_ns);
+    if (!request.verify) oldest = earlier(oldest, request.since_ns != 0 ? request.since_ns : again_ns);
   if (!channel.mirror.active && !channel.mirror.extra.empty()) oldest = earlier(oldest, channel.extra_since_ns);
   return oldest;
 }
@@ -139,6 +141,12 @@ void Source::publish_waiting() {
   }
 }
 
+// Between two publications something begins that is not over with the batch or the answer at hand: before the target can
+// have applied that, whoever asks must find the rest.
+void Source::waits_on(Channel& channel) {
+  if (channel.waiting_ns == 0) channel.waiting_ns = waits_since(channel);
+}
+
 Lag Source::lag(const Channel& channel) const {
   Lag lag;
   const i64 now = monotonic_ns();
@@ -150,6 +158,8 @@ Lag Source::lag(const Channel& channel) const {
   const bool blind = looked != 0 && now - looked > kLookNs;
   if (blind) waits = earlier(waits, looked);
   waits = earlier(waits, channel.stream.oldest_change_ns(!channel.ready()));
+  // An answer comes before the acknowledgement of its batch, and may be a refusal. Nobody has looked at it yet.
+  if (channel.counters.replicating && channel.replies_pending != 0) waits = earlier(waits, now);
   const i64 doubt = channel.doubt_ns;
   const i64 since = earlier(waits, doubt);
   lag.since_ns = since;

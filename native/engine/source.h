@@ -211,6 +211,7 @@ class Source final : CaptureSink {
   i64 noticed_ns() const { return current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns(); }   // what is told now
   i64 waits_since(const Channel& channel) const;
   void publish_waiting();
+  void waits_on(Channel& channel);
   void keep_point(const Channel& channel);
   void recall_point(Channel& channel, bool known, bool resumed, bool gap);
 

@@ -208,6 +208,25 @@ TEST("P26: a pause lets the lag grow only when something changed; a stream that 
   pair.expect_equal();
 }
 
+TEST("P6, GLO-29: what is told again because its directory went on the target counts in the lag from its first name to its last byte") {
+  Connection pair;
+  const std::string source = pair / "source", target = pair / "target";
+  shell("cd '" + source + "' && mkdir d && head -c 90000000 /dev/urandom > d/large && echo > d/small");
+  pair.start_target();
+  pair.start_source();
+  pair.expect("mirror_done");
+  pair.barrier();
+  lag_until(pair, [](const Lag& lag) { return lag.ms == 0; }, "caught up");
+  shell("rm -r '" + target + "/d'; echo more >> '" + source + "/d/small'");
+  // Until then it is refused, and named as such.
+  lag_until(pair, [&](const Lag&) { return ::access((target + "/d").c_str(), F_OK) == 0; }, "the directory is there again");
+  lag_until(pair, [](const Lag& lag) { return lag.ms == 0; }, "caught up again");
+  struct stat stat{};
+  ::stat((target + "/d/large").c_str(), &stat);
+  CHECK_EQUAL(stat.st_size, off_t{90'000'000});
+  pair.expect_equal();
+}
+
 TEST("MIR-20: large files, and a replica that somebody changed, are made equal block by block") {
   Connection pair;
   const std::string source = pair / "source", target = pair / "target";
