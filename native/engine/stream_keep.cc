@@ -109,6 +109,7 @@ bool Stream::keep(const std::string& path, u64 snapshot, const std::vector<SetPa
     body.append(&wall_ns, sizeof wall_ns);
   }
   body.append(&kept, sizeof kept);
+  body.append(&forgotten_, sizeof forgotten_);
   const Front front{kMagic, body.size(), checksum(body.data(), body.size()), 0};
   return static_cast<bool>(replace_file(path, {view_of(front), view(body)}));
 }
@@ -152,6 +153,7 @@ Stream::Taken Stream::resume(const std::string& path, u64 snapshot, std::vector<
   // An earlier release said only by the wall clock how old they were.
   const KeptClock kept = reader.good && reader.at != reader.end ? reader.take<KeptClock>() : KeptClock{0, today.monotonic_ns, today.wall_ns};
   const auto recall = [&](i64 wall_ns) { return kept.recall(kept.from_wall(wall_ns), today); };
+  const u64 forgotten = reader.good && reader.at != reader.end ? reader.take<u64>() : 0;
   for (RecoveryMarks::Mark& mark : marks) mark.at_ns = recall(mark.at_ns);
   if (!reader.good || position.snapshot != snapshot || snapshot == 0 || position.stream == 0 || position.lowest > position.next) return fresh();
   std::lock_guard lock(mutex_);
@@ -163,6 +165,7 @@ Stream::Taken Stream::resume(const std::string& path, u64 snapshot, std::vector<
   target_.applied = position.applied;
   target_.durable = position.durable;
   refusals_taken_ = position.refusals_taken;
+  forgotten_ = forgotten;
   resumed_since_ns_ = position.since_wall_ns == 0 ? 0 : recall(position.since_wall_ns);
   counters_.queued_ops = position.ops;
   counters_.queued_bytes = position.bytes;
