@@ -64,6 +64,8 @@ export const BANDWIDTH_COUNT_MAX = 32;
 
 /** RCN-31: lines kept in memory for message windows. */
 export const LOG_LINES_MAX = 1_000;
+/** A wall clock that was put forward or back by this is told: nobody looks for less between two messages. */
+export const CLOCK_STEP_MS = 1_000;
 /** Repeats of one message within this time are counted instead of written again. */
 export const LOG_REPEAT_MS = 10_000;
 /** Different messages whose repeats are counted at once. */

@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.js';
 
 export const systemClock: Clock = {
   wall: () => Date.now(),
+  steady: () => performance.now(),
   after(ms, call) {
     const timer = setTimeout(call, ms);
     return () => clearTimeout(timer);

@@ -57,6 +57,8 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   everLinked: boolean;
   problem: Notice | null = null;
   connectedSince: number | null = null;
+  /** By the steady clock: of the last link. */
+  linkedAt = 0;
   targetName: string;
   readonly barriers: Barriers;
   readonly verifying: VerifyRun;
@@ -293,6 +295,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         this.targetName = welcome?.server ?? this.targetName;
         this.targetCan = welcome?.can ?? [];
         this.connectedSince = this.host.world.clock.wall();
+        this.linkedAt = this.host.world.clock.steady();
         // The very first stream begins with nothing; a later one that does not go on where it was has a gap.
         const gap = !event.resumed && this.everLinked;
         const first = !this.everLinked;
@@ -497,6 +500,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     }
   }
 
+  /** `at`: by the steady clock. */
   #toldAt: { text: string; at: number } | null = null;
 
   /** The same trouble at every try is told once, and again after a while. */
@@ -504,7 +508,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     const { clock, log } = this.host.world;
     if (!this.problem) return;
     const text = noticeText(this.problem);
-    const now = clock.wall();
+    const now = clock.steady();
     if (this.#toldAt?.text === text && now - this.#toldAt.at < TELL_AGAIN_MS) return;
     this.#toldAt = { text, at: now };
     log.write(this.problem, this.scope);

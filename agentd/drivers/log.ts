@@ -1,7 +1,8 @@
 /** The agent's log: memory, file and standard error; repeats collapse. */
 import { type Cause, type Code, entryOf, notice, type ParamsOf } from '../../protocol/errors.js';
-import { LOG_LINES_MAX, LOG_REPEAT_MS } from '../../protocol/limits.js';
+import { CLOCK_STEP_MS, LOG_LINES_MAX, LOG_REPEAT_MS } from '../../protocol/limits.js';
 import type { LogLine, Notice } from '../../protocol/messages/log.js';
+import type { WallTime } from '../../protocol/units.js';
 import { beginRepeat, countRepeat, endRepeats, type Repeats, repeatKey } from '../core/log/repeats.js';
 import type { Clock } from '../ports/clock.js';
 import type { LogSink } from '../ports/log-sink.js';
@@ -20,12 +21,15 @@ export class AgentLog {
   #next = 1;
   #repeats: Repeats = new Map();
   #sweep: (() => void) | null = null;
+  /** Of the wall clock, before the one that nobody sets. */
+  #ahead: number;
 
   constructor(
     readonly clock: Clock,
     readonly hub: Hub,
     readonly sinks: readonly LogSink[],
   ) {
+    this.#ahead = clock.wall() - clock.steady();
     hub.register('log', () => this.#lines, { compared: false });
   }
 
@@ -37,7 +41,8 @@ export class AgentLog {
   }
 
   write(said: Notice, scope: LogScope = {}): void {
-    const now = this.clock.wall();
+    const now = this.#now();
+    const steady = this.clock.steady();
     const draft = {
       set: scope.set ?? null,
       connection: scope.connection ?? null,
@@ -46,7 +51,7 @@ export class AgentLog {
       audit: scope.audit ?? null,
     };
     const key = repeatKey(draft);
-    const counted = countRepeat(this.#repeats, key, now);
+    const counted = countRepeat(this.#repeats, key, steady);
     // Only what recurs by itself is summed up: every transition, and who asked for what, stays a line of its own.
     if (counted.running && entryOf(said.code)?.retry === 'backoff') {
       const { line, count } = counted.running;
@@ -57,7 +62,7 @@ export class AgentLog {
       this.hub.put('log', again);
     } else {
       const line: LogLine = { sequence: this.#next++, at: now, ...draft, count: 1 };
-      this.#repeats = beginRepeat(this.#repeats, key, { sequence: line.sequence, since: now, count: 1, line });
+      this.#repeats = beginRepeat(this.#repeats, key, { sequence: line.sequence, since: steady, count: 1, line });
       this.#lines.push(line);
       if (this.#lines.length > LOG_LINES_MAX) this.#lines.splice(0, this.#lines.length - LOG_LINES_MAX);
       for (const sink of this.sinks) sink.write(line);
@@ -76,9 +81,19 @@ export class AgentLog {
     for (const sink of this.sinks) sink.close();
   }
 
+  /** Who reads the log must not take time stamps that jump for a gap in the story, or for a wrong order of it. */
+  #now(): WallTime {
+    const { clock } = this;
+    const step = clock.wall() - clock.steady() - this.#ahead;
+    this.#ahead += step;
+    if (Math.abs(step) >= CLOCK_STEP_MS) this.say('CLOCK_SET', { back: step < 0, ms: Math.round(Math.abs(step)) });
+    // Looked at behind that message, not before it.
+    return clock.wall();
+  }
+
   #endWindows(): void {
     this.#sweep = null;
-    const { repeats, ended } = endRepeats(this.#repeats, this.clock.wall());
+    const { repeats, ended } = endRepeats(this.#repeats, this.clock.steady());
     this.#repeats = repeats;
     for (const running of ended) {
       // Only the file lacks the count; message windows show it on the line itself.
@@ -87,7 +102,7 @@ export class AgentLog {
         seconds: Math.round(LOG_REPEAT_MS / 1000),
         text: running.line.notice.text,
       };
-      const line: LogLine = { ...running.line, at: this.clock.wall(), notice: notice('REPEATED', params) };
+      const line: LogLine = { ...running.line, at: this.#now(), notice: notice('REPEATED', params) };
       for (const sink of this.sinks) sink.write(line);
     }
     if (repeats.size > 0) this.#sweep = this.clock.after(LOG_REPEAT_MS, () => this.#endWindows());

@@ -117,7 +117,7 @@ export class Mailer implements LogSink {
   #fact(fact: MailerFact): void {
     const { clock } = this.world();
     const perHour = this.#settings['mail.per_hour'];
-    const now = clock.wall();
+    const now = clock.steady();
     this.#state ??= mailerStart(perHour, now);
     const [next, effects] = mailerStep(this.#state, fact, perHour, now, clock.random());
     this.#state = next;

@@ -4,7 +4,15 @@ import type { EngineEvent } from '../../native/index.js';
 import { failure } from '../../protocol/errors.js';
 import { RATE_MINUTES_MAX } from '../../protocol/limits.js';
 import type { Estimate } from '../../protocol/messages/estimate.js';
-import { addMinute, type Minute, mirrorTime, neededRate, rates, worstLag } from '../core/estimate/estimate.js';
+import {
+  addMinute,
+  type Minute,
+  mirrorTime,
+  neededRate,
+  rates,
+  shiftMinutes,
+  worstLag,
+} from '../core/estimate/estimate.js';
 import type { ConnectionRun } from './connection-run.js';
 import { loadDocument } from './stored.js';
 import { saveDocument, saveSoon, type World } from './world.js';
@@ -29,7 +37,7 @@ interface Rate {
   readonly minutes: Minute[];
   mirror: z.infer<typeof StoredRate>['mirror'];
   /** At the last look; null: there was no stream. */
-  last: { readonly at: number; readonly bytes: number; readonly packed: number } | null;
+  last: { readonly at: number; readonly steady: number; readonly bytes: number; readonly packed: number } | null;
 }
 
 export class Rates {
@@ -142,6 +150,13 @@ export class Rates {
     const bytes = statistics.sentReplicationBytes;
     const packed = statistics.sentCompressedReplicationBytes;
     const { last } = rate;
+    const steady = this.world.clock.steady();
+    if (last) {
+      // A clock that is put right later must leave no hole, and nothing that is counted beside what was counted long ago.
+      const minutes = Math.round((now - last.at - (steady - last.steady)) / MINUTE_MS);
+      shiftMinutes(rate.minutes, minutes);
+      rate.since += minutes * MINUTE_MS;
+    }
     // A stream that was opened anew counts from nothing.
     const before = last && bytes >= last.bytes && packed >= last.packed ? last : { bytes: 0, packed: 0 };
     addMinute(
@@ -152,8 +167,9 @@ export class Rates {
       RATE_MINUTES_MAX,
     );
     // What a stream has counted by the first look at it, it has counted since it was opened.
-    rate.observedMs += Math.max(0, now - (last?.at ?? statistics.connectedSince ?? now));
-    rate.last = { at: now, bytes, packed };
+    const observed = last ? steady - last.steady : statistics.connectedSince === null ? 0 : steady - run.linkedAt;
+    rate.observedMs += Math.round(observed);
+    rate.last = { at: now, steady, bytes, packed };
   }
 
   #rate(key: string): Rate {

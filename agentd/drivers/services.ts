@@ -21,7 +21,7 @@ export class Services {
   ) {
     const world = () => agent.world;
     this.mailer = new Mailer(world, outside.vault, outside.sendMail, agent.settings);
-    this.trapper = new Trapper(world, outside.vault, outside.sendTrap, agent.clock.wall());
+    this.trapper = new Trapper(world, outside.vault, outside.sendTrap, agent.clock.steady());
   }
 
   get sinks(): readonly LogSink[] {

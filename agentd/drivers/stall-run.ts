@@ -34,7 +34,7 @@ export class StallRun {
   /** While there is no link nothing is looked at. */
   linked(): void {
     this.#trouble = null;
-    this.#lookedAt = this.owner.world.clock.wall();
+    this.#lookedAt = this.owner.world.clock.steady();
     this.#look();
   }
 
@@ -71,9 +71,9 @@ export class StallRun {
   #look(): void {
     this.#cancel?.();
     const { clock } = this.owner.world;
-    // A clock that was set, or a process that was stopped itself, must not look like a target that stands still.
-    const elapsed = Math.min(Math.max(0, clock.wall() - this.#lookedAt), 2 * STALL_LOOK_MS);
-    this.#lookedAt = clock.wall();
+    // A process that was stopped itself must not look like a target that stands still.
+    const elapsed = Math.min(clock.steady() - this.#lookedAt, 2 * STALL_LOOK_MS);
+    this.#lookedAt = clock.steady();
     this.#step(this.owner.transmit.counters(), elapsed);
     this.#cancel = clock.after(STALL_LOOK_MS, () => this.#look());
   }

@@ -49,6 +49,7 @@ export interface LineHost {
 }
 
 interface Look {
+  readonly steady: number;
   readonly facts: GateFacts;
   readonly counters: readonly ConnectionStatistics[];
 }
@@ -61,6 +62,8 @@ export class Line {
   #sentBefore: number;
   #saved: number;
   #rate = 0;
+  /** When this process asked the gate last, by the steady clock. */
+  #askedAt: number | null = null;
 
   constructor(
     readonly host: LineHost,
@@ -89,6 +92,7 @@ export class Line {
     const look = this.#look();
     const [next, effects] = gateStep(this.gate, look.facts);
     this.gate = next;
+    this.#askedAt = look.steady;
     this.#perform(effects, look);
     this.#applyRate(look.facts);
     this.#keepCount(look);
@@ -111,6 +115,7 @@ export class Line {
       return;
     }
     this.gate = stepped[0];
+    this.#askedAt = look.steady;
     this.#perform(stepped[1], look);
   }
 
@@ -204,17 +209,20 @@ export class Line {
   #look(): Look {
     const { clock } = this.host.world;
     const now = clock.wall();
+    const steady = clock.steady();
     const seen = [...this.members].map((run) => {
       const counters = run.counters();
-      return { counters, progress: run.progress(counters, now) };
+      return { counters, progress: run.progress(counters) };
     });
     const counters = seen.flatMap((each) => each.counters ?? []);
     return {
+      steady,
       counters,
       facts: {
         settings: this.settings,
         zone: clock,
         now,
+        elapsedMs: this.#askedAt === null ? null : steady - this.#askedAt,
         queue: queueUse(counters),
         drained: seen.some((each) => each.progress === 'done') && !seen.some((each) => each.progress === 'busy'),
         budgetSpent: counters.some((each) => each.budgetSpent),

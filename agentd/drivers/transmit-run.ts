@@ -17,6 +17,7 @@ export interface TransmitOwner {
   readonly handle: number | null;
   readonly link: LinkState;
   readonly connectedSince: number | null;
+  readonly linkedAt: number;
   readonly sourceState: SetState;
   /** A mirror or verification is wanted or runs. */
   readonly walking: boolean;
@@ -107,13 +108,13 @@ export class TransmitRun {
   }
 
   /** Whether a session still has something to do here. */
-  progress(counters: ConnectionStatistics | null, now: number): Progress {
+  progress(counters: ConnectionStatistics | null): Progress {
     const { owner } = this;
     if (this.phase !== 'flowing' || owner.link.phase === 'refused' || owner.link.phase === 'closed') return 'out';
     if (owner.sourceState !== 'watching' && owner.sourceState !== 'opening' && owner.sourceState !== 'rescanning')
       return 'out';
     if (owner.sourceState !== 'watching' || owner.link.phase !== 'linked' || counters === null) return 'busy';
-    if (owner.connectedSince === null || now - owner.connectedSince < SETTLED_MS) return 'busy';
+    if (owner.connectedSince === null || owner.world.clock.steady() - owner.linkedAt < SETTLED_MS) return 'busy';
     return owner.walking || counters.mirror !== 'idle' || counters.queuedOps > 0 ? 'busy' : 'done';
   }
 }

@@ -21,10 +21,8 @@ const BOOTS_MAX = 2_147_483_647;
 const nameOf = ({ host, port }: Listen): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
 
 export class Trapper implements LogSink {
-  readonly #started: number;
   #boots: number | null = null;
   #waiting = 0;
-  #up = 0;
   readonly #phases = new Map<string, CyclicPhase>();
   #closed = false;
 
@@ -32,10 +30,9 @@ export class Trapper implements LogSink {
     readonly world: () => World,
     readonly vault: Vault,
     readonly sendTrap: SendTrap,
-    now: number,
-  ) {
-    this.#started = now;
-  }
+    /** By the steady clock: receivers refuse what comes from an engine whose time stands still or jumps. */
+    readonly started: number,
+  ) {}
 
   write(line: LogLine): void {
     if (this.#closed || !this.#settings['snmp.enabled']) return;
@@ -109,9 +106,7 @@ export class Trapper implements LogSink {
     const settings = this.#settings;
     const version = settings['snmp.version'];
     const { clock, ownKey } = this.world();
-    // A clock that is set back must not take the engine's time with it.
-    this.#up = Math.max(this.#up, clock.wall() - this.#started);
-    const up = this.#up;
+    const up = clock.steady() - this.started;
     const secret = (key: string, wanted: boolean): string | null =>
       version === '3' && wanted ? this.vault.read(key) : null;
     const road: TrapRoad = {

@@ -39,7 +39,7 @@ export class Barriers {
       return Promise.reject(failure('TOO_MANY', { what: 'waiting barriers', limit: BARRIER_COUNT_MAX }));
     const what = `The barrier on connection ${this.id()}`;
     const asked = awaited<number>({ clock: this.clock, timeoutMs, what, signal }, () => this.#waiting.delete(waiting));
-    const waiting: Waiting = { ...asked, since: this.clock.wall(), token: null };
+    const waiting: Waiting = { ...asked, since: this.clock.steady(), token: null };
     this.#waiting.add(waiting);
     this.pump();
     return asked.promise;
@@ -61,7 +61,7 @@ export class Barriers {
   done(token: number): void {
     for (const waiting of this.#waiting)
       if (waiting.token === token) {
-        waiting.resolve(Math.max(0, this.clock.wall() - waiting.since));
+        waiting.resolve(Math.round(this.clock.steady() - waiting.since));
         return;
       }
   }

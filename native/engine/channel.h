@@ -88,6 +88,7 @@ struct MirrorRun {
   u64 last_sequence = 0;
   MirrorOptions options;
   i64 started_ns = 0;
+  u64 sent_before = 0;         // bytes of mirrors of this channel before this one
   std::vector<std::pair<NodeId, bool>> stack;   // directories to tell; true: new on the target, nothing to ask
   std::deque<MirrorDirectory> asked;  // in order of request
   bool open = false;                  // `current` is being told

@@ -60,7 +60,7 @@ bool Source::tell_small(Mask mask, bool mirror, NodeId node, int file, const str
     only->writer.room_header()->arg0 = have;
     only->writer.commit_room(have);
     only->writer_data += have;
-    touch(*only, header.mapping, path, fresh || replaces);
+    changes(*only, header.mapping, path, fresh || replaces);
   } else if (only != nullptr) {
     note_untold(*only, header, path, {});
   } else if (mask != 0) {
@@ -436,7 +436,7 @@ bool Source::step_job(FileJob& job) {
     if (room != nullptr && runs.size() == 1 && runs[0] == std::pair{std::size_t{0}, have}) {
       only->writer.commit_room(have);
       only->writer_data += have;
-      touch(*only, shadow_.mapping(job.node), shadow_.path(job.node), false);
+      changes(*only, shadow_.mapping(job.node), shadow_.path(job.node), false);
       runs.clear();
       job.changed = sent = true;
     } else if (room != nullptr) {

@@ -70,6 +70,12 @@ void Source::touch(Channel& channel, u32 mapping, std::string_view path, bool de
   log_doubt(mapping, path, deep);
 }
 
+// An operation in the open batch changes what the target holds: its age counts, and its path.
+void Source::changes(Channel& channel, u32 mapping, std::string_view path, bool deep, bool moved) {
+  channel.writer_change_ns = earlier(channel.writer_change_ns, noticed_ns());
+  touch(channel, mapping, path, deep, moved);
+}
+
 // Found equal on the target. That is only as durable there as everything else up to here: after a loss of power it is
 // in doubt again. The log knows of it unless a mirror runs, which begins anew after a crash.
 void Source::found_equal(Channel& channel, NodeId node) {
@@ -149,8 +155,7 @@ void Source::emit_to(Channel& channel, bool mirror, const wire::OpHeader& header
   channel.writer_data += data.size();
   if (kind == wire::OpKind::hashes && !mirror) touch(channel, header.mapping, path, false);   // See found_equal.
   if (!touches(kind)) return;
-  channel.writer_change_ns = earlier(channel.writer_change_ns, noticed_ns());
-  touch(channel, header.mapping, path, takes_name(kind, header.flags), kind == wire::OpKind::rename || kind == wire::OpKind::link);
+  changes(channel, header.mapping, path, takes_name(kind, header.flags), kind == wire::OpKind::rename || kind == wire::OpKind::link);
   if (kind == wire::OpKind::rename) touch(channel, header.aux, path2, true, true);
 }
 
@@ -164,6 +169,7 @@ void Source::emit(Mask mask, bool mirror, wire::OpHeader& header, std::string_vi
 void Source::flush(Channel& channel) {
   if (channel.writer.empty()) return;
   log_touched();   // Before the batch can reach the target (persist.cc).
+  waits_on(channel);
   StreamBatch batch;
   batch.sequence = channel.stream.next_sequence();
   batch.mirror = channel.writer_mirror;

@@ -96,6 +96,7 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
     retell_all(channel, lost);
     channel.lost_more = false;
   }
+  mirror.sent_before = channel.stream.counters().sent_mirror;
   channel.counters.skipped = 0;
   channel.counters.files_done = 0;
   if (!verify) tell_(Fact("mirror_started").with("connection", i64{channel.options().id}));
@@ -491,9 +492,9 @@ void Source::mirror_finish(Channel& channel) {
   if (done.verify) return verify_finish(channel, done, ms);
   channel.must_mirror = !channel.replicating;
   vouch(channel);
-  const StreamCounters sent = channel.stream.counters();
+  const u64 sent = channel.stream.counters().sent_mirror - done.sent_before;
   tell_(Fact("mirror_done").with("connection", i64{channel.options().id}).with("files", static_cast<i64>(done.files))
-            .with("sentBytes", static_cast<i64>(sent.sent_mirror)).with("skippedBytes", static_cast<i64>(channel.counters.skipped.load()))
+            .with("sentBytes", static_cast<i64>(sent)).with("skippedBytes", static_cast<i64>(channel.counters.skipped.load()))
             .with("orphans", static_cast<i64>(done.orphans)).with("ms", ms));
 }
 

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <cstdlib>
+
 #include "base.h"
 
 namespace understudy {
@@ -18,8 +20,13 @@ inline u64 stx_device(const struct statx& stat) { return makedev(stat.stx_dev_ma
 // bytes are still on their way. Of a time that somebody set, any write that follows makes another one.
 inline bool just_changed(const struct statx& stat) {
   constexpr i64 kRacyNs = 20'000'000;   // coarsest clock grain of the file systems' times, doubled
-  const i64 age_ns = realtime_ns() - stx_ns(stat.stx_mtime);
-  return age_ns < kRacyNs && age_ns > -kRacyNs;
+  constexpr i64 kStepNs = 1'000'000;
+  const i64 now = monotonic_ns(), wall = realtime_ns();
+  thread_local i64 ahead_ns = wall - now, unknown_until_ns = 0;
+  // Somebody set the clock since the last look: what it says now is no measure for a time from before.
+  if (std::abs(wall - now - ahead_ns) > kStepNs) unknown_until_ns = now + kRacyNs;
+  ahead_ns = wall - now;
+  return now < unknown_until_ns || std::abs(wall - stx_ns(stat.stx_mtime)) < kRacyNs;
 }
 
 // What open says when no regular file has the name any more: nothing, a symbolic link, a socket, or a device.

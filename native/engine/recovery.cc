@@ -20,13 +20,14 @@ constexpr std::size_t kFewNames = 1'000;
 constexpr i64 kManyEveryNs = 1'000'000'000;     // more names than that are looked through this often
 constexpr i64 kLookNs = 3'000'000'000;          // a worker comes by within a second, whatever it does
 constexpr i64 kPointsEveryNs = 300'000'000'000; // how often points are written down while nothing happens
-constexpr u64 kMagic = 0x3130746e696f5055ull;   // "UPoint01"
+constexpr u64 kMagic = 0x3230746e696f5055ull;   // "UPoint02"
 
 // The file that says "was attached before" holds it; an earlier release left it empty.
 struct Record {
   u64 magic;
-  i64 point_wall_ns;    // 0: it never held everything
-  i64 looked_wall_ns;   // what happened here later, nobody has seen
+  KeptClock kept;
+  i64 point_ns;    // 0: it never held everything
+  i64 looked_ns;   // what happened here later, nobody has seen
   u32 must_mirror;
   u32 checksum;         // of what is before it
 };
@@ -84,7 +85,7 @@ void Source::doubt() {
 void Source::settle_repair(Channel& channel) {
   if (!channel.settling || !ready_told_ || doubt_ || channel.repair_pending || channel.behind) return;
   if (channel.repair_until == 0) {
-    if (!channel.mirror.extra.empty() || !channel.mirror.stack.empty()) return;
+    if (!channel.mirror.extra.empty() || !channel.mirror.stack.empty() || !times_.empty()) return;
     const i64 since_ns = channel.repair_since_ns;
     for (const auto& [id, request] : channel.hash_requests)
       if (request.since_ns <= since_ns) return;
@@ -108,10 +109,12 @@ i64 Source::waits_since(const Channel& channel) const {
   if (!channel.replicating) return 0;
   i64 oldest = earlier(oldest_name_ns_, channel.writer_change_ns);
   // What came while an object was being told waits for the end of that, whomever it is told.
+  // What is told again has no moment of its own, so that barriers wait for it: it is as old as the reason to tell it.
+  const i64 again_ns = channel.extra_since_ns != 0 ? channel.extra_since_ns : monotonic_ns();
   for (const auto& job : jobs_)
-    if ((job->mask & channel.bit) || !stale_.empty()) oldest = earlier(oldest, job->since_ns);
+    if ((job->mask & channel.bit) || !stale_.empty()) oldest = earlier(oldest, job->since_ns != 0 ? job->since_ns : again_ns);
   for (const auto& [id, request] : channel.hash_requests)
-    if (!request.verify) oldest = earlier(oldest, request.since_ns);
+    if (!request.verify) oldest = earlier(oldest, request.since_ns != 0 ? request.since_ns : again_ns);
   if (!channel.mirror.active && !channel.mirror.extra.empty()) oldest = earlier(oldest, channel.extra_since_ns);
   return oldest;
 }
@@ -138,6 +141,12 @@ void Source::publish_waiting() {
   }
 }
 
+// Between two publications something begins that is not over with the batch or the answer at hand: before the target can
+// have applied that, whoever asks must find the rest.
+void Source::waits_on(Channel& channel) {
+  if (channel.waiting_ns == 0) channel.waiting_ns = waits_since(channel);
+}
+
 Lag Source::lag(const Channel& channel) const {
   Lag lag;
   const i64 now = monotonic_ns();
@@ -149,12 +158,14 @@ Lag Source::lag(const Channel& channel) const {
   const bool blind = looked != 0 && now - looked > kLookNs;
   if (blind) waits = earlier(waits, looked);
   waits = earlier(waits, channel.stream.oldest_change_ns(!channel.ready()));
+  // An answer comes before the acknowledgement of its batch, and may be a refusal. Nobody has looked at it yet.
+  if (channel.counters.replicating && channel.replies_pending != 0) waits = earlier(waits, now);
   const i64 doubt = channel.doubt_ns;
   const i64 since = earlier(waits, doubt);
   lag.since_ns = since;
   lag.unapplied_ms = waits == 0 ? 0 : age_ms(waits, now);
   lag.ms = since == kNeverNs ? -1 : since == 0 ? 0 : age_ms(since, now);
-  if (lag.ms > 0) lag.point_ms = to_wall_ns(since) / 1'000'000;
+  if (lag.ms > 0) lag.point_ms = KeptClock::now().to_wall(since) / 1'000'000;
   if (since != 0) lag.bytes = channel.stream.held() + channel.open_bytes;
   lag.at_least = since != 0 && (names || blind || doubt != 0);
   const i64 proven = channel.stream.proven_ns();
@@ -169,9 +180,9 @@ void Source::keep_point(const Channel& channel) {
   // The next run does not know what is refused; it tells that again.
   for (const auto& [path, entry] : channel.quarantine) since = earlier(since, entry.missing_ns);
   const i64 looked = looked_ns_ != 0 ? looked_ns_.load() : since;
-  Record record{kMagic, 0, 0, channel.must_mirror ? 1u : 0u, 0};
-  if (since != kNeverNs) record.point_wall_ns = to_wall_ns(since != 0 ? since : looked != 0 ? looked : monotonic_ns());
-  if (looked != 0 && looked != kNeverNs) record.looked_wall_ns = to_wall_ns(looked);
+  Record record{kMagic, KeptClock::now(), 0, 0, channel.must_mirror ? 1u : 0u, 0};
+  if (since != kNeverNs) record.point_ns = since != 0 ? since : looked != 0 ? looked : record.kept.monotonic_ns;
+  if (looked != 0 && looked != kNeverNs) record.looked_ns = looked;
   record.checksum = checksum_of(record);
   const Fd file(::open(channel.attached_path().c_str(), O_WRONLY | O_CLOEXEC, 0600));   // One that was forgotten stays it.
   if (file) (void)!::pwrite(file.get(), &record, sizeof record, 0);
@@ -186,9 +197,10 @@ void Source::recall_point(Channel& channel, bool known, bool resumed, bool gap) 
     kept = record.magic == kMagic && record.checksum == checksum_of(record);
   }
   channel.must_mirror = !known || gap || !channel.replicating || (kept && record.must_mirror != 0);
-  channel.doubt_ns = !kept || record.point_wall_ns == 0 ? kNeverNs : from_wall_ns(record.point_wall_ns);
+  const KeptClock today = KeptClock::now();
+  channel.doubt_ns = !kept || record.point_ns == 0 ? kNeverNs : record.kept.recall(record.point_ns, today);
   // Its queue has marks of its own; what is missing there is what happened since the last look.
-  if (resumed && kept && !channel.must_mirror && record.looked_wall_ns != 0) channel.doubt_ns = from_wall_ns(record.looked_wall_ns);
+  if (resumed && kept && !channel.must_mirror && record.looked_ns != 0) channel.doubt_ns = record.kept.recall(record.looked_ns, today);
   channel.settling = !channel.must_mirror;
   channel.repair_until = 0;
   channel.repair_since_ns = monotonic_ns();

@@ -7,22 +7,12 @@
 
 #include <algorithm>
 #include <deque>
-#include <limits>
 
-#include "base.h"
+#include "kept_clock.h"
 
 namespace understudy {
 
-// Moments are monotonic; before this machine was started they are negative. 0: none. kNeverNs: before all others.
-inline constexpr i64 kNeverNs = std::numeric_limits<i64>::min();
 inline i64 earlier(i64 a, i64 b) { return a == 0 ? b : b == 0 ? a : std::min(a, b); }
-// Those that outlive the process are kept by the wall clock. None is in the future, whatever that says.
-inline i64 to_wall_ns(i64 since_ns) { return since_ns == kNeverNs ? kNeverNs : realtime_ns() - (monotonic_ns() - since_ns); }
-inline i64 from_wall_ns(i64 wall_ns) {
-  if (wall_ns == kNeverNs) return kNeverNs;
-  const i64 since_ns = monotonic_ns() - std::max<i64>(0, realtime_ns() - wall_ns);
-  return since_ns == 0 ? -1 : since_ns;
-}
 
 class RecoveryMarks {
  public:

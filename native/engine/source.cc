@@ -228,9 +228,10 @@ void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition&
   if (fresh && channel.must_mirror) in_doubt(channel, kNeverNs);   // Whatever it held once.
   if (!channel.broken) flush(channel);   // What is in no batch yet is in doubt as well, should the rest be.
   const Resume resume = channel.broken || wiped ? Resume::broken : channel.stream.welcome(position, repair);
-  if (resume == Resume::broken) {
+  if (resume == Resume::broken || resume == Resume::lost) {
     const bool unknown = fresh || (!channel.broken && !channel.stream.damaged());   // Nothing says what it holds.
-    channel_broken(channel, "the target does not know this stream any more");
+    channel_broken(channel, resume == Resume::lost ? "the target lacks what it had made durable: its disk was rolled back, or does not keep what it says"
+                                                   : "the target does not know this stream any more");
     if (unknown) in_doubt_until_mirrored(channel, kNeverNs);
     channel.arrived(epoch, false, up(false));
     return;
@@ -441,6 +442,7 @@ bool Source::work_once() {
   replies.swap(replies_);
   for (const auto& [channel, frame] : replies) {
     on_reply(*channel, *frame);
+    waits_on(*channel);
     --channel->replies_pending;
   }
   for (const auto& channel : channels_) {

@@ -212,6 +212,7 @@ class Source final : CaptureSink {
   i64 noticed_ns() const { return current_since_ns_ != 0 ? current_since_ns_ : monotonic_ns(); }   // what is told now
   i64 waits_since(const Channel& channel) const;
   void publish_waiting();
+  void waits_on(Channel& channel);
   void keep_point(const Channel& channel);
   void recall_point(Channel& channel, bool known, bool resumed, bool gap);
 
@@ -309,6 +310,7 @@ class Source final : CaptureSink {
                   std::string_view path2, std::size_t data);
   void note_untold(Channel& channel, const wire::OpHeader& header, std::string_view path, std::string_view path2);
   Channel* only_channel(Mask mask) const;   // the one that all of it goes to; none when there are several
+  void changes(Channel& channel, u32 mapping, std::string_view path, bool deep = false, bool moved = false);
   void touch(Channel& channel, u32 mapping, std::string_view path, bool deep = false, bool moved = false);
   void retell_moved(Channel& channel);
   void log_doubt(u32 mapping, std::string_view path, bool deep);

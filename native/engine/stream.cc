@@ -82,7 +82,7 @@ void Stream::release(u64 bytes) {
 void Stream::forget_queued() {
   batches_.clear();
   touched_.clear();
-  refused_from_ = 0;
+  refused_from_ = forgotten_ = 0;
   sent_index_ = 0;
   moving_ = 0;
   in_flight_ = touched_count_ = 0;
@@ -217,6 +217,8 @@ Resume Stream::welcome(const wire::StreamPosition& target, std::vector<SetPath>&
   if (damaged_) return Resume::broken;
   const bool known = target.stream == id_;
   if (known && target.applied >= next_) return Resume::broken;
+  // A disk that lied, or one that was rolled back: what was told since then is known by no name any more.
+  if (known && target.durable < forgotten_) return Resume::lost;
   // A stream that the target does not know: fine while nothing of it was ever applied. Or it was lost with the power,
   // and then everything told in it may be there in any part.
   if (!known && target_.durable != 0) return Resume::broken;
@@ -336,6 +338,7 @@ std::vector<SetPath> Stream::take_moved(bool& beyond) {
 void Stream::forget_durable(u64 durable) {
   if (refused_from_ != 0) durable = std::min(durable, refused_from_ - 1);
   while (!touched_.empty() && touched_.front().sequence <= durable) {
+    if (!touched_.front().paths.empty()) forgotten_ = touched_.front().sequence;
     touched_count_ -= touched_.front().paths.size();
     release(touched_.front().cost);
     touched_.pop_front();

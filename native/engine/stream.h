@@ -39,7 +39,8 @@ struct TargetFacts {
   u32 flags = 0, failed = 0;
 };
 
-enum class Resume { resumed, repair, broken };
+// broken: the target does not know this stream. lost: it lacks what it had acknowledged as durable.
+enum class Resume { resumed, repair, broken, lost };
 
 class Stream {
  public:
@@ -152,6 +153,7 @@ class Stream {
   u64 generation_ = 0;                // counts what empties the queue
   std::atomic<bool> damaged_{false};
   SysError damage_;
+  u64 forgotten_ = 0;                 // the last batch whose paths were forgotten, because it was durable
   i64 resumed_since_ns_ = 0;          // of the oldest change on disk, while nothing of it is in memory
   RecoveryMarks marks_;
   TargetFacts target_;

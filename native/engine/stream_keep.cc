@@ -24,7 +24,7 @@ struct Front {
 struct Position {
   u64 snapshot, stream, next, lowest;
   u64 boot, applied, durable, refusals_taken;
-  i64 since_ns;   // CLOCK_REALTIME
+  i64 since_wall_ns;
   u64 ops, bytes, mirror_ops, mirror_bytes, held, mirror_held;
   u64 touched, doubts;   // lists behind it
 };
@@ -81,7 +81,8 @@ bool Stream::keep(const std::string& path, u64 snapshot, const std::vector<SetPa
   position.durable = target_.durable;
   position.refusals_taken = refusals_taken_;
   const i64 oldest = !batches_.empty() ? batches_.front().since_ns : resumed_since_ns_;
-  position.since_ns = oldest == 0 ? 0 : realtime_ns() - (monotonic_ns() - oldest);
+  const KeptClock kept = KeptClock::now();
+  position.since_wall_ns = oldest == 0 ? 0 : kept.to_wall(oldest);
   position.ops = counters_.queued_ops;
   position.bytes = counters_.queued_bytes;
   position.mirror_ops = counters_.queued_mirror_ops;
@@ -103,10 +104,12 @@ bool Stream::keep(const std::string& path, u64 snapshot, const std::vector<SetPa
   const u64 marks = marks_.changes().size();
   body.append(&marks, sizeof marks);
   for (const RecoveryMarks::Mark& mark : marks_.changes()) {
-    const i64 wall_ns = to_wall_ns(mark.at_ns);
+    const i64 wall_ns = kept.to_wall(mark.at_ns);
     body.append(&mark.sequence, sizeof mark.sequence);
     body.append(&wall_ns, sizeof wall_ns);
   }
+  body.append(&kept, sizeof kept);
+  body.append(&forgotten_, sizeof forgotten_);
   const Front front{kMagic, body.size(), checksum(body.data(), body.size()), 0};
   return static_cast<bool>(replace_file(path, {view_of(front), view(body)}));
 }
@@ -141,11 +144,17 @@ Stream::Taken Stream::resume(const std::string& path, u64 snapshot, std::vector<
   if (marked) {
     for (u64 left = reader.take<u64>(); reader.good && left > 0; --left) {
       const u64 sequence = reader.take<u64>();
-      marks.push_back({sequence, from_wall_ns(reader.take<i64>())});
+      marks.push_back({sequence, reader.take<i64>()});
     }
-  } else if (position.since_ns != 0) {
-    marks.push_back({position.next - 1, from_wall_ns(position.since_ns)});
+  } else if (position.since_wall_ns != 0) {
+    marks.push_back({position.next - 1, position.since_wall_ns});
   }
+  const KeptClock today = KeptClock::now();
+  // An earlier release said only by the wall clock how old they were.
+  const KeptClock kept = reader.good && reader.at != reader.end ? reader.take<KeptClock>() : KeptClock{0, today.monotonic_ns, today.wall_ns};
+  const auto recall = [&](i64 wall_ns) { return kept.recall(kept.from_wall(wall_ns), today); };
+  const u64 forgotten = reader.good && reader.at != reader.end ? reader.take<u64>() : 0;
+  for (RecoveryMarks::Mark& mark : marks) mark.at_ns = recall(mark.at_ns);
   if (!reader.good || position.snapshot != snapshot || snapshot == 0 || position.stream == 0 || position.lowest > position.next) return fresh();
   std::lock_guard lock(mutex_);
   if (position.lowest < position.next && (!disk_.enabled() || !disk_.adopt(position.stream, position.lowest, position.next - 1))) return fresh();
@@ -156,7 +165,8 @@ Stream::Taken Stream::resume(const std::string& path, u64 snapshot, std::vector<
   target_.applied = position.applied;
   target_.durable = position.durable;
   refusals_taken_ = position.refusals_taken;
-  resumed_since_ns_ = position.since_ns == 0 ? 0 : std::max<i64>(1, monotonic_ns() - std::max<i64>(0, realtime_ns() - position.since_ns));
+  forgotten_ = forgotten;
+  resumed_since_ns_ = position.since_wall_ns == 0 ? 0 : recall(position.since_wall_ns);
   counters_.queued_ops = position.ops;
   counters_.queued_bytes = position.bytes;
   counters_.queued_mirror_ops = position.mirror_ops;

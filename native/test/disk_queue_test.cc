@@ -262,6 +262,34 @@ TEST("QUE-09: without a disk stage a full memory refuses the batch and nothing e
   drain(stream, sequence - 12, 13);
 }
 
+TEST("I2, I3: a target that lacks what it had made durable is found out, before and after a stop of the source") {
+  Scratch scratch;
+  const std::string file = scratch / "position";
+  std::vector<SetPath> repair;
+  u64 id = 0;
+  {
+    Stream stream(budget(64u << 10), options_in(scratch / "queue"));
+    id = stream.id();
+    CHECK(stream.welcome(position_of(id, 0, 0), repair) == Resume::resumed);
+    for (u64 i = 1; i <= 20; ++i) CHECK(stream.push(batch_of(i), touched_of(i)));
+    // Heartbeats, which nobody makes durable: a target that was killed says a little less.
+    for (u64 i = 21; i <= 30; ++i) CHECK(stream.push(batch_of(i), {}));
+    for (int i = 0; i < 30; ++i) CHECK(stream.take(kWindow).bytes != nullptr);
+    stream.acknowledge(ack_of(30, 30));
+    stream.link_lost();
+    CHECK(stream.welcome(position_of(id, 20, 20), repair) == Resume::repair && repair.empty());
+    for (const u64 boot : {u64{7}, u64{8}}) CHECK(stream.welcome(position_of(id, 19, 19, boot), repair) == Resume::lost);
+    CHECK(stream.keep(file, 4711, {}, monotonic_ns() + 10'000'000'000));
+  }
+  Stream stream(budget(64u << 10), options_in(scratch / "queue"));
+  CHECK(stream.resume(file, 4711, repair) == Stream::Taken::taken);
+  CHECK(stream.welcome(position_of(id, 30, 20), repair) == Resume::resumed);
+  CHECK(stream.welcome(position_of(id, 30, 19), repair) == Resume::lost);
+  // Another stream has other numbers.
+  stream.restart();
+  CHECK(stream.welcome(position_of(stream.id(), 0, 0), repair) == Resume::resumed);
+}
+
 TEST("CLM-13: a stream goes on after a stop: what was on disk, in memory, under way, and what was only applied") {
   Scratch scratch;
   const std::string file = scratch / "position";

@@ -183,20 +183,25 @@ TEST("P24, P26: the lag grows while the link is cut and something waits, not whi
 
 TEST("P26: a pause lets the lag grow only when something changed; a stream that must be mirrored keeps its point") {
   Connection pair;
-  CHECK(Churn(pair / "source", 43, 60, 0).finish());
+  const std::string source = pair / "source";
+  CHECK(Churn(source, 43, 60, 0).finish());
+  shell("head -c 20000000 /dev/urandom > " + source + "/large");
   pair.start_target();
   pair.start_source();
   pair.expect("mirror_done");
   pair.barrier();
   auto caught_up = [](const Lag& lag) { return lag.ms == 0; };
   lag_until(pair, caught_up, "caught up");
-  pair.source->pause(true);
-  lag_until(pair, [](const Lag& lag) { return lag.proof_ms > 2'000; }, "paused");
-  CHECK(caught_up(pair.source->lag()));
-  shell("echo more > " + (pair / "source") + "/more");
-  lag_until(pair, [](const Lag& lag) { return lag.ms > 1'500; }, "paused, and something waits");
-  pair.source->pause(false);
-  lag_until(pair, caught_up, "it goes on");
+  const std::string block = "dd if=/dev/urandom of=" + source + "/large conv=notrunc status=none bs=1M ";
+  for (const std::string& change : {"echo more > " + source + "/more", "echo less > " + source + "/more", block + "count=1 seek=7"}) {
+    pair.source->pause(true);
+    lag_until(pair, [](const Lag& lag) { return lag.proof_ms > 2'000; }, "paused");
+    CHECK(caught_up(pair.source->lag()));
+    shell(change);
+    lag_until(pair, [](const Lag& lag) { return lag.ms > 1'500; }, ("paused, and it waits: " + change).c_str());
+    pair.source->pause(false);
+    lag_until(pair, caught_up, "it goes on");
+  }
   // What the target holds is nothing that was ever told: there is no recovery point until a mirror is done.
   pair.target.reset();
   shell("rm -rf " + (pair / "target-state") + "; rm -rf " + (pair / "target") + "/*");
@@ -204,6 +209,25 @@ TEST("P26: a pause lets the lag grow only when something changed; a stream that 
   lag_until(pair, [](const Lag& lag) { return lag.ms == -1; }, "the target has lost everything");
   pair.expect("mirror_done");
   lag_until(pair, caught_up, "mirrored again");
+  pair.expect_equal();
+}
+
+TEST("P6, GLO-29: what is told again because its directory went on the target counts in the lag from its first name to its last byte") {
+  Connection pair;
+  const std::string source = pair / "source", target = pair / "target";
+  shell("cd '" + source + "' && mkdir d && head -c 90000000 /dev/urandom > d/large && echo > d/small");
+  pair.start_target();
+  pair.start_source();
+  pair.expect("mirror_done");
+  pair.barrier();
+  lag_until(pair, [](const Lag& lag) { return lag.ms == 0; }, "caught up");
+  shell("rm -r '" + target + "/d'; echo more >> '" + source + "/d/small'");
+  // Until then it is refused, and named as such.
+  lag_until(pair, [&](const Lag&) { return ::access((target + "/d").c_str(), F_OK) == 0; }, "the directory is there again");
+  lag_until(pair, [](const Lag& lag) { return lag.ms == 0; }, "caught up again");
+  struct stat stat{};
+  ::stat((target + "/d/large").c_str(), &stat);
+  CHECK_EQUAL(stat.st_size, off_t{90'000'000});
   pair.expect_equal();
 }
 

@@ -114,7 +114,8 @@ TEST("P26: a quiet stream lags behind nothing, and its heartbeat tells that the 
 }
 
 TEST("I3, GLO-29: that nothing is known survives a stop, and the thinning of many marks") {
-  CHECK_EQUAL(from_wall_ns(to_wall_ns(kNeverNs)), kNeverNs);
+  const KeptClock kept = KeptClock::now();
+  CHECK_EQUAL(kept.recall(kept.from_wall(kept.to_wall(kNeverNs)), KeptClock::now()), kNeverNs);
   RecoveryMarks marks;
   for (u64 sequence = 1; sequence <= 3 * RecoveryMarks::kMax; ++sequence) {
     const i64 at = static_cast<i64>(sequence) * 1'000;
@@ -151,11 +152,26 @@ TEST("CLM-13, GLO-29: marks outlive a stop of the agent, on disk and in memory")
   Stream stream(std::make_shared<QueueBudget>(u64{20'000}), options);
   std::vector<SetPath> doubts;
   CHECK(stream.resume(file, 4711, doubts) == Stream::Taken::taken);
-  // Over the wall clock, which is read twice.
-  auto near = [](i64 a, i64 b) { return a - b < 100'000'000 && b - a < 100'000'000; };
-  CHECK(near(stream.oldest_change_ns(), since_of(1)));
+  CHECK_EQUAL(stream.oldest_change_ns(), since_of(1));
   stream.acknowledge(ack_of(40, 40));
-  CHECK(near(stream.oldest_change_ns(), since_of(41)));
+  CHECK_EQUAL(stream.oldest_change_ns(), since_of(41));
+}
+
+TEST("GLO-29, P26: a moment outlives its process exactly, whoever sets the wall clock, and a boot as well as that clock knows") {
+  constexpr i64 kHour = 3'600'000'000'000;
+  const KeptClock kept{77, 50 * kHour, 900'000 * kHour};
+  const i64 moment = 49 * kHour;
+  for (const i64 step : {i64{0}, 24 * kHour, -24 * kHour}) {
+    const KeptClock same{77, 52 * kHour, 900'002 * kHour + step};
+    CHECK_EQUAL(kept.recall(moment, same), moment);
+    // One hour old when it was written down, and an hour of the wall clock ago.
+    const KeptClock other{78, kHour, 900'001 * kHour + step};
+    CHECK_EQUAL(kept.recall(moment, other), step < 0 ? i64{-1} : -kHour - step);
+  }
+  // Without a boot nobody knows that it is the same one.
+  CHECK_EQUAL((KeptClock{0, 50 * kHour, 900'000 * kHour}.recall(moment, KeptClock{0, 3 * kHour, 900'001 * kHour})), kHour);
+  CHECK_EQUAL(kept.recall(kNeverNs, KeptClock{78, 1, 1}), kNeverNs);
+  CHECK_EQUAL(kept.from_wall(kept.to_wall(moment)), moment);
 }
 
 }  // namespace understudy::test

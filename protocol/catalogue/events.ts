@@ -97,6 +97,17 @@ export const EVENTS = {
     remedy: () => 'Free space or correct the permissions, then restart the agent.',
   }),
 
+  CLOCK_SET: define<{ back: boolean; ms: number }>({
+    id: 2008,
+    severity: 'warning',
+    message: (p) =>
+      p.back
+        ? `The clock of this server was put back by ${span(p.ms)}; later messages may carry earlier times.`
+        : `The clock of this server was put forward by ${span(p.ms)}, or the server slept that long.`,
+    remedy: () =>
+      'Replication does not depend on it; schedules and time stamps follow the new time. If nobody set it, see to its time service (`timedatectl`).',
+  }),
+
   SET_SAVED: define<{ set: string; generation: number }>({
     id: 2100,
     severity: 'information',

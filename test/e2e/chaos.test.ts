@@ -1,6 +1,7 @@
 /**
  * Everything that can happen to two servers, drawn from a seed, while they replicate: agents killed, stopped and paused,
- * the network cut, slow and lossy, the target's file system full and read-only, the source's gone and back.
+ * the network cut, slow and lossy, the target's file system full and read-only, the source's gone and back, the clock of
+ * either put forward and back (stepped-clock.cc: this machine's is not ours).
  * Whatever happens: what was acknowledged is on the target, `OK` is said of equal trees only, the log tells it, and
  * without a hand the trees become equal again (I1, I2, I3, I10).
  *
@@ -8,8 +9,6 @@
  *   SECONDS=n   time for the rounds; without it there are none. `npm run soak:chaos` takes 20 minutes
  *   FAULTS=text only faults whose name has it, to find a failure sooner
  *   KEEP=folder both logs are copied there
- *
- * Left out: a clock that is stepped. Namespaces do not have wall clocks of their own, and this machine's is not ours.
  */
 import fs from 'node:fs';
 import path from 'node:path';

@@ -57,6 +57,7 @@ export class Server {
     const wall = (): number => EPOCH + Math.floor(universe.time.now) + machine.wallOffset;
     const clock: Clock = {
       wall,
+      steady: () => universe.time.now,
       after: (ms, call) =>
         universe.time.after(ms, () => {
           if (!alive()) return;

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Client } from '../../protocol/client.js';
 import { REPOSITORY } from './import-rules.js';
+import type { SteppedClock } from './stepped-clock.js';
 
 const READY_MS = 30_000;
 const STOP_MS = 20_000;
@@ -24,6 +25,8 @@ export interface AgentOptions {
   readonly port?: number;
   /** Network namespace it runs in. */
   readonly namespace?: string;
+  /** A wall clock of its own. */
+  readonly clock?: SteppedClock;
 }
 
 /** A port nobody listens on. The agent keeps it over restarts, as a configured one would. */
@@ -44,6 +47,7 @@ export class AgentProcess {
   port = 0;
   #uid: number | null;
   #namespace: string | null;
+  #clock: SteppedClock | null;
   #child: ChildProcess | null = null;
   #client: Client | null = null;
 
@@ -53,6 +57,7 @@ export class AgentProcess {
     this.host = options.host ?? '127.0.0.1';
     this.#uid = options.uid ?? null;
     this.#namespace = options.namespace ?? null;
+    this.#clock = options.clock ?? null;
     this.port = options.port ?? 0;
     fs.mkdirSync(path.join(options.root, 'state'), { recursive: true });
     fs.writeFileSync(path.join(options.root, 'understudy.toml'), options.config ?? '');
@@ -89,6 +94,7 @@ export class AgentProcess {
     const [program = '', ...rest] = command;
     const child = spawn(program, rest, {
       stdio: ['ignore', out, out],
+      env: { ...process.env, ...this.#clock?.environment },
       ...(this.#uid === null ? {} : { uid: this.#uid, gid: this.#uid }),
     });
     fs.closeSync(out);

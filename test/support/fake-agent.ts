@@ -21,6 +21,7 @@ const HASTE = 50;
 
 export const hastyClock: Clock = {
   wall: () => Date.now(),
+  steady: () => performance.now(),
   after(ms, call) {
     const timer = setTimeout(call, Math.ceil(ms / HASTE));
     return () => clearTimeout(timer);
@@ -76,6 +77,10 @@ export class FakeAgent {
   engine!: FakeEngine;
   readonly #clients: Client[] = [];
   #killed = false;
+  /** Somebody set its clock. */
+  wallAheadMs = 0;
+  /** Time that passed for nobody else. */
+  steadyAheadMs = 0;
 
   constructor(
     readonly name: string,
@@ -107,6 +112,8 @@ export class FakeAgent {
       // A process that was killed calls nobody back.
       clock: {
         ...hastyClock,
+        wall: () => hastyClock.wall() + this.wallAheadMs,
+        steady: () => hastyClock.steady() + this.steadyAheadMs,
         after: (ms, call) => hastyClock.after(ms, () => this.#killed || call()),
       },
       documents: this.documents,

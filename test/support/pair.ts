@@ -13,6 +13,7 @@ import {
 } from '../../protocol/messages/index.js';
 import { AgentProcess } from './agent-process.js';
 import { connect, disconnect, type Link } from './introduce.js';
+import type { SteppedClock } from './stepped-clock.js';
 
 export type { Link };
 
@@ -26,6 +27,8 @@ export interface PairOptions {
   readonly config?: string;
   /** Network namespace and address of each; by default both are on the loopback interface of this machine. */
   readonly places?: { readonly source: Place; readonly target: Place };
+  /** Wall clocks of their own. */
+  readonly clocks?: { readonly source: SteppedClock; readonly target: SteppedClock };
 }
 
 export interface Place {
@@ -57,12 +60,14 @@ export class Pair {
       uid,
       config: `[agent]\nname = "source"\n${config}`,
       ...options.places?.source,
+      ...(options.clocks ? { clock: options.clocks.source } : {}),
     });
     this.target = new AgentProcess({
       root: path.join(root, 'target-agent'),
       uid,
       config: `[agent]\nname = "target"\n${config}`,
       ...options.places?.target,
+      ...(options.clocks ? { clock: options.clocks.target } : {}),
     });
   }
 

@@ -95,3 +95,9 @@ export function addMinute(minutes: Minute[], minute: number, bytes: number, pack
   else minutes.push({ minute, bytes, packed });
   while (minutes.length > limit || (minutes[0]?.minute ?? minute) <= minute - limit) minutes.shift();
 }
+
+/** The clock was put forward (or back) by this: everything counted before keeps its distance from now. */
+export function shiftMinutes(minutes: Minute[], by: number): void {
+  if (by === 0) return;
+  for (const [at, one] of minutes.entries()) minutes[at] = { ...one, minute: one.minute + by };
+}

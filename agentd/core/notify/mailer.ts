@@ -1,7 +1,6 @@
 /** What waits to be mailed, when the next one goes, and what is only counted. Pure; drivers/mailer.ts performs it. */
 import { MAIL_AGE_MS_MAX, MAIL_QUEUE_MAX, MAIL_RETRY_MS_MAX, MAIL_RETRY_MS_MIN } from '../../../protocol/limits.js';
 import type { LogLine } from '../../../protocol/messages/log.js';
-import type { WallTime } from '../../../protocol/units.js';
 import { backoffMs } from '../backoff.js';
 import { type CyclicPhase, cyclicStep } from './cyclic.js';
 
@@ -10,12 +9,18 @@ const HOUR_MS = 3_600_000;
 /** Mails that may go at once; after them one per share of the hour. */
 const BURST_MAX = 20;
 
+interface Queued {
+  readonly line: LogLine;
+  readonly since: number;
+}
+
+/** Moments are by a clock that nobody sets. */
 export interface MailerState {
   readonly phase: CyclicPhase;
   /** A mail is on its way. */
   readonly sending: 'nothing' | 'line' | 'summary';
   /** Oldest first; the first one stays until it was sent. */
-  readonly queue: readonly LogLine[];
+  readonly queue: readonly Queued[];
   readonly failures: number;
   /** Messages not mailed and not told yet. */
   readonly suppressed: number;
@@ -25,9 +30,9 @@ export interface MailerState {
   readonly limited: boolean;
   /** Mails that may go now. */
   readonly tokens: number;
-  readonly tokensAt: WallTime;
+  readonly tokensAt: number;
   /** No try before this. */
-  readonly notBefore: WallTime;
+  readonly notBefore: number;
 }
 
 export type MailerFact =
@@ -50,7 +55,7 @@ export type MailerEffect =
 
 const burst = (perHour: number): number => Math.min(BURST_MAX, perHour);
 
-export function mailerStart(perHour: number, now: WallTime): MailerState {
+export function mailerStart(perHour: number, now: number): MailerState {
   return {
     phase: 'working',
     sending: 'nothing',
@@ -69,7 +74,7 @@ export function mailerStep(
   before: MailerState,
   fact: MailerFact,
   perHour: number,
-  now: WallTime,
+  now: number,
   random: number,
 ): readonly [MailerState, readonly MailerEffect[]] {
   const state = refill(before, perHour, now);
@@ -88,25 +93,23 @@ export function mailerStep(
   }
 }
 
-/** A clock that was set back must not stop mail for long; one that was set forward fills the bucket, no more. */
-function refill(state: MailerState, perHour: number, now: WallTime): MailerState {
-  const passed = Math.max(0, now - state.tokensAt);
-  const tokens = Math.min(burst(perHour), state.tokens + (passed * perHour) / HOUR_MS);
-  return { ...state, tokens, tokensAt: now, notBefore: Math.min(state.notBefore, now + MAIL_RETRY_MS_MAX) };
+function refill(state: MailerState, perHour: number, now: number): MailerState {
+  const tokens = Math.min(burst(perHour), state.tokens + ((now - state.tokensAt) * perHour) / HOUR_MS);
+  return { ...state, tokens, tokensAt: now };
 }
 
 function take(
   state: MailerState,
   line: LogLine,
   perHour: number,
-  now: WallTime,
+  now: number,
 ): readonly [MailerState, readonly MailerEffect[]] {
   // While nothing fails, what cannot go now would only make later mails late. After failures the first ones tell the cause.
   const room =
     state.phase === 'failing'
       ? state.queue.length < MAIL_QUEUE_MAX
       : state.queue.length < Math.min(MAIL_QUEUE_MAX, Math.floor(state.tokens) + (state.sending === 'line' ? 1 : 0));
-  if (room) return next({ ...state, queue: [...state.queue, line] }, [], perHour, now);
+  if (room) return next({ ...state, queue: [...state.queue, { line, since: now }] }, [], perHour, now);
   const told: readonly MailerEffect[] = state.limited || state.phase === 'failing' ? [] : [{ act: 'tell_limited' }];
   const limited = state.limited || told.length > 0;
   return next({ ...state, suppressed: state.suppressed + 1, limited }, told, perHour, now);
@@ -116,7 +119,7 @@ function outcome(
   state: MailerState,
   fact: { readonly kind: 'sent' } | { readonly kind: 'failed'; readonly problem: string },
   perHour: number,
-  now: WallTime,
+  now: number,
   random: number,
 ): readonly [MailerState, readonly MailerEffect[]] {
   // Switched off and on again while it was on its way: it is nobody's any more.
@@ -150,16 +153,16 @@ function next(
   state: MailerState,
   effects: readonly MailerEffect[],
   perHour: number,
-  now: WallTime,
+  now: number,
 ): readonly [MailerState, readonly MailerEffect[]] {
   if (state.sending !== 'nothing') return [state, effects];
-  const fresh = state.queue.filter((line) => now - line.at <= MAIL_AGE_MS_MAX);
+  const fresh = state.queue.filter(({ since }) => now - since <= MAIL_AGE_MS_MAX);
   const kept: MailerState = {
     ...state,
     queue: fresh,
     suppressed: state.suppressed + state.queue.length - fresh.length,
   };
-  const [line] = kept.queue;
+  const line = kept.queue[0]?.line;
   if (!line && kept.suppressed === 0) return [kept, effects];
   if (now < kept.notBefore) return [kept, [...effects, { act: 'wait', ms: kept.notBefore - now }]];
   if (kept.tokens < 1)

@@ -1,4 +1,5 @@
 /** The gate: asked each second what holds, it answers what is sent (TRN-06). Pure. */
+import { CLOCK_STEP_MS } from '../../../protocol/limits.js';
 import type { SessionStart, TransmitSettings } from '../../../protocol/messages/transmit.js';
 import type { WallTime } from '../../../protocol/units.js';
 import { findRow } from '../machine.js';
@@ -41,6 +42,8 @@ export interface GateFacts {
   readonly settings: TransmitSettings;
   readonly zone: Zone;
   readonly now: WallTime;
+  /** Since the gate was asked last, by a clock that nobody sets; null: that was before this process. */
+  readonly elapsedMs: number | null;
   readonly queue: QueueUse;
   /** The links are up, the queues empty, and nothing is mirrored or verified. */
   readonly drained: boolean;
@@ -66,7 +69,7 @@ const SMALL_STEP_MS = 60_000;
 
 /** Everything that follows from the facts of this second. */
 export function gateStep(state: GateState, facts: GateFacts): readonly [GateState, readonly GateEffect[]] {
-  let next = clockSet(state, facts.now);
+  let next = clockSet(state, facts);
   const effects: GateEffect[] = [];
   let outside = false;
   // Each fact ends a phase or is told once, so this ends: `realtime`, `waiting`, `session`, and no further.
@@ -87,21 +90,22 @@ export function gateStep(state: GateState, facts: GateFacts): readonly [GateStat
 /** A person asks for a session. @returns null when that is not possible now; `windowOpen` tells why */
 export function gateAsk(state: GateState, facts: GateFacts): readonly [GateState, readonly GateEffect[]] | null {
   if (!windowOpen(facts.settings, facts.zone, facts.now)) return null;
-  return move(clockSet(state, facts.now), 'start_asked', facts.now);
+  return move({ ...clockSet(state, facts), asked: facts.now }, 'start_asked', facts.now);
 }
 
 /** Session starts that lie before a change of the settings do not count any more. */
 export const gateRearmed = (state: GateState, now: WallTime): GateState => ({ ...state, considered: now });
 
-/** The clock was put back: a session does not become longer by it, and starts are not left out for long. */
-function clockSet(state: GateState, now: WallTime): GateState {
-  const back = state.asked - now;
-  if (back <= 0) return state;
+/** The clock was put forward or back: a session becomes neither shorter nor longer by it, and no start is left out for long. */
+function clockSet(state: GateState, { now, elapsedMs }: GateFacts): GateState {
+  const passed = now - state.asked;
+  const step = Math.round(passed - (elapsedMs ?? Math.max(0, passed)));
+  if (step === 0 || (elapsedMs !== null && Math.abs(step) < CLOCK_STEP_MS)) return state;
   return {
     ...state,
     asked: now,
-    considered: back > SMALL_STEP_MS ? Math.min(state.considered, now) : state.considered,
-    session: state.session && { ...state.session, since: state.session.since - back },
+    considered: step < -SMALL_STEP_MS ? Math.min(state.considered, now) : state.considered,
+    session: state.session && { ...state.session, since: state.session.since + step },
   };
 }
 

@@ -45,7 +45,9 @@ export function scheduleStep(
 function factOf(state: ScheduleState, event: ScheduleEvent, now: WallTime): ScheduleFact | null {
   switch (event.kind) {
     case 'tick':
-      return state.next !== null && state.next <= now ? 'time_reached' : null;
+      if (state.next === null || state.schedule === null) return null;
+      if (state.next <= now) return 'time_reached';
+      return state.next !== nextTime(state.schedule, now) ? 'set_back' : null;
     case 'ended':
       return state.schedule && nextTime(state.schedule, now) === null ? 'ended_last' : 'ended';
     default:

@@ -65,6 +65,26 @@ const unplug = (side: Side): Fault => ({
   over: FLOWS,
 });
 
+/** Small enough for most limits of time, large enough for all of them, and another day. */
+const STEPS_MS = [3_000, 45_000, 3_600_000, 86_400_000];
+
+/** Half of the time it is left so: whoever set it may have been right. */
+const stepped = (side: Side, direction: 'forward' | 'back'): Fault => {
+  let back: number | null = null;
+  return {
+    name: `clock of the ${side} put ${direction}`,
+    strike: async (world) => {
+      const ms = (STEPS_MS[world.random(STEPS_MS.length)] ?? 0) * (direction === 'back' ? -1 : 1);
+      back = world.random(2) === 0 ? -ms : null;
+      world.note(`by ${ms / 1_000} s${back === null ? ', for good' : ''}`);
+      world.clocks[side].step(ms);
+    },
+    heal: async (world) => world.clocks[side].step(back ?? 0),
+    told: [],
+    over: [],
+  };
+};
+
 export const FAULTS: readonly Fault[] = [
   kill('kill -9 of the source', ['source'], 'SIGKILL'),
   kill('kill -9 of the target', ['target'], 'SIGKILL'),
@@ -78,6 +98,10 @@ export const FAULTS: readonly Fault[] = [
   loss('nothing comes back from the target', 0, 1_000),
   unplug('source'),
   unplug('target'),
+  stepped('source', 'forward'),
+  stepped('source', 'back'),
+  stepped('target', 'forward'),
+  stepped('target', 'back'),
   {
     name: 'a slow and lossy line',
     strike: (world) =>

@@ -10,6 +10,7 @@ import { CAUGHT_UP_MS } from '../../../protocol/limits.js';
 import type { ConnectionItem } from '../../../protocol/messages/index.js';
 import { churning } from '../churn.js';
 import { type Link, Pair } from '../pair.js';
+import { SteppedClock } from '../stepped-clock.js';
 import { understudy } from '../understudy.js';
 import { Disk } from './disk.js';
 import { FaultyWire } from './faulty-wire.js';
@@ -23,6 +24,8 @@ const CHURN_RATE = 150;
 const BARRIER_MS = 20_000;
 /** After it everything that was written has been seen by the capture, on a busy machine, too. */
 const SEEN_MS = 1_000;
+/** What it takes to open a world, more than enough. */
+const OPENED_MS = 60_000;
 /** To become equal again, after the last fault. */
 const PATIENCE_MS = 120_000;
 const NAME = 'alpha';
@@ -66,6 +69,7 @@ export class World {
     readonly wire: FaultyWire,
     readonly sourceDisk: Disk,
     readonly targetDisk: Disk,
+    readonly clocks: Readonly<Record<Side, SteppedClock>>,
     readonly pair: Pair,
     readonly link: Link,
   ) {
@@ -89,12 +93,16 @@ export class World {
         return disk;
       }) as [Disk, Disk];
       const config = `[source]\nguard_percent = 0\n[connection]\nstall_s = 2\n[target]\nretry_s = 1\n[log]\nlength = 268435456\n${wish.config}`;
-      pair = await Pair.open({ root, config, places: wire });
+      const [sourceClock, targetClock] = ['source', 'target'].map(
+        (name) => new SteppedClock(path.join(root, `${name}-clock`)),
+      ) as [SteppedClock, SteppedClock];
+      const clocks = { source: sourceClock, target: targetClock };
+      pair = await Pair.open({ root, config, places: wire, clocks });
       await understudy(pair, ['server', 'add', NAME, `unix:${pair.source.socket}`]);
       const replica = path.join(target.folder, 'replica');
       fs.mkdirSync(replica);
       const link = await pair.connect(source.folder, replica);
-      return new World(wish, wire, source, target, pair, link);
+      return new World(wish, wire, source, target, clocks, pair, link);
     } catch (error) {
       await pair?.close();
       for (const disk of disks) disk.close();
@@ -113,6 +121,7 @@ export class World {
     await Promise.all([this.pair.source.stop('SIGKILL'), this.pair.target.stop('SIGKILL')]);
     await Promise.allSettled(this.#loops);
     for (const disk of [this.sourceDisk, this.targetDisk]) disk.close();
+    for (const clock of Object.values(this.clocks)) clock.close();
     await this.pair.close();
     await this.wire.close();
   }
@@ -253,6 +262,12 @@ export class World {
     );
   }
 
+  /** A replica is never older than this world, nor younger than now, whatever any clock says (GLO-29, P26). */
+  #judgeAge({ latencyMs }: ConnectionItem): void {
+    const most = Date.now() - this.#began + OPENED_MS;
+    if (latencyMs < -1 || latencyMs > most) this.violated(`said to be ${latencyMs} ms behind`);
+  }
+
   #difference(): string {
     try {
       return this.pair.differences(this.link).join('\n');
@@ -266,6 +281,7 @@ export class World {
       await wait(Math.max(200, since + SEEN_MS - Date.now()));
       const asked = Date.now();
       const item = await this.status();
+      if (item) this.#judgeAge(item);
       const settled = item?.latencyMs === 0 || asked - since > CAUGHT_UP_MS + SEEN_MS;
       if (item?.statistics.targetDataState !== 'OK' || !settled) continue;
       const differences = this.sourceDisk.mounted ? this.#difference() : '';

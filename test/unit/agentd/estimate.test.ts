@@ -7,6 +7,7 @@ import {
   mirrorTime,
   neededRate,
   rates,
+  shiftMinutes,
   WIRE_FACTOR,
   worstLag,
 } from '../../../agentd/core/estimate/estimate.js';
@@ -51,6 +52,21 @@ test('EDN-50: with the bandwidth that is said to be needed no change waits longe
     Number.POSITIVE_INFINITY,
     'the line cannot carry the mean',
   );
+});
+
+test('EDN-50: a clock that is set leaves what was counted as far behind as it was, and loses nothing of it', (t) => {
+  const counted = minutesOf([60, 0, 6_000, 60]);
+  const before = worstLag(counted, 100, 103, 1_000);
+  for (const by of [24 * 60, -24 * 60, 0]) {
+    const minutes = [...counted];
+    shiftMinutes(minutes, by);
+    addMinute(minutes, 104 + by, 2, 1, 60);
+    t.deepEqual(
+      minutes.map(({ minute }) => minute - by),
+      [100, 102, 103, 104],
+    );
+    t.is(worstLag(minutes, 100 + by, 103 + by, 1_000), before);
+  }
 });
 
 test('EDN-50: mean, busy minute and peak, empty minutes included; the first mirror shares the line with the changes', (t) => {

@@ -51,6 +51,8 @@ class Play {
   queue = { bytes: 0, percent: 0 };
   drained = false;
   budgetSpent = false;
+  /** Null: nobody knows what passed but by the clock on the wall. */
+  elapsedMs: number | null = null;
   readonly told: string[] = [];
 
   constructor(
@@ -63,8 +65,8 @@ class Play {
   }
 
   get facts(): GateFacts {
-    const { settings, zone, now, queue, drained, budgetSpent } = this;
-    return { settings, zone, now, queue, drained, budgetSpent };
+    const { settings, zone, now, elapsedMs, queue, drained, budgetSpent } = this;
+    return { settings, zone, now, elapsedMs, queue, drained, budgetSpent };
   }
 
   until(end: string, each: (play: Play) => void = () => undefined): this {
@@ -302,6 +304,18 @@ test('a clock that is put back makes no session longer and repeats no start', (t
   t.deepEqual(play.told, ['21:59:50 waiting', '22:00:00 session', '22:04:21 waiting']);
 });
 
+test('TRN-15: a clock that is put forward makes no session shorter, one that is put back afterwards none longer', (t) => {
+  const settings = set({ start: { at: '2026-11-25T22:00' }, stop: { time: { every: 10, unit: 'minutes' } } });
+  const play = new Play(settings, '2026-11-25 21:59:59');
+  play.elapsedMs = 1_000;
+  play.until('2026-11-25 22:04:59');
+  play.now = at('2026-11-26 22:05:00');
+  play.until('2026-11-26 22:06:59');
+  play.now = at('2026-11-25 22:07:00');
+  play.until('2026-11-25 22:30');
+  t.deepEqual(play.told, ['21:59:59 waiting', '22:00:00 session', '22:10:00 waiting']);
+});
+
 test('a clock that was far ahead does not silence the schedule once it is right again', (t) => {
   const settings = set({ start: { at: '2026-11-25T22:00', interval: { every: 1, unit: 'hours' } } });
   const play = new Play(settings, '2027-11-25 12:30').until('2027-11-25 12:30:10');
@@ -326,12 +340,13 @@ test('TRN-06: every row of the session table is reached, and what is not in it c
           settings: second.off ? defaultSettings(0) : settings,
           zone: EUROPE,
           now,
+          elapsedMs: second.skip < 0 ? 1_000 : null,
         });
         for (const { fact } of effects) reached.add(fact);
         if (effects.length === 0) t.is(next.phase, before.phase);
         state = next;
         if (second.ask) {
-          const asked = gateAsk(state, { ...second, settings, zone: EUROPE, now });
+          const asked = gateAsk(state, { ...second, settings, zone: EUROPE, now, elapsedMs: 0 });
           if (asked) state = asked[0];
           for (const { fact } of asked?.[1] ?? []) reached.add(fact);
         }
@@ -402,7 +417,7 @@ test('TRN-20: whatever is set, asked and whatever the clock does, there is no li
         let state = gateStart(now);
         for (const second of seconds) {
           now += second.skip * 1000;
-          const facts = { ...second, settings, zone, now };
+          const facts = { ...second, settings, zone, now, elapsedMs: second.skip < 0 ? 1_000 : null };
           [state] = gateStep(state, facts);
           if (second.ask) state = gateAsk(state, facts)?.[0] ?? state;
           const open = windowOpen(settings, zone, now);

@@ -58,6 +58,17 @@ test('VER-10: saving runs nothing, whatever the start says', (t) => {
   }
 });
 
+test('VER-08: a clock that was far ahead when the next time was set does not silence the schedule once it is right', (t) => {
+  const walk = (state: ScheduleState, event: Parameters<typeof scheduleStep>[1], now: number): ScheduleState =>
+    scheduleStep(state, event, now)[0];
+  let state = walk(NO_SCHEDULE, { kind: 'saved', schedule: hourly }, 1_000_000 + 9_000 * HOUR);
+  t.is(state.next, 1_000_000 + 9_001 * HOUR);
+  state = walk(state, { kind: 'tick' }, 1_000_000 + HOUR / 2);
+  t.like(state, { phase: 'waiting', next: 1_000_000 + HOUR });
+  t.deepEqual(scheduleStep(state, { kind: 'tick' }, 1_000_000 + HOUR / 2 + 1), [state, []], 'once');
+  t.is(walk(state, { kind: 'tick' }, 1_000_000 + HOUR).phase, 'due');
+});
+
 test('VER-08: due, run, again after the interval; a missed time is made up once', (t) => {
   let state: ScheduleState = NO_SCHEDULE;
   const walk = (event: Parameters<typeof scheduleStep>[1], now: number): readonly string[] => {
