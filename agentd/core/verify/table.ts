@@ -4,7 +4,15 @@ import type { Row } from '../machine.js';
 /** off: no schedule. waiting: for its time. due: the time came, not possible yet. running: the scheduled one runs. */
 export const SCHEDULE_PHASE = ['off', 'waiting', 'due', 'running'] as const;
 export type SchedulePhase = (typeof SCHEDULE_PHASE)[number];
-export type ScheduleFact = 'saved' | 'cleared' | 'time_reached' | 'possible' | 'ended' | 'ended_last' | 'interrupted';
+export type ScheduleFact =
+  | 'saved'
+  | 'cleared'
+  | 'time_reached'
+  | 'clock_set'
+  | 'possible'
+  | 'ended'
+  | 'ended_last'
+  | 'interrupted';
 export type ScheduleAct = 'arm' | 'disarm' | 'verify' | 'tell_due' | 'tell_interrupted';
 
 export const SCHEDULE_TABLE: readonly Row<SchedulePhase, ScheduleFact, ScheduleAct>[] = [
@@ -24,6 +32,13 @@ export const SCHEDULE_TABLE: readonly Row<SchedulePhase, ScheduleFact, ScheduleA
     why: 'a person cleared it; what runs goes on',
   },
   { from: ['waiting'], on: 'time_reached', to: 'due', act: ['tell_due'], why: 'VER-07, VER-08' },
+  {
+    from: ['waiting'],
+    on: 'clock_set',
+    to: 'waiting',
+    act: ['arm'],
+    why: 'the clock was put back: times of the series that come again count, so none is left out for long (VER-08)',
+  },
   {
     from: ['due'],
     on: 'possible',
