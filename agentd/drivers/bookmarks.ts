@@ -136,7 +136,7 @@ export class Bookmarks {
     if (how !== 'plain') await run.barriers.wait(placeMs, signal);
     const point: Point = { key: world.clock.key(), set: run.stored.set, frozen: [...frozen], after: options.after };
     let stood = -1;
-    let began = 0;
+    let began = world.clock.monotonic();
     let undone = how === 'plain';
     let held: Frozen | null = null;
     /** Lets the source go on, whatever became of the point. */
@@ -145,11 +145,11 @@ export class Bookmarks {
       undone = true;
       if (held) await this.#thaw(held);
       if (options.after) await this.#hook(run, options.after, 'after', point.key, options.timeoutMs);
-      stood = Math.max(0, world.clock.wall() - began);
+      stood = Math.round(world.clock.monotonic() - began);
       book.end(point.key);
     };
     if (how !== 'plain') await book.begin(point);
-    began = world.clock.wall();
+    began = world.clock.monotonic();
     try {
       if (options.before) {
         const why = await this.#hook(run, options.before, 'before', point.key, options.timeoutMs);
@@ -348,8 +348,8 @@ export class Bookmarks {
     const schedule = this.book.schedules.get(key);
     const next = schedule ? nextTime(schedule, clock.wall()) : null;
     if (!schedule || next === null) return;
-    const cancel = clock.after(Math.min(next - clock.wall(), LOOK_MS_MAX), () => {
-      // A clock may be set, and timers have an end.
+    const cancel = clock.after(Math.min(next - clock.wall(), LOOK_MS), () => {
+      // A clock may be set.
       if (clock.wall() < next) {
         this.#arm(key);
         return;
@@ -372,5 +372,5 @@ export class Bookmarks {
   }
 }
 
-/** Timers of the platform do not reach further. */
-const LOOK_MS_MAX = 86_400_000;
+/** The clock is looked at this often at least, so that one that was set is noticed. */
+const LOOK_MS = 60_000;

@@ -6,6 +6,7 @@ import type { Notice } from '../../protocol/messages/log.js';
 import type { MirrorOptions } from '../../protocol/messages/mirror.js';
 import type { Origin } from '../../protocol/messages/peer.js';
 import type { SetState } from '../../protocol/messages/set.js';
+import type { Instant } from '../../protocol/units.js';
 import { SOFTWARE_VERSION } from '../../protocol/version.js';
 import { type LinkEffect, type LinkState, linkStart, linkStep } from '../core/connection/step.js';
 import type { LinkFact } from '../core/connection/table.js';
@@ -56,6 +57,8 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   everLinked: boolean;
   problem: Notice | null = null;
   connectedSince: number | null = null;
+  /** The same, for how long that is. */
+  linkedAt: Instant | null = null;
   targetName: string;
   readonly barriers: Barriers;
   readonly verifying: VerifyRun;
@@ -292,6 +295,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         this.targetName = welcome?.server ?? this.targetName;
         this.targetCan = welcome?.can ?? [];
         this.connectedSince = this.host.world.clock.wall();
+        this.linkedAt = this.host.world.clock.monotonic();
         // The very first stream begins with nothing; a later one that does not go on where it was has a gap.
         const gap = !event.resumed && this.everLinked;
         const first = !this.everLinked;
@@ -483,14 +487,14 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     }
   }
 
-  #toldAt: { text: string; at: number } | null = null;
+  #toldAt: { text: string; at: Instant } | null = null;
 
   /** The same trouble at every try is told once, and again after a while. */
   #tellProblem(): void {
     const { clock, log } = this.host.world;
     if (!this.problem) return;
     const text = noticeText(this.problem);
-    const now = clock.wall();
+    const now = clock.monotonic();
     if (this.#toldAt?.text === text && now - this.#toldAt.at < TELL_AGAIN_MS) return;
     this.#toldAt = { text, at: now };
     log.write(this.problem, this.scope);

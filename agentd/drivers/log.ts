@@ -37,7 +37,7 @@ export class AgentLog {
   }
 
   write(said: Notice, scope: LogScope = {}): void {
-    const now = this.clock.wall();
+    const now = this.clock.monotonic();
     const draft = {
       set: scope.set ?? null,
       connection: scope.connection ?? null,
@@ -56,7 +56,7 @@ export class AgentLog {
       if (at >= 0) this.#lines[at] = again;
       this.hub.put('log', again);
     } else {
-      const line: LogLine = { sequence: this.#next++, at: now, ...draft, count: 1 };
+      const line: LogLine = { sequence: this.#next++, at: this.clock.wall(), ...draft, count: 1 };
       this.#repeats = beginRepeat(this.#repeats, key, { sequence: line.sequence, since: now, count: 1, line });
       this.#lines.push(line);
       if (this.#lines.length > LOG_LINES_MAX) this.#lines.splice(0, this.#lines.length - LOG_LINES_MAX);
@@ -78,7 +78,7 @@ export class AgentLog {
 
   #endWindows(): void {
     this.#sweep = null;
-    const { repeats, ended } = endRepeats(this.#repeats, this.clock.wall());
+    const { repeats, ended } = endRepeats(this.#repeats, this.clock.monotonic());
     this.#repeats = repeats;
     for (const running of ended) {
       // Only the file lacks the count; message windows show it on the line itself.

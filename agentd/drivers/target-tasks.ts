@@ -194,6 +194,7 @@ export class TargetTasks {
       scopeOf(item),
     );
     const started = world.clock.wall();
+    const began = world.clock.monotonic();
     const end = await this.runner.run(
       {
         key: item.key,
@@ -205,7 +206,7 @@ export class TargetTasks {
       },
       signal ? AbortSignal.any([this.#ending.signal, signal]) : this.#ending.signal,
     );
-    return outcomeOf(end, started, Math.max(0, world.clock.wall() - started), limitMs);
+    return outcomeOf(end, started, Math.round(world.clock.monotonic() - began), limitMs);
   }
 
   /** What the source wants to know, when a link is up again or its stream has ended. */

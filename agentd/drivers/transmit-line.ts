@@ -206,7 +206,7 @@ export class Line {
     const now = clock.wall();
     const seen = [...this.members].map((run) => {
       const counters = run.counters();
-      return { counters, progress: run.progress(counters, now) };
+      return { counters, progress: run.progress(counters) };
     });
     const counters = seen.flatMap((each) => each.counters ?? []);
     return {

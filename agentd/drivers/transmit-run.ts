@@ -6,6 +6,7 @@ import type { LinkState } from '../core/connection/step.js';
 import type { LinkFact } from '../core/connection/table.js';
 import { manualStep, type Transmission, transmission } from '../core/transmit/step.js';
 import type { ManualAct, ManualFact, ManualPhase } from '../core/transmit/table.js';
+import type { Instant } from '../../protocol/units.js';
 import type { Line } from './transmit-line.js';
 import type { World } from './world.js';
 
@@ -16,7 +17,8 @@ export interface TransmitOwner {
   readonly scope: { set: string; connection: number; server: string };
   readonly handle: number | null;
   readonly link: LinkState;
-  readonly connectedSince: number | null;
+  /** When the link came up, if it did. */
+  readonly linkedAt: Instant | null;
   readonly sourceState: SetState;
   /** A mirror or verification is wanted or runs. */
   readonly walking: boolean;
@@ -107,13 +109,14 @@ export class TransmitRun {
   }
 
   /** Whether a session still has something to do here. */
-  progress(counters: ConnectionStatistics | null, now: number): Progress {
+  progress(counters: ConnectionStatistics | null): Progress {
     const { owner } = this;
     if (this.phase !== 'flowing' || owner.link.phase === 'refused' || owner.link.phase === 'closed') return 'out';
     if (owner.sourceState !== 'watching' && owner.sourceState !== 'opening' && owner.sourceState !== 'rescanning')
       return 'out';
     if (owner.sourceState !== 'watching' || owner.link.phase !== 'linked' || counters === null) return 'busy';
-    if (owner.connectedSince === null || now - owner.connectedSince < SETTLED_MS) return 'busy';
+    const { linkedAt } = owner;
+    if (linkedAt === null || owner.world.clock.monotonic() - linkedAt < SETTLED_MS) return 'busy';
     return owner.walking || counters.mirror !== 'idle' || counters.queuedOps > 0 ? 'busy' : 'done';
   }
 }

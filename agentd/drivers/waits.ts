@@ -1,11 +1,12 @@
 /** Barriers that somebody waits for. */
 import { failure } from '../../protocol/errors.js';
 import { BARRIER_COUNT_MAX } from '../../protocol/limits.js';
+import type { Instant } from '../../protocol/units.js';
 import type { Clock } from '../ports/clock.js';
 import { type Awaited, awaited } from './awaited.js';
 
 interface Waiting extends Awaited<number> {
-  readonly since: number;
+  readonly since: Instant;
   token: number | null;
 }
 
@@ -39,7 +40,7 @@ export class Barriers {
       return Promise.reject(failure('TOO_MANY', { what: 'waiting barriers', limit: BARRIER_COUNT_MAX }));
     const what = `The barrier on connection ${this.id()}`;
     const asked = awaited<number>({ clock: this.clock, timeoutMs, what, signal }, () => this.#waiting.delete(waiting));
-    const waiting: Waiting = { ...asked, since: this.clock.wall(), token: null };
+    const waiting: Waiting = { ...asked, since: this.clock.monotonic(), token: null };
     this.#waiting.add(waiting);
     this.pump();
     return asked.promise;
@@ -61,7 +62,7 @@ export class Barriers {
   done(token: number): void {
     for (const waiting of this.#waiting)
       if (waiting.token === token) {
-        waiting.resolve(Math.max(0, this.clock.wall() - waiting.since));
+        waiting.resolve(Math.round(this.clock.monotonic() - waiting.since));
         return;
       }
   }

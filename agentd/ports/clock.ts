@@ -1,10 +1,12 @@
 /** Time and chance; fakes make a driver repeatable. */
-import type { WallTime } from '../../protocol/units.js';
+import type { Instant, WallTime } from '../../protocol/units.js';
 import type { Zone } from '../core/transmit/calendar.js';
 
 export interface Clock extends Zone {
-  /** Wall clock, for display and logs. */
+  /** Wall clock, for display, logs and schedules. It may be set at any moment. */
   wall(): WallTime;
+  /** For how long something takes or holds: nobody sets this one. */
+  monotonic(): Instant;
   /** Calls once after a while; the returned function withdraws it. */
   after(ms: number, call: () => void): () => void;
   /** 0 <= random < 1. */

@@ -21,6 +21,7 @@ const HASTE = 50;
 
 export const hastyClock: Clock = {
   wall: () => Date.now(),
+  monotonic: () => systemClock.monotonic(),
   after(ms, call) {
     const timer = setTimeout(call, Math.ceil(ms / HASTE));
     return () => clearTimeout(timer);
