@@ -136,7 +136,7 @@ export class Bookmarks {
     if (how !== 'plain') await run.barriers.wait(placeMs, signal);
     const point: Point = { key: world.clock.key(), set: run.stored.set, frozen: [...frozen], after: options.after };
     let stood = -1;
-    let began = 0;
+    let began = world.clock.steady();
     let undone = how === 'plain';
     let held: Frozen | null = null;
     /** Lets the source go on, whatever became of the point. */
@@ -348,7 +348,8 @@ export class Bookmarks {
     const schedule = this.book.schedules.get(key);
     const next = schedule ? nextTime(schedule, clock.wall()) : null;
     if (!schedule || next === null) return;
-    const cancel = clock.after(Math.min(next - clock.wall(), LOOK_MS_MAX), () => {
+    const cancel = clock.after(Math.min(next - clock.wall(), LOOK_MS), () => {
+      // A clock may be set.
       if (clock.wall() < next) {
         this.#arm(key);
         return;
@@ -372,4 +373,4 @@ export class Bookmarks {
 }
 
 /** The clock is looked at this often at least, so that one that was set is noticed. */
-const LOOK_MS_MAX = 60_000;
+const LOOK_MS = 60_000;

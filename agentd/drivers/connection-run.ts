@@ -6,6 +6,7 @@ import type { Notice } from '../../protocol/messages/log.js';
 import type { MirrorOptions } from '../../protocol/messages/mirror.js';
 import type { Origin } from '../../protocol/messages/peer.js';
 import type { SetState } from '../../protocol/messages/set.js';
+import type { Instant } from '../../protocol/units.js';
 import { SOFTWARE_VERSION } from '../../protocol/version.js';
 import { type LinkEffect, type LinkState, linkStart, linkStep } from '../core/connection/step.js';
 import type { LinkFact } from '../core/connection/table.js';
@@ -57,8 +58,8 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   everLinked: boolean;
   problem: Notice | null = null;
   connectedSince: number | null = null;
-  /** By the steady clock: of the last link. */
-  linkedAt = 0;
+  /** The same, for how long that is. */
+  linkedAt: Instant | null = null;
   targetName: string;
   readonly barriers: Barriers;
   readonly verifying: VerifyRun;
@@ -500,8 +501,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
     }
   }
 
-  /** `at`: by the steady clock. */
-  #toldAt: { text: string; at: number } | null = null;
+  #toldAt: { text: string; at: Instant } | null = null;
 
   /** The same trouble at every try is told once, and again after a while. */
   #tellProblem(): void {

@@ -48,8 +48,8 @@ export class MirrorRun {
     stored: StoredConnection['mirror'],
   ) {
     // While replication is stopped nobody believes in the replica anyway; starting it mirrors.
-    const complete = stored.complete && (!owner.replication || owner.claim.stands);
-    this.state = restored({ ...stored, complete }, this.#auto());
+    const stands = !owner.replication || owner.claim.stands;
+    this.state = restored(stored, stands, this.#auto());
   }
 
   /** One will begin again by itself after a while. */
@@ -129,8 +129,9 @@ export class MirrorRun {
     const stepped = mirrorStep(this.state, fact, options);
     if (!stepped) return false;
     const [next, acts] = stepped;
-    if (this.state.complete && !next.complete) this.owner.claim.withdraw();
-    if (next.complete && !this.state.complete && this.owner.replication) this.owner.claim.make();
+    // A mirror tells all of it anew: until its end nothing vouches for what is there (I3).
+    if (acts.includes('start_mirror') || (this.state.complete && !next.complete)) this.owner.claim.withdraw();
+    if (acts.includes('complete') && this.owner.replication) this.owner.claim.make();
     this.state = next;
     for (const act of acts) this.#perform(act);
     this.owner.changed(true);
@@ -187,8 +188,11 @@ export class MirrorRun {
   }
 }
 
-/** After a restart the engine walks nothing: what was under way begins again, a pause stays a pause (MIR-34). */
-function restored(stored: StoredConnection['mirror'], auto: MirrorOptions | null): MirrorState {
+/**
+ * After a restart the engine walks nothing: what was under way begins again, a pause stays a pause (MIR-34).
+ * @param stands the claim of a complete replica; gone, what took it back was not written down before the run ended
+ */
+function restored(stored: StoredConnection['mirror'], stands: boolean, auto: MirrorOptions | null): MirrorState {
   switch (stored.phase) {
     case 'starting':
     case 'mirroring':
@@ -198,6 +202,7 @@ function restored(stored: StoredConnection['mirror'], auto: MirrorOptions | null
     case 'paused':
       return { phase: 'idle', complete: false, options: null };
     case 'idle':
-      return { phase: 'idle', complete: stored.complete, options: null };
+      if (stored.complete && !stands && auto) return { phase: 'wanted', complete: false, options: auto };
+      return { phase: 'idle', complete: stored.complete && stands, options: null };
   }
 }

@@ -167,7 +167,8 @@ export class Rates {
       RATE_MINUTES_MAX,
     );
     // What a stream has counted by the first look at it, it has counted since it was opened.
-    const observed = last ? steady - last.steady : statistics.connectedSince === null ? 0 : steady - run.linkedAt;
+    const since = last ? last.steady : statistics.connectedSince === null ? null : run.linkedAt;
+    const observed = since === null ? 0 : steady - since;
     rate.observedMs += Math.round(observed);
     rate.last = { at: now, steady, bytes, packed };
   }

@@ -6,6 +6,7 @@ import type { Stall } from '../../protocol/messages/connection.js';
 import type { Notice } from '../../protocol/messages/log.js';
 import type { SetState } from '../../protocol/messages/set.js';
 import { freshMs } from '../core/connection/heartbeat.js';
+import { instant } from '../../protocol/units.js';
 import type { LinkState } from '../core/connection/step.js';
 import { STALL_START, type StallState, stallStep } from '../core/stall/step.js';
 import type { StallAct } from '../core/stall/table.js';
@@ -27,7 +28,7 @@ export class StallRun {
   #state: StallState = STALL_START;
   #trouble: LinkTrouble['trouble'] = null;
   #cancel: (() => void) | null = null;
-  #lookedAt = 0;
+  #lookedAt = instant(0);
 
   constructor(readonly owner: StallOwner) {}
 
@@ -53,12 +54,13 @@ export class StallRun {
 
   get stall(): Stall | null {
     const { cause, since } = this.#state;
-    return cause === null || since === null ? null : { cause, since };
+    // It is looked at now and then; what a person stops in between does not stand still any more.
+    return cause === null || since === null || this.#stopped ? null : { cause, since };
   }
 
   get problem(): Notice | null {
-    const { cause } = this.#state;
-    if (cause === null) return null;
+    const cause = this.stall?.cause;
+    if (!cause) return null;
     const { world, at } = this.owner;
     const trouble = cause === 'target_full' || cause === 'target_retrying' ? this.#trouble : null;
     return notice(
@@ -95,15 +97,19 @@ export class StallRun {
     for (const act of acts) this.#perform(act);
   }
 
+  /** No link, or nothing shall be sent. */
+  get #stopped(): boolean {
+    const { link, transmit } = this.owner;
+    return link.phase !== 'linked' || transmit.phase !== 'flowing' || !transmit.allowed.link;
+  }
+
   /** It waits because somebody wants it to. */
   #excused(counters: ConnectionStatistics): boolean {
-    const { link, transmit, sourceState } = this.owner;
+    const { sourceState } = this.owner;
     return (
-      link.phase !== 'linked' ||
+      this.#stopped ||
       !counters.linked ||
       (sourceState !== 'watching' && sourceState !== 'rescanning') ||
-      transmit.phase !== 'flowing' ||
-      !transmit.allowed.link ||
       counters.transmitPaused ||
       counters.targetPaused ||
       counters.targetPausing ||

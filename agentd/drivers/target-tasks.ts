@@ -194,7 +194,7 @@ export class TargetTasks {
       scopeOf(item),
     );
     const started = world.clock.wall();
-    const from = world.clock.steady();
+    const began = world.clock.steady();
     const end = await this.runner.run(
       {
         key: item.key,
@@ -206,7 +206,7 @@ export class TargetTasks {
       },
       signal ? AbortSignal.any([this.#ending.signal, signal]) : this.#ending.signal,
     );
-    return outcomeOf(end, started, Math.round(world.clock.steady() - from), limitMs);
+    return outcomeOf(end, started, Math.round(world.clock.steady() - began), limitMs);
   }
 
   /** What the source wants to know, when a link is up again or its stream has ended. */

@@ -6,6 +6,7 @@ import type { LinkState } from '../core/connection/step.js';
 import type { LinkFact } from '../core/connection/table.js';
 import { manualStep, type Transmission, transmission } from '../core/transmit/step.js';
 import type { ManualAct, ManualFact, ManualPhase } from '../core/transmit/table.js';
+import type { Instant } from '../../protocol/units.js';
 import type { Line } from './transmit-line.js';
 import type { World } from './world.js';
 
@@ -16,8 +17,8 @@ export interface TransmitOwner {
   readonly scope: { set: string; connection: number; server: string };
   readonly handle: number | null;
   readonly link: LinkState;
-  readonly connectedSince: number | null;
-  readonly linkedAt: number;
+  /** When the link came up, if it did. */
+  readonly linkedAt: Instant | null;
   readonly sourceState: SetState;
   /** A mirror or verification is wanted or runs. */
   readonly walking: boolean;
@@ -114,7 +115,8 @@ export class TransmitRun {
     if (owner.sourceState !== 'watching' && owner.sourceState !== 'opening' && owner.sourceState !== 'rescanning')
       return 'out';
     if (owner.sourceState !== 'watching' || owner.link.phase !== 'linked' || counters === null) return 'busy';
-    if (owner.connectedSince === null || owner.world.clock.steady() - owner.linkedAt < SETTLED_MS) return 'busy';
+    const { linkedAt } = owner;
+    if (linkedAt === null || owner.world.clock.steady() - linkedAt < SETTLED_MS) return 'busy';
     return owner.walking || counters.mirror !== 'idle' || counters.queuedOps > 0 ? 'busy' : 'done';
   }
 }

@@ -1,11 +1,12 @@
 /** Barriers that somebody waits for. */
 import { failure } from '../../protocol/errors.js';
 import { BARRIER_COUNT_MAX } from '../../protocol/limits.js';
+import type { Instant } from '../../protocol/units.js';
 import type { Clock } from '../ports/clock.js';
 import { type Awaited, awaited } from './awaited.js';
 
 interface Waiting extends Awaited<number> {
-  readonly since: number;
+  readonly since: Instant;
   token: number | null;
 }
 

@@ -8,6 +8,11 @@ const SLACK_MS = 3_500;
 /** A question nobody answered for this long is forgotten. Barriers have 60 seconds. */
 export const ANSWER_MS_MAX = 61_000;
 
+/** On its way to what it should be; and between two sessions nobody can know better. */
+const isExpected = ({ statistics: { targetDataState, transmitMode } }: ConnectionItem): boolean =>
+  ['Mirroring', 'Not Ready'].includes(targetDataState) ||
+  (transmitMode === 'Scheduled' && targetDataState === 'Unknown');
+
 /** Words that contradict each other (STA-05..10). */
 export function contradiction(item: ConnectionItem): string | null {
   const s = item.statistics;
@@ -24,7 +29,7 @@ export function contradiction(item: ConnectionItem): string | null {
     if (item.quarantined > 0) return `OK with ${item.quarantined} paths refused`;
     if (item.severity === 'error') return 'OK with an error';
     if (item.stall) return 'OK while nothing moves';
-  } else if (item.severity === 'information' && !['Mirroring', 'Not Ready'].includes(s.targetDataState))
+  } else if (item.severity === 'information' && !isExpected(item))
     return `${s.targetDataState} is told as mere information`;
   if (walking !== (s.targetDataState === 'Mirroring'))
     return `the mirror is ${s.mirrorStatus}, the data ${s.targetDataState}`;
@@ -41,12 +46,17 @@ export function contradiction(item: ConnectionItem): string | null {
   return null;
 }
 
+/** The target lost something while the source stood still, which has only just gone on. */
+const lostUnseen = ({ lostAt, source }: Wanted): boolean =>
+  lostAt >= source.machine.time.frozenAt && source.awake < SLACK_MS;
+
 /** I3: `OK` is said only of a replica that is no older than the connection says. */
 export function lie(wanted: Wanted, item: ConnectionItem, now: number): string | null {
   if (item.statistics.targetDataState !== 'OK') return null;
   const oldest = now - (Math.max(0, item.latencyMs) + Math.max(0, item.quietMs) + SLACK_MS);
   // Power was lost there a moment ago: nobody can know it here before the silence is noticed.
   if (wanted.lostAt > now - Math.max(0, item.quietMs) - SLACK_MS) return null;
+  if (lostUnseen(wanted)) return null;
   for (let path = 0; path < wanted.replica.live.length; path++) {
     const version = wanted.replica.live[path] ?? 0;
     const outdated = wanted.tree.outdated(path, version);
@@ -61,10 +71,11 @@ export function lie(wanted: Wanted, item: ConnectionItem, now: number): string |
  * the state is. Paths that the target refuses are named on their own.
  */
 export function hiddenLag(wanted: Wanted, item: ConnectionItem, now: number): string | null {
-  if (item.phase === 'linked' && item.quietMs >= 0) wanted.heardAt = now - item.quietMs - SLACK_MS;
-  if (item.latencyMs < 0 || item.quarantined > 0) return null;
+  if (item.phase === 'linked' && item.quietMs >= 0 && !lostUnseen(wanted))
+    wanted.heardAt = now - item.quietMs - SLACK_MS;
+  if (item.latencyMs < 0 || item.quarantined > 0 || understated(wanted, item)) return null;
   // What a target lost while nobody could hear of it, nobody knows here.
-  if (wanted.lostAt > wanted.heardAt) return null;
+  if (wanted.lostAt > wanted.heardAt || lostUnseen(wanted)) return null;
   const point = now - item.latencyMs - SLACK_MS;
   for (let path = 0; path < wanted.replica.live.length; path++) {
     const outdated = wanted.tree.outdated(path, wanted.replica.live[path] ?? 0);
@@ -74,8 +85,15 @@ export function hiddenLag(wanted: Wanted, item: ConnectionItem, now: number): st
   return null;
 }
 
+/** Over a restart the recovery point is kept by the wall clock; one that was put back meanwhile makes it look young. */
+function understated({ source }: Wanted, { id }: ConnectionItem): boolean {
+  const handle = source.agent?.connections.run(id).handle;
+  return typeof handle === 'number' && (source.engine?.channels.get(handle)?.channel.understated ?? false);
+}
+
 export function unsafe(wanted: Wanted): string | null {
   const { replica, tree, safe } = wanted;
+  if (replica.wentBack) return `I1: ${replica.wentBack}`;
   for (let path = 0; path < replica.live.length; path++) {
     const version = replica.live[path] ?? 0;
     if (version > tree.version(path)) return `I1: path ${path} has version ${version}, which the source never had`;
@@ -95,7 +113,11 @@ export function unbounded(fleet: Fleet): string | null {
   }
   for (const call of fleet.calls) {
     if (call.life !== call.server.life) fleet.calls.delete(call);
-    else if (call.what.includes('barrier') && fleet.universe.time.now - call.since > ANSWER_MS_MAX)
+    else if (
+      call.what.includes('barrier') &&
+      call.server.machine.time.now - call.since > ANSWER_MS_MAX &&
+      call.server.awake > SLACK_MS
+    )
       return `${call.what} was never answered`;
   }
   return null;

@@ -2,7 +2,7 @@
 import { failure } from '../../protocol/errors.js';
 import type { Documents } from '../../agentd/ports/documents.js';
 import type { Places } from '../../agentd/ports/places.js';
-import type { Chance, SimTime } from './time.js';
+import type { Chance, MachineTime } from './time.js';
 
 export class SimDisk {
   /** Names as a reading process sees them. */
@@ -38,7 +38,7 @@ export class SimDocuments implements Documents {
 
   constructor(
     readonly disk: SimDisk,
-    readonly time: SimTime,
+    readonly time: MachineTime,
     readonly chance: Chance,
     /** The process whose documents these are still runs. Called before anything reaches JavaScript. */
     readonly alive: () => boolean,

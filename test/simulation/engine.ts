@@ -14,17 +14,19 @@ import type {
 import { Channel } from './channel.js';
 import type { Machine, Universe } from './machine.js';
 import { Link, type Network } from './network.js';
-import { type Answer, Receiver, type StreamPosition } from './receiver.js';
+import { Budget } from './queue.js';
+import { type Answer, type Hello, Receiver, type StreamPosition } from './receiver.js';
 import { Source, type SourceHost } from './source.js';
 
 interface Inbound {
   readonly link: Link;
-  readonly hello: { readonly stream: number; readonly applied: number };
+  readonly hello: Hello;
   receiver: Receiver | null;
 }
 
 export class SimEngine implements Engine, SourceHost {
   readonly sources = new Map<number, Source>();
+  readonly budget: Budget;
   readonly channels = new Map<number, { readonly channel: Channel; readonly source: Source }>();
   readonly #inbound = new Map<number, Inbound>();
   readonly #links = new Map<number, Link>();
@@ -38,15 +40,17 @@ export class SimEngine implements Engine, SourceHost {
     readonly machine: Machine,
     readonly network: Network,
     readonly onEvent: (event: EngineEvent) => void,
-    readonly wallNow: () => number,
-  ) {}
+    queueMemoryBytes: number,
+  ) {
+    this.budget = new Budget(queueMemoryBytes);
+  }
 
   alive(): boolean {
     return !this.#dead;
   }
 
-  wall(): number {
-    return this.wallNow();
+  get #time(): Machine['time'] {
+    return this.machine.time;
   }
 
   /** The process is gone; what the kernel holds of it closes. */
@@ -61,7 +65,8 @@ export class SimEngine implements Engine, SourceHost {
   }
 
   tell(event: EngineEvent): void {
-    const { time, chance } = this.universe;
+    const { chance } = this.universe;
+    const time = this.#time;
     this.#tellAt = Math.max(this.#tellAt, time.now + chance.between(0, 2));
     time.after(this.#tellAt - time.now, () => {
       if (this.#dead) return;
@@ -72,7 +77,8 @@ export class SimEngine implements Engine, SourceHost {
   }
 
   #post(call: () => void): void {
-    const { time, chance } = this.universe;
+    const { chance } = this.universe;
+    const time = this.#time;
     this.#workerAt = Math.max(this.#workerAt, time.now + chance.between(0, 4));
     time.after(this.#workerAt - time.now, () => {
       if (!this.#dead) call();
@@ -83,7 +89,8 @@ export class SimEngine implements Engine, SourceHost {
 
   connect(channel: Channel): void {
     this.disconnect(channel);
-    const { time } = this.universe;
+    if (!channel.linking) return;
+    const time = this.#time;
     const epoch = (this.#dials.get(channel.id) ?? 0) + 1;
     this.#dials.set(channel.id, epoch);
     const asked = time.now;
@@ -114,6 +121,10 @@ export class SimEngine implements Engine, SourceHost {
 
   readonly #dials = new Map<number, number>();
 
+  confirm(channel: Channel, id: number): void {
+    this.#links.get(channel.id)?.send('target', (at) => at.to.#inbound.get(at.id)?.receiver?.refusalsTaken(id));
+  }
+
   disconnect(channel: Channel): void {
     this.#dials.set(channel.id, (this.#dials.get(channel.id) ?? 0) + 1);
     const link = this.#links.get(channel.id);
@@ -124,7 +135,7 @@ export class SimEngine implements Engine, SourceHost {
     // Ours was asked for, so nothing is told; the other side reads the end of the line.
     link.open.source = false;
     if (this.network.reach(this.machine.name, link.to.machine.name))
-      this.universe.time.after(this.network.delay(), () => link.end('target', 'ECONNRESET'));
+      link.to.machine.time.after(this.network.delay(), () => link.end('target', 'ECONNRESET'));
     else link.stall();
   }
 
@@ -146,11 +157,14 @@ export class SimEngine implements Engine, SourceHost {
     if (!link || !channel.ready || channel.paused) return;
     for (let batch = channel.stream.take(); batch; batch = channel.stream.take()) {
       const sent = batch;
-      link.send('target', (at) => {
+      const arrives = (at: Link): void => {
         const inbound = at.to.#inbound.get(at.id);
         if (!inbound?.receiver?.receive(sent)) at.break('EPROTO', 5);
-      });
+      };
+      link.send('target', arrives, sent.bytes);
     }
+    // Its worker sees to it.
+    if (channel.stream.damaged) this.channels.get(channel.id)?.source.pump();
   }
 
   #answered(link: Link, answer: Answer): void {
@@ -163,10 +177,10 @@ export class SimEngine implements Engine, SourceHost {
         this.send(channel);
         return;
       case 'nak':
-        source.refusedBy(channel, answer.stream, answer.path);
+        source.refusals.refused(channel, answer);
         return;
       case 'manifest':
-        source.manifest(channel, answer.request, answer.version);
+        source.walks.answered(channel, answer.request, answer.version);
         return;
     }
   }
@@ -176,7 +190,7 @@ export class SimEngine implements Engine, SourceHost {
     if (!known || this.#links.get(link.connection) !== link) return;
     this.#post(() => {
       if (this.#links.get(link.connection) === link && known.channel.attached)
-        known.source.welcome(known.channel, position, welcome);
+        known.source.streams.welcome(known.channel, position, welcome);
     });
   }
 
@@ -226,7 +240,7 @@ export class SimEngine implements Engine, SourceHost {
     const welcome = Buffer.from(options.welcome);
     link.send('source', (at) => at.from.#welcomed(at, position, welcome));
     // Those of the last link may be lost with it, and nothing else may follow.
-    inbound.receiver.acknowledge();
+    inbound.receiver.announce(inbound.hello.refusalsTaken);
   }
 
   refuse(id: number, payload: Uint8Array): void {
@@ -235,7 +249,7 @@ export class SimEngine implements Engine, SourceHost {
     inbound.link.send('source', (at) => {
       at.from.tell({ kind: 'link_refused', connection: at.connection, payload: Buffer.from(payload) });
     });
-    this.universe.time.after(20 * this.network.slow, () => inbound.link.break('ECONNREFUSED', 5));
+    this.#time.after(20 * this.network.slow, () => inbound.link.break('ECONNREFUSED', 5));
   }
 
   linkSend(id: number, payload: Uint8Array): void {
@@ -247,10 +261,10 @@ export class SimEngine implements Engine, SourceHost {
   linkClose(id: number): void {
     const link = this.#inbound.get(id)?.link;
     if (!link) return;
-    this.universe.time.after(this.universe.chance.between(1, 10), () => {
+    this.#time.after(this.universe.chance.between(1, 10), () => {
       link.end('target', 'ECANCELED');
       if (link.stalledSince === Number.POSITIVE_INFINITY)
-        this.universe.time.after(this.network.delay(), () => link.end('source', 'ECONNRESET'));
+        link.from.machine.time.after(this.network.delay(), () => link.end('source', 'ECONNRESET'));
     });
   }
 
@@ -338,9 +352,9 @@ export class SimEngine implements Engine, SourceHost {
     const source = this.#source(sourceId);
     if (options.simulated) throw new Error('the model has no targets that are not there');
     const id = this.#next++;
-    const channel = new Channel(this.universe, id, options);
+    const channel = new Channel(this.universe, this.machine, this.budget, id, options);
     this.channels.set(id, { channel, source });
-    this.#post(() => source.attach(channel));
+    this.#post(() => source.streams.attach(channel));
     return id;
   }
 
@@ -350,40 +364,41 @@ export class SimEngine implements Engine, SourceHost {
     this.channels.delete(id);
     this.disconnect(known.channel);
     // A source that is closed next works its commands off first.
-    known.source.detach(known.channel, forget);
+    known.source.streams.detach(known.channel, forget);
   }
 
   connectionStatistics(id: number): ConnectionStatistics {
     const { channel, source } = this.#channel(id);
     const { stream } = channel;
-    const { time, mutants } = this.universe;
+    const { mutants } = this.universe;
+    const time = this.#time;
     const link = this.#links.get(id);
     const oldest = stream.batches.find(({ operation: { kind } }) => kind === 'write');
-    const untold = mutants.streamLatency ? Number.POSITIVE_INFINITY : source.waitsSince(channel);
+    const untold = mutants.streamLatency ? Number.POSITIVE_INFINITY : source.recovery.waitsSince(channel);
     const unapplied = Math.min(untold, stream.oldestChange(!channel.ready));
     const since = Math.min(unapplied, channel.doubt);
+    const wall = time.wall();
     const age = (at: number): number =>
       at === Number.POSITIVE_INFINITY
         ? 0
         : mutants.wallLatency
-          ? Math.max(0, this.wall() - (oldest?.capturedWall ?? this.wall()))
+          ? Math.max(0, wall - (oldest?.capturedWall ?? wall))
           : Math.max(1, Math.round(time.now - at));
     const nothing = mutants.linkedLag && !channel.ready;
-    const heard = link ? link.quietMs(time.now) : Number.POSITIVE_INFINITY;
+    const heard = link ? link.quietMs() : Number.POSITIVE_INFINITY;
     const proven =
-      stream.batches.length === 0 && stream.target && channel.ready
+      stream.queuedOps === 0 && stream.target && channel.ready
         ? Math.max(stream.provenAt, time.now - heard - 1_000)
         : stream.provenAt;
-    const mirrorOps = stream.batches.filter((batch) => batch.mirror).length;
     return {
       linked: channel.ready,
       transmitPaused: channel.paused,
       mirror: channel.word.get(),
       replicating: channel.replicating,
-      queuedOps: stream.batches.length,
+      queuedOps: stream.queuedOps,
       queuedBytes: stream.queuedBytes,
-      queuedMirrorOps: mirrorOps,
-      queuedMirrorBytes: mirrorOps,
+      queuedMirrorOps: stream.mirrorOps,
+      queuedMirrorBytes: stream.mirrorBytes,
       sentBytes: stream.sentBytes,
       sentCompressedBytes: stream.sentBytes,
       sentMirrorBytes: stream.sentMirrorBytes,
@@ -404,18 +419,18 @@ export class SimEngine implements Engine, SourceHost {
       failed: channel.failed.get(),
       repairing: channel.repairing,
       latencyMs: nothing ? 0 : since === Number.NEGATIVE_INFINITY ? -1 : age(since),
-      recoveryPointMs: Number.isFinite(since) ? Math.round(this.wall() - (time.now - since)) : 0,
+      recoveryPointMs: Number.isFinite(since) ? Math.round(wall - (time.now - since)) : 0,
       unappliedMs: age(unapplied),
       lagBytes: since === Number.POSITIVE_INFINITY ? 0 : stream.queuedBytes,
       lagAtLeast: untold !== Number.POSITIVE_INFINITY || channel.doubt !== Number.POSITIVE_INFINITY,
       heartbeatMs: Number.isFinite(proven) ? Math.max(0, Math.round(time.now - proven)) : -1,
       lastPath: '',
-      quietMs: link ? link.quietMs(time.now) : -1,
+      quietMs: link ? link.quietMs() : -1,
       queueHeldBytes: stream.queuedBytes,
-      queueRoomBytes: stream.bytesMax,
-      queueMemoryBytes: stream.queuedBytes,
-      queueDiskBytes: 0,
-      behind: false,
+      queueRoomBytes: stream.capacity,
+      queueMemoryBytes: stream.memory,
+      queueDiskBytes: stream.disk.bytes,
+      behind: channel.full.get(),
       sessionBytes: 0,
       budgetSpent: false,
     };
@@ -435,27 +450,27 @@ export class SimEngine implements Engine, SourceHost {
   }
 
   mirrorStart(id: number, options: MirrorOptions): void {
-    this.#worker(id, (source, channel) => source.mirrorStart(channel, options, false, false));
+    this.#worker(id, (source, channel) => source.walks.start(channel, options, false, false));
   }
 
   mirrorPause(id: number): void {
-    this.#worker(id, (source, channel) => source.mirrorPause(channel, true));
+    this.#worker(id, (source, channel) => source.walks.pause(channel, true));
   }
 
   mirrorResume(id: number): void {
-    this.#worker(id, (source, channel) => source.mirrorPause(channel, false));
+    this.#worker(id, (source, channel) => source.walks.pause(channel, false));
   }
 
   mirrorStop(id: number): void {
-    this.#worker(id, (source, channel) => source.mirrorStop(channel));
+    this.#worker(id, (source, channel) => source.walks.stop(channel, 'stopped'));
   }
 
   replicationStart(id: number): void {
-    this.#worker(id, (source, channel) => source.setReplicating(channel, true));
+    this.#worker(id, (source, channel) => source.streams.setReplicating(channel, true));
   }
 
   replicationStop(id: number): void {
-    this.#worker(id, (source, channel) => source.setReplicating(channel, false));
+    this.#worker(id, (source, channel) => source.streams.setReplicating(channel, false));
   }
 
   transmitPause(id: number, paused: boolean): void {
@@ -464,12 +479,19 @@ export class SimEngine implements Engine, SourceHost {
     this.send(channel);
   }
 
-  // The network of the model has no rate and nobody schedules a session in it; what is offered here is what an agent
-  // without limits calls.
-  transmitLink(_id: number, linking: boolean): void {
-    if (!linking) throw new Error('the model has no transmission sessions');
+  transmitLink(id: number, linking: boolean): void {
+    const { channel } = this.#channel(id);
+    channel.linking = linking;
+    if (!linking) {
+      this.disconnect(channel);
+      return;
+    }
+    this.#post(() => {
+      if (channel.attached) this.connect(channel);
+    });
   }
 
+  // The network of the model has no limits of a person; what is offered here is what an agent without them calls.
   transmitLimit(): void {}
 
   transmitBudget(): void {}
@@ -477,15 +499,15 @@ export class SimEngine implements Engine, SourceHost {
   transmitCompression(): void {}
 
   barrier(id: number, token: number): void {
-    this.#worker(id, (source, channel) => source.barrier(channel, token));
+    this.#worker(id, (source, channel) => source.barriers.barrier(channel, token));
   }
 
   task(id: number, token: number, payload: Uint8Array, durable: boolean): void {
-    this.#worker(id, (source, channel) => source.task(channel, token, Buffer.from(payload), durable));
+    this.#worker(id, (source, channel) => source.barriers.task(channel, token, Buffer.from(payload), durable));
   }
 
   taskCancel(id: number, token: number): void {
-    this.#worker(id, (source, channel) => source.taskCancel(channel, token));
+    this.#worker(id, (source, channel) => source.barriers.taskCancel(channel, token));
   }
 
   receiverTaskDone(link: number, ticket: number): void {
@@ -502,16 +524,16 @@ export class SimEngine implements Engine, SourceHost {
 
   verify(id: number, options: VerifyOptions): void {
     this.#worker(id, (source, channel) =>
-      source.mirrorStart(channel, { compare: 'content', newer: false, all: true }, true, options.remirror),
+      source.walks.start(channel, { compare: 'content', newer: false, all: true }, true, options.remirror),
     );
   }
 
   quarantineList(id: number, token: number, after: string, limit: number): void {
-    this.#worker(id, (source, channel) => source.quarantineList(channel, token, after, limit));
+    this.#worker(id, (source, channel) => source.refusals.list(channel, token, after, limit));
   }
 
   quarantineRetry(id: number, token: number, path: string): void {
-    this.#worker(id, (source, channel) => source.quarantineRetry(channel, token, path));
+    this.#worker(id, (source, channel) => source.refusals.retryNow(channel, token, path));
   }
 
   close(): void {

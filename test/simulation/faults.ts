@@ -12,6 +12,16 @@ export interface Scene {
 
 type Fault = (scene: Scene, wanted: Wanted) => void;
 
+/** Date and time of a server whose zone is UTC. */
+const localText = (wall: number): string => new Date(wall).toISOString().slice(0, 19);
+
+/** Hours around the present one, or others. */
+function windowAround(wall: number, chance: Chance): { readonly open: string; readonly close: string } {
+  const hour = new Date(wall).getUTCHours() + chance.between(-1, 1);
+  const text = (at: number): string => `${((at + 24) % 24).toString().padStart(2, '0')}:00`;
+  return { open: text(hour), close: text(hour + chance.between(1, 3)) };
+}
+
 /** Undone after a while, or when everything is healed, which is what `heal` below does. */
 function later(scene: Scene, low: number, high: number, call: () => void): void {
   scene.time.after(scene.chance.between(low, high), () => {
@@ -65,11 +75,85 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   silence(scene, wanted) {
     apart(scene, wanted, true);
   },
+  answers_lost(scene, wanted) {
+    const [a, b] = [wanted.source.name, wanted.target.name];
+    scene.fleet.universe.trace(() => `${a} does not hear ${b} any more`);
+    scene.fleet.network.loseAnswers(a, b, scene.chance.between(100, 8_000));
+  },
   slow_network(scene) {
     scene.fleet.network.slow = scene.chance.between(10, 300);
     later(scene, 1_000, 20_000, () => {
       scene.fleet.network.slow = 1;
     });
+  },
+  thin_network(scene) {
+    const { network } = scene.fleet;
+    network.bytesPerMs = scene.chance.between(100, 4_000);
+    scene.fleet.universe.trace(() => `lines carry ${network.bytesPerMs} kB/s`);
+    later(scene, 1_000, 20_000, () => {
+      network.bytesPerMs = Number.POSITIVE_INFINITY;
+    });
+  },
+  power_source(scene, wanted) {
+    wanted.source.losePower();
+    later(scene, 500, 20_000, () => wanted.source.start());
+  },
+  halted(scene, wanted) {
+    const server = scene.chance.pick([wanted.source, wanted.target]);
+    server.freeze(false);
+    later(scene, 100, scene.chance.happens(0.3) ? 60_000 : 5_000, () => server.thaw());
+  },
+  suspended(scene, wanted) {
+    const server = scene.chance.pick([wanted.source, wanted.target]);
+    const { time } = server.machine;
+    const since = scene.time.now;
+    server.freeze(true);
+    // A laptop's clock went on; that of a virtual machine did not, until somebody sets it.
+    const behind = scene.chance.happens(0.5);
+    later(scene, 100, scene.chance.happens(0.3) ? 60_000 : 5_000, () => {
+      if (time.suspended && behind) time.setWall(since - scene.time.now);
+      server.thaw();
+    });
+  },
+  queue_volume(scene, wanted) {
+    const { queues, name } = wanted.source.machine;
+    const others = scene.chance.between(0, queues.size);
+    scene.fleet.universe.trace(() => `others take ${others} bytes of the queue's volume of ${name}`);
+    queues.others = others;
+    later(scene, 500, 30_000, () => {
+      queues.others = 0;
+    });
+  },
+  queue_damage(scene, wanted) {
+    const { folders } = wanted.source.machine.queues;
+    const segments = [...folders.values()].flat();
+    if (segments.length === 0) return;
+    const record = scene.chance.pick(scene.chance.pick(segments).records);
+    record.torn = true;
+    scene.fleet.universe.trace(() => `a record of a disk queue of ${wanted.source.name} is damaged`);
+  },
+  schedule(scene, wanted) {
+    const { fleet, chance } = scene;
+    const item = wanted.item();
+    if (!item) return;
+    const wall = wanted.source.machine.time.wall();
+    const every = { every: 1, unit: 'minutes' };
+    const patches = [
+      { limiting: false },
+      { limiting: true, start: { at: localText(wall - chance.between(0, 36_000_000)), interval: every } },
+      { limiting: true, stop: { time: every } },
+      { limiting: true, start: { at: null }, window: { enabled: false } },
+      { limiting: true, window: { enabled: true, ...windowAround(wall, chance) } },
+    ];
+    void fleet.ask(wanted.source, 'transmit.set', { id: item.id, patch: chance.pick(patches) });
+  },
+  verify_schedule(scene, wanted) {
+    const { fleet, chance } = scene;
+    const item = wanted.item();
+    if (!item) return;
+    const start = Math.max(0, wanted.source.machine.time.wall() - chance.between(0, 36_000_000));
+    const options = { checksum: chance.happens(0.5), remirror: chance.happens(0.5), newer: false };
+    void fleet.ask(wanted.source, 'verify.schedule', { id: item.id, schedule: { start, everyMs: 60_000, options } });
   },
   replica_full(scene, wanted) {
     scene.fleet.universe.trace(() => `the replicas of ${wanted.target.name} are full`);
@@ -88,14 +172,15 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
   clock(scene, wanted) {
     const machine = scene.chance.pick([wanted.source, wanted.target]).machine;
-    machine.wallOffset += scene.chance.between(-7_200_000, 7_200_000);
-    scene.fleet.universe.trace(() => `the wall clock of ${machine.name} is off by ${machine.wallOffset} ms`);
+    const byMs = scene.chance.between(-7_200_000, 7_200_000);
+    machine.time.setWall(byMs);
+    scene.fleet.universe.trace(() => `the wall clock of ${machine.name} is set by ${byMs} ms`);
   },
   burst(scene, wanted) {
     for (let count = scene.chance.between(10, 60), at = 0; count > 0; count--) {
       at += scene.chance.between(0, 30);
       scene.time.after(at, () => {
-        wanted.tree.write(scene.chance.below(wanted.tree.versions.length), scene.time.now);
+        wanted.tree.write(scene.chance.below(wanted.tree.versions.length));
       });
     }
   },
@@ -135,10 +220,10 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     wanted.target.kill();
     const { life } = wanted.target;
     scene.time.after(12_000, () => {
-      if (wanted.target.life !== life) return;
+      if (wanted.target.life !== life || wanted.target.agent) return;
       scene.fleet.universe.trace(() => `the replica ${wanted.place} is wiped`);
       wanted.replica.wipe();
-      wanted.lostAt = scene.time.now;
+      wanted.lostAt = wanted.now;
       wanted.safe.fill(0);
     });
     later(scene, 12_001, 20_000, () => wanted.target.start());
@@ -150,6 +235,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     const ask = (method: string, more: object = {}): void => {
       void fleet.ask(wanted.source, method, { id: item.id, ...more });
     };
+    fleet.queues.helped(wanted.source, item.id);
     const kinds = [{ kind: 'full' }, { kind: 'difference' }, { kind: 'difference', checksum: true }];
     switch (chance.below(13)) {
       case 0:
@@ -212,6 +298,8 @@ export function heal({ fleet }: Scene): void {
   fleet.network.healAll();
   for (const server of fleet.servers) {
     const { machine } = server;
+    server.thaw();
+    machine.queues.others = 0;
     machine.replicasFull = false;
     machine.disk.full = false;
     machine.slowness = 1;

@@ -8,16 +8,18 @@ import { Agent } from '../../agentd/drivers/agent.js';
 import type { Clock } from '../../agentd/ports/clock.js';
 import type { Documents } from '../../agentd/ports/documents.js';
 import { Failure } from '../../protocol/errors.js';
+import type { LogLine } from '../../protocol/messages/log.js';
+import { instant } from '../../protocol/units.js';
 import type { ConnectionItem, ConnectionPrepare, MirrorOptions, TaskItem } from '../../protocol/messages/index.js';
 import type { z } from 'zod';
 import { MemoryVerifyLogs } from '../support/fake-agent.js';
+import { QueueWatch } from './checks-queue.js';
+import { TimeWatch } from './checks-time.js';
 import { SimDocuments, simPlaces } from './disk.js';
 import { SimEngine } from './engine.js';
 import { Machine, Replica, Tree, type Universe } from './machine.js';
 import { Network } from './network.js';
-
-/** Wall clock at the beginning. */
-const EPOCH = 1_700_000_000_000;
+import { MIB } from './queue.js';
 
 export interface Call {
   readonly what: string;
@@ -25,6 +27,20 @@ export interface Call {
   readonly life: number;
   readonly since: number;
   answered: boolean;
+}
+
+/** What may differ from run to run. */
+export interface ServerSettings {
+  readonly source: { readonly remirror: string; readonly reconnect: boolean; readonly sweep_s: number };
+  readonly queue: {
+    readonly memory_mb: number;
+    readonly disk_mb: number;
+    readonly free_mb: number;
+    readonly alert_percent: number;
+    readonly when_full: 'wait' | 'disconnect';
+  };
+  readonly target: { readonly retry_s: number };
+  readonly task: { readonly enabled: boolean };
 }
 
 const settingsOf = new Map<string, Configured>();
@@ -39,27 +55,48 @@ export class Server {
   constructor(
     readonly fleet: Fleet,
     readonly machine: Machine,
-    readonly settings: Readonly<Record<string, Record<string, unknown>>>,
+    readonly settings: ServerSettings,
   ) {}
+
+  get queue(): ServerSettings['queue'] {
+    return this.settings.queue;
+  }
+
+  get remirror(): string {
+    return this.settings.source.remirror;
+  }
 
   get name(): string {
     return this.machine.name;
   }
 
+  /** For how long its agent has been running without a break. */
+  get awake(): number {
+    const { time } = this.machine;
+    return time.frozen ? 0 : time.now - Math.max(time.awakeSince, this.#startedAt);
+  }
+
+  #startedAt = 0;
+
   start(): void {
-    if (this.agent) return;
     const { universe, network } = this.fleet;
     const { machine } = this;
+    if (this.agent || machine.time.suspended) return;
     const life = ++this.life;
+    this.#startedAt = machine.time.now;
     const alive = (): boolean => this.life === life;
     universe.trace(() => `${this.name}: the agent starts`);
     universe.ran();
-    const wall = (): number => EPOCH + Math.floor(universe.time.now) + machine.wallOffset;
+    const { time } = machine;
+    let highest = 0;
     const clock: Clock = {
-      wall,
-      steady: () => universe.time.now,
+      wall: () => {
+        highest = Math.max(highest, time.wall());
+        return universe.mutants.stuckWall ? highest : time.wall();
+      },
+      steady: () => instant(time.now),
       after: (ms, call) =>
-        universe.time.after(ms, () => {
+        time.after(ms, () => {
           if (!alive()) return;
           universe.ran();
           call();
@@ -74,7 +111,7 @@ export class Server {
     };
     const documents = new SimDocuments(
       machine.disk,
-      universe.time,
+      time,
       universe.chance,
       () => {
         if (!alive()) return false;
@@ -97,7 +134,7 @@ export class Server {
       documents: universe.mutants.lostJournal ? forgetful(documents) : documents,
       places,
       verifyLogs: new MemoryVerifyLogs(),
-      sinks: [],
+      sinks: [{ write: (line) => this.fleet.heard(this, line), close: () => undefined }],
       configured,
       outside: { ...alone(configured), tasks: this.fleet.taskRunner(this) },
       ownKey: machine.key,
@@ -108,7 +145,8 @@ export class Server {
         probe: () => ({ fanotify: 'no', inotify: 'no', fileSystem: 'simulated' }),
       },
       createEngine: (onEvent) => {
-        this.engine = new SimEngine(universe, machine, network, onEvent, wall);
+        const memory = configured.settings['queue.memory_mb'] * MIB;
+        this.engine = new SimEngine(universe, machine, network, onEvent, memory);
         return this.engine;
       },
     });
@@ -120,7 +158,7 @@ export class Server {
     const known = settingsOf.get(key);
     if (known) return known;
     const places = { hostName: this.name, socket: '/run/s', state: `/state/${this.name}`, log: `/log/${this.name}` };
-    const read = readSettings(places, this.settings, { 'agent.listen': `10.0.0.1:${this.machine.port}` });
+    const read = readSettings(places, { ...this.settings }, { 'agent.listen': `10.0.0.1:${this.machine.port}` });
     if ('problem' in read) throw new Error(read.problem);
     settingsOf.set(key, read);
     return read;
@@ -128,7 +166,8 @@ export class Server {
 
   /** kill -9. */
   kill(): void {
-    if (!this.agent) return;
+    if (!this.agent || this.machine.time.suspended) return;
+    this.thaw();
     this.fleet.universe.trace(() => `${this.name}: the agent is killed`);
     this.life += 1;
     this.agent = null;
@@ -138,16 +177,32 @@ export class Server {
   }
 
   losePower(): void {
+    this.thaw();
     this.fleet.universe.trace(() => `${this.name}: power is lost`);
     this.kill();
     this.machine.losePower(this.fleet.universe.chance);
-    for (const wanted of this.fleet.wanted) if (wanted.target === this) wanted.lostAt = this.fleet.universe.time.now;
+    for (const wanted of this.fleet.wanted) if (wanted.target === this) wanted.lostAt = wanted.now;
+  }
+
+  /** @param suspended the whole machine stands still; otherwise its agent is stopped, and the rest goes on */
+  freeze(suspended: boolean): void {
+    if (this.machine.time.frozen || (!suspended && !this.agent)) return;
+    this.fleet.universe.trace(() => `${this.name}: ${suspended ? 'the machine is suspended' : 'the agent is halted'}`);
+    this.machine.time.freeze(suspended);
+    this.fleet.network.freeze(this.name);
+  }
+
+  thaw(): void {
+    if (!this.machine.time.frozen) return;
+    this.fleet.universe.trace(() => `${this.name}: goes on`);
+    this.machine.time.thaw();
+    this.fleet.network.thaw(this.name);
   }
 
   /** A clean stop; the process is gone when its files are written. */
   stop(): void {
     const { agent, life } = this;
-    if (!agent || this.stopping) return;
+    if (!agent || this.stopping || this.machine.time.frozen) return;
     this.fleet.universe.trace(() => `${this.name}: the agent is stopped`);
     this.stopping = true;
     this.fleet.universe.ran();
@@ -162,7 +217,7 @@ export class Server {
   }
 
   items(): readonly ConnectionItem[] {
-    return this.agent && !this.stopping ? this.agent.connections.items() : [];
+    return this.agent && !this.stopping && !this.machine.time.frozen ? this.agent.connections.items() : [];
   }
 }
 
@@ -191,6 +246,11 @@ export class Wanted {
     this.safe = tree.versions.map(() => 0);
   }
 
+  /** By the clock of its source, which is that of its writers. */
+  get now(): number {
+    return this.source.machine.time.now;
+  }
+
   item(): ConnectionItem | null {
     return this.source.items().find((item) => item.key === this.key) ?? null;
   }
@@ -203,14 +263,23 @@ export class Fleet {
   readonly calls = new Set<Call>();
   readonly trees: Tree[] = [];
   failure: string | null = null;
+  readonly queues = new QueueWatch();
+  readonly times = new TimeWatch();
 
   constructor(readonly universe: Universe) {
     this.network = new Network(universe);
   }
 
+  heard(server: Server, line: LogLine): void {
+    this.universe.trace(() => `${server.name}: says ${line.notice.code}`);
+    const wrong = this.queues.line(server, line);
+    if (wrong) this.failure ??= `${wrong} (${server.name})`;
+  }
+
   add(name: string, settings: Server['settings']): Server {
     const key = keyOf(name);
-    const machine = new Machine(name, key, 1500 + this.servers.length);
+    const { time } = this.universe;
+    const machine = new Machine(name, key, 1500 + this.servers.length, time, this.universe.queueVolumeBytes);
     const server = new Server(this, machine, settings);
     this.servers.push(server);
     return server;
@@ -221,7 +290,7 @@ export class Fleet {
     const place = `/replica/${source.name}/${set}/${target.name}`;
     let tree = source.machine.trees.get(root);
     if (!tree) {
-      tree = new Tree(this.universe.paths);
+      tree = new Tree(source.machine.time, this.universe.paths);
       source.machine.trees.set(root, tree);
       this.trees.push(tree);
     }
@@ -235,12 +304,12 @@ export class Fleet {
   /** Asks an agent as a console would. The answer of a process that died does not count. */
   ask<T = unknown>(server: Server, method: string, params: unknown, what = method): Promise<T | null> {
     const { agent, life } = server;
-    if (!agent) return Promise.resolve(null);
+    if (!agent || server.machine.time.frozen) return Promise.resolve(null);
     const call: Call = {
       what: `${what} on ${server.name}`,
       server,
       life,
-      since: this.universe.time.now,
+      since: server.machine.time.now,
       answered: false,
     };
     this.calls.add(call);
@@ -313,10 +382,12 @@ export class Fleet {
             this.failure ??= `REP-20: task ${number} runs with path ${path} as ${replica.live[path]}, asked for behind ${version}`;
         }
         const before = JSON.stringify(replica.live);
+        const { key } = task.wanted;
         return new Promise((resolve) => {
-          universe.time.after(universe.chance.pick([10, 500, 4_000]), () => {
+          server.machine.time.after(universe.chance.pick([10, 500, 4_000]), () => {
             if (server.life !== life) return;
-            if (JSON.stringify(replica.live) !== before)
+            // What comes over another connection does not wait for it.
+            if (task.wanted.key === key && JSON.stringify(replica.live) !== before)
               this.failure ??= `REP-20: something was applied while task ${number} ran`;
             universe.ran();
             resolve(end);
@@ -331,6 +402,7 @@ export class Fleet {
     const { source, target, set } = wanted;
     const lives = `${source.life} ${target.life}`;
     if (wanted.making === lives || wanted.key !== null || !source.agent || !target.agent) return;
+    if (source.machine.time.frozen || target.machine.time.frozen) return;
     wanted.making = lives;
     try {
       const rules = [{ path: wanted.root, include: true, recursive: true }];
@@ -341,6 +413,8 @@ export class Fleet {
       });
       if (!prepared) return;
       await this.ask(target, 'peer.trust', { name: prepared.server, key: prepared.peer });
+      // Who does not see what is there, had better remove nothing.
+      if (source.machine.time.frozen || target.machine.time.frozen) return;
       // What was made, though the answer did not say so.
       for (const item of source.items())
         if (item.mappings.some((mapping) => mapping.target === wanted.place))
@@ -367,6 +441,8 @@ export class Fleet {
         mirror,
         replication: true,
       });
+      // One that was begun meanwhile, by who could not wait for this, finds what was made and removes it.
+      if (wanted.making !== lives) return;
       if (created) wanted.key = prepared.key;
       else await this.ask(target, 'grant.remove', { connection: prepared.key });
     } finally {

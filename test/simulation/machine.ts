@@ -1,25 +1,31 @@
 /** What of a server outlives its processes: trees, replicas, and the files of the engine. */
 import { SimDisk } from './disk.js';
-import type { Chance, SimTime } from './time.js';
+import { Volume } from './queue.js';
+import type { KeptStream } from './stream.js';
+import { type Chance, MachineTime, type SimTime } from './time.js';
 
 /** A set's directory: each path holds a version, which counts up with every change. */
 export class Tree {
   readonly versions: number[];
-  /** `times[path][n]`: when version n + 1 was written. */
+  /** `times[path][n]`: when version n + 1 was written, by the monotonic clock here. */
   readonly times: number[][];
   gone = false;
   readonly watchers = new Set<(path: number) => void>();
 
-  constructor(paths: number) {
+  constructor(
+    readonly time: MachineTime,
+    paths: number,
+  ) {
     this.versions = Array.from({ length: paths }, () => 1);
     // There long before anybody looked.
     this.times = this.versions.map(() => [-3_600_000]);
   }
 
-  write(path: number, now: number): void {
-    if (this.gone) return;
+  write(path: number): void {
+    // Whoever writes is suspended with the machine.
+    if (this.gone || this.time.suspended) return;
     this.versions[path] = this.version(path) + 1;
-    this.times[path]?.push(now);
+    this.times[path]?.push(this.time.now);
     for (const watcher of [...this.watchers]) watcher(path);
   }
 
@@ -41,6 +47,8 @@ export class Replica {
   pending: { readonly path: number; readonly version: number }[] = [];
   /** Names the directory: another one at the same place is another replica (wiped, or not mounted). */
   identity = 1;
+  /** A path that was put back to an older state, though nothing was lost here. */
+  wentBack: string | null = null;
 
   constructor(paths: number) {
     this.live = Array.from({ length: paths }, () => 0);
@@ -48,6 +56,8 @@ export class Replica {
   }
 
   put(path: number, version: number): void {
+    const held = this.live[path] ?? 0;
+    if (version < held) this.wentBack ??= `path ${path} had version ${held} and was put back to ${version}`;
     this.live[path] = version;
     this.pending.push({ path, version });
   }
@@ -81,14 +91,33 @@ export interface MarkFile {
   replica: number;
   slot: { stream: number; durable: number; previous: number; replica: number };
   held: boolean;
+  /** native/engine/receiver_refusals.h: kept until the source has taken them. */
+  refusals: { readonly stream: number; readonly id: number; readonly path: number; readonly sequence: number }[];
+  /** So many of them are on disk, whatever happens. */
+  refusalsSynced: number;
+  refusalsLast: number;
+}
+
+/** What a target was known to hold when that was written down last (recovery.cc). Moments are of the wall clock. */
+export interface Point {
+  readonly since: number;
+  /** What happened here later, nobody has seen. */
+  readonly looked: number;
+  readonly mustMirror: boolean;
+  /** What was in doubt was told again, and not known to be there. */
+  readonly repairing: boolean;
+  /** Not in the file: how far the wall clock was ahead of the monotonic one. */
+  readonly wallOffset: number;
+  /** Nor this: that clock was put back since, so the age looks smaller than it is. */
+  readonly understated: boolean;
 }
 
 /** The persisted shadow of a source, and the log of paths told since. */
 export interface ShadowFile {
   shadow: number[];
   log: Set<number>;
-  /** Streams which were told everything the shadow says. */
-  vouched: Set<string>;
+  /** Of this snapshot; what else was kept at the same stop bears it, too. */
+  snapshot: number;
 }
 
 export class Machine {
@@ -97,10 +126,18 @@ export class Machine {
   readonly replicas = new Map<string, Replica>();
   readonly marks = new Map<string, MarkFile>();
   readonly shadows = new Map<string, ShadowFile>();
+  /** Boot of the machine during which a source began that has not ended in an orderly way. */
+  readonly running = new Map<string, number>();
   /** State folders of streams that were attached once. */
   readonly attached = new Set<string>();
+  /** The set went on without these. */
+  readonly missed = new Set<string>();
+  /** Streams that go on after a clean stop. */
+  readonly kept = new Map<string, KeptStream>();
+  readonly queues: Volume;
   /** What these streams had reached, as it was written down last. */
-  readonly points = new Map<string, { readonly since: number; readonly mustMirror: boolean }>();
+  readonly points = new Map<string, Point>();
+  readonly time: MachineTime;
   boot = 1;
   /** Writes to replicas take this much longer. */
   slowness = 1;
@@ -108,25 +145,39 @@ export class Machine {
   replicasFull = false;
   /** Paths that cannot be written here. */
   readonly refused = new Set<number>();
-  wallOffset = 0;
 
   constructor(
     readonly name: string,
     readonly key: string,
     readonly port: number,
-  ) {}
+    world: SimTime,
+    queueBytes: number,
+  ) {
+    this.time = new MachineTime(world);
+    this.queues = new Volume(queueBytes);
+  }
 
   losePower(chance: Chance): void {
     this.boot += 1;
     this.disk.losePower(chance);
+    this.queues.losePower(() => chance.happens(0.5));
+    for (const mark of this.marks.values()) {
+      const kept = mark.refusals.filter((_, at) => at < mark.refusalsSynced || chance.happens(0.5));
+      mark.refusals = kept;
+      mark.refusalsSynced = kept.length;
+    }
+    // The log of what was told is not synced at each batch; of a source that runs it may lack its end.
+    for (const [place, { log }] of this.shadows)
+      if (this.running.has(place)) for (const path of log) if (chance.happens(0.5)) log.delete(path);
     for (const replica of this.replicas.values()) replica.losePower(chance);
   }
 
   forget(path: string): void {
     const below = (name: string): boolean => name === path || name.startsWith(`${path}/`);
-    for (const files of [this.marks, this.shadows, this.points])
+    for (const files of [this.marks, this.shadows, this.points, this.running, this.kept])
       for (const name of files.keys()) if (below(name)) files.delete(name);
-    for (const name of this.attached) if (below(name)) this.attached.delete(name);
+    for (const names of [this.attached, this.missed]) for (const name of names) if (below(name)) names.delete(name);
+    this.queues.forget(below);
   }
 }
 
@@ -155,6 +206,28 @@ export interface Mutants {
   readonly mirrorDoneEarly?: boolean;
   /** Streams that went on are told as gapless after the target lost its mark. */
   readonly gapResumes?: boolean;
+  /** That the target lost its power is not noticed. */
+  readonly powerUnseen?: boolean;
+  /** A queue that goes on after a stop does not know what was told before it. */
+  readonly forgetsTouched?: boolean;
+  /** A damaged record of the disk queue is left out, and what is behind it sent. */
+  readonly skipsDamage?: boolean;
+  /** What a full queue does not take is not kept by name either. */
+  readonly fullForgets?: boolean;
+  /** A full queue says nothing of what waits as names. */
+  readonly fullIsCurrent?: boolean;
+  /** The maximum of the disk queue does not count. */
+  readonly noDiskLimit?: boolean;
+  /** A queue in use is not told of. */
+  readonly queueUnseen?: boolean;
+  /** A batch that comes twice is applied twice. */
+  readonly appliesTwice?: boolean;
+  /** The line gives frames in another order than they were sent. */
+  readonly overtaking?: boolean;
+  /** What changed while the agent was stopped counts from when it is found. */
+  readonly pauseIsYoung?: boolean;
+  /** The wall clock is never put back. */
+  readonly stuckWall?: boolean;
 }
 
 export interface Timing {
@@ -166,6 +239,18 @@ export interface Timing {
   readonly snapshotMs: number;
 }
 
+/** What a run may meet. */
+export type Seen =
+  | 'duplicate'
+  | 'spilled'
+  | 'behind'
+  | 'queue resumed'
+  | 'queue dropped'
+  | 'queue damaged'
+  | 'exhausted'
+  | 'power repair'
+  | 'refusal again';
+
 /** What all engines of one run share. */
 export interface Universe {
   readonly time: SimTime;
@@ -173,7 +258,10 @@ export interface Universe {
   readonly timing: Timing;
   readonly mutants: Mutants;
   readonly paths: number;
+  readonly queueVolumeBytes: number;
   /** JavaScript of an agent is about to run. */
   ran(): void;
+  /** Counts what the model did, so that a test can tell whether it really does it. */
+  seen(what: Seen): void;
   trace(text: () => string): void;
 }

@@ -1,16 +1,17 @@
 /** The model's wires are TCP: whatever they do to time, what arrives is a beginning of what was sent, in order. */
 import test from 'ava';
 import type { SimEngine } from './engine.js';
-import type { Universe } from './machine.js';
+import type { Machine, Universe } from './machine.js';
 import { Link, Network } from './network.js';
-import { Chance, SimTime } from './time.js';
+import { Chance, MachineTime, SimTime } from './time.js';
 
 /** Sends while the line is slow, silent and well again. Answers what arrived at the source. */
 function arrivals(seed: number, frames: number): readonly number[] {
   const chance = new Chance(seed);
   const time = new SimTime();
-  const network = new Network({ time, chance } as Universe);
-  const end = { alive: () => true } as SimEngine;
+  const network = new Network({ time, chance, mutants: {} } as Universe);
+  const machine = { name: 'end', time: new MachineTime(time) } as Machine;
+  const end = { alive: () => true, machine } as SimEngine;
   const link = new Link(network, end, end, 1, 1);
   const arrived: number[] = [];
   let sent = 0;
@@ -20,7 +21,8 @@ function arrivals(seed: number, frames: number): readonly number[] {
       return;
     }
     const frame = sent++;
-    link.send('source', () => arrived.push(frame));
+    link.send('source', () => arrived.push(frame), chance.pick([0, 64, 4_194_304]));
+    if (chance.happens(0.1)) network.bytesPerMs = chance.pick([1_000, 100_000, Number.POSITIVE_INFINITY]);
     if (chance.happens(0.1)) network.slow = chance.pick([1, 20, 200]);
     if (chance.happens(0.2)) link.stall();
     if (chance.happens(0.2)) link.resume();

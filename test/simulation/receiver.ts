@@ -7,6 +7,14 @@ export interface StreamPosition {
   readonly durable: number;
   /** Nothing was ever applied here. */
   readonly fresh: boolean;
+  /** Of the machine. */
+  readonly boot: number;
+}
+
+export interface Hello {
+  readonly stream: number;
+  readonly applied: number;
+  readonly refusalsTaken: number;
 }
 
 export interface Operation {
@@ -27,6 +35,8 @@ export interface Batch {
   /** Monotonic time of its reading. */
   readonly captured: number;
   readonly capturedWall: number;
+  /** When it was put into the stream. */
+  readonly closed: number;
 }
 
 export interface Ack {
@@ -40,7 +50,13 @@ export interface Ack {
 /** What the receiver says to its source. */
 export type Answer =
   | { readonly kind: 'ack'; readonly ack: Ack }
-  | { readonly kind: 'nak'; readonly stream: number; readonly path: number }
+  | {
+      readonly kind: 'nak';
+      readonly stream: number;
+      readonly id: number;
+      readonly path: number;
+      readonly sequence: number;
+    }
   | { readonly kind: 'manifest'; readonly request: number; readonly version: number };
 
 const CHECKPOINT_MS = 1_000;
@@ -81,7 +97,18 @@ export class Receiver {
     if (mark?.held) throw Object.assign(new Error('EWOULDBLOCK, flock'), { code: 'EWOULDBLOCK', call: 'flock(mark)' });
     if (!mark) {
       const slot = { stream: 0, durable: 0, previous: 0, replica: replica.identity };
-      mark = { stream: 0, applied: 0, boot: machine.boot, previous: 0, replica: replica.identity, slot, held: false };
+      mark = {
+        stream: 0,
+        applied: 0,
+        boot: machine.boot,
+        previous: 0,
+        replica: replica.identity,
+        slot,
+        held: false,
+        refusals: [],
+        refusalsSynced: 0,
+        refusalsLast: 0,
+      };
       machine.marks.set(markPath, mark);
     }
     if (mark.slot.stream !== 0 && mark.slot.replica !== replica.identity) {
@@ -96,6 +123,9 @@ export class Receiver {
     }
     if (mark.slot.stream !== mark.stream) mark.slot = { ...mark.slot, stream: mark.stream, durable: 0 };
     mark.held = true;
+    mark.refusals = mark.refusals.filter((one) => one.stream === mark.stream);
+    mark.refusalsSynced = mark.refusals.length;
+    mark.refusalsLast = mark.refusals.at(-1)?.id ?? 0;
     this.mark = mark;
     this.#lastReceived = mark.applied;
   }
@@ -129,12 +159,27 @@ export class Receiver {
     return this.#queue.reduce((sum, batch) => sum + batch.bytes, 0);
   }
 
-  position(hello: { readonly stream: number; readonly applied: number }): StreamPosition {
+  position(hello: Hello): StreamPosition {
     const { mark } = this;
     if (hello.stream !== 0 && hello.stream !== mark.stream && hello.applied === 0) this.#begin(hello.stream);
     this.#foreign = hello.stream === 0 || hello.stream !== mark.stream;
     const fresh = mark.stream === 0 || (mark.previous === 0 && mark.applied === 0);
-    return { stream: mark.stream, applied: mark.applied, durable: mark.slot.durable, fresh };
+    const { boot } = this.machine;
+    return { stream: mark.stream, applied: mark.applied, durable: mark.slot.durable, fresh, boot };
+  }
+
+  /** What was refused and not taken is told once more, ahead of everything else. */
+  announce(taken: number): void {
+    this.refusalsTaken(taken);
+    for (const one of this.mark.refusals) this.send({ kind: 'nak', ...one });
+    this.acknowledge();
+  }
+
+  refusalsTaken(id: number): void {
+    const { mark } = this;
+    const left = mark.refusals.filter((one) => one.id > id);
+    mark.refusalsSynced = Math.max(0, mark.refusalsSynced - (mark.refusals.length - left.length));
+    mark.refusals = left;
   }
 
   #begin(stream: number): void {
@@ -148,7 +193,7 @@ export class Receiver {
     this.#passed = false;
     this.#lastReceived = 0;
     this.#retrying = false;
-    Object.assign(mark, { stream, applied: 0, previous });
+    Object.assign(mark, { stream, applied: 0, previous, refusals: [], refusalsSynced: 0, refusalsLast: 0 });
     mark.slot = { stream, durable: 0, previous, replica: this.#replica.identity };
   }
 
@@ -156,8 +201,12 @@ export class Receiver {
   receive(batch: Batch): boolean {
     if (this.#closed || this.#foreign) return false;
     if (batch.stream !== this.mark.stream) return false;
-    if (batch.sequence <= this.#lastReceived) return true;
-    if (batch.sequence !== this.#lastReceived + 1) return false;
+    const { mutants, seen } = this.universe;
+    if (batch.sequence <= this.#lastReceived) {
+      // Sent again after a reconnect.
+      seen('duplicate');
+      if (!mutants.appliesTwice) return true;
+    } else if (batch.sequence !== this.#lastReceived + 1 && !mutants.skipsDamage) return false;
     this.#lastReceived = batch.sequence;
     this.#queue.push(batch);
     this.#pump();
@@ -200,7 +249,7 @@ export class Receiver {
     const { universe, machine } = this;
     this.#busy = true;
     const stream = this.mark.stream;
-    universe.time.after(universe.timing.applyMs * machine.slowness, () => {
+    machine.time.after(universe.timing.applyMs * machine.slowness, () => {
       if (!this.alive()) return;
       this.#busy = false;
       if (this.#closed) return;
@@ -221,7 +270,7 @@ export class Receiver {
         this.acknowledge();
       }
       this.#busy = true;
-      universe.time.after(this.retryMs, () => {
+      machine.time.after(this.retryMs, () => {
         if (!this.alive()) return;
         this.#busy = false;
         this.#pump();
@@ -243,7 +292,11 @@ export class Receiver {
     switch (operation.kind) {
       case 'write':
         if (machine.refused.has(operation.path)) {
-          this.send({ kind: 'nak', stream: mark.stream, path: operation.path });
+          mark.refusalsLast += 1;
+          const { stream, refusalsLast: id } = mark;
+          const refusal = { stream, id, path: operation.path, sequence: batch.sequence };
+          mark.refusals.push(refusal);
+          this.send({ kind: 'nak', ...refusal });
           this.report('quarantined', `p${operation.path}`, 'EPERM', 'open');
         } else if (!(mutants.dropAcknowledged && chance.happens(0.05)))
           this.#replica.put(operation.path, operation.version);
@@ -271,7 +324,7 @@ export class Receiver {
   #checkpointSoon(): void {
     if (this.#syncing || this.mark.slot.durable === this.mark.applied) return;
     this.#syncing = true;
-    this.universe.time.after(CHECKPOINT_MS, () => {
+    this.machine.time.after(CHECKPOINT_MS, () => {
       if (!this.alive()) return;
       this.#syncing = false;
       if (this.#closed) return;
@@ -283,6 +336,7 @@ export class Receiver {
   #checkpoint(): void {
     const { mark } = this;
     this.#replica.sync();
+    mark.refusalsSynced = mark.refusals.length;
     if (mark.slot.stream === mark.stream) mark.slot = { ...mark.slot, durable: mark.applied };
   }
 }

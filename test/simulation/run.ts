@@ -2,7 +2,8 @@
 import { contradiction, hiddenLag, lie, unbounded, unsafe } from './checks.js';
 import { FAULTS, heal, type Scene } from './faults.js';
 import { Fleet, type Wanted } from './fleet.js';
-import type { Mutants, Universe } from './machine.js';
+import type { Mutants, Seen, Universe } from './machine.js';
+import { MIB } from './queue.js';
 import { Chance, SimTime } from './time.js';
 
 export interface Options {
@@ -22,6 +23,7 @@ export interface Outcome {
   readonly faults: ReadonlyMap<string, number>;
   readonly barriers: number;
   readonly states: ReadonlySet<string>;
+  readonly seen: ReadonlySet<Seen>;
   readonly trace: readonly string[];
 }
 
@@ -35,6 +37,7 @@ export async function simulate({ seed, mutants = {}, faults, trace = false }: Op
   const chance = new Chance(seed);
   const time = new SimTime();
   const lines: string[] = [];
+  const seen = new Set<Seen>();
   let ran = false;
   const universe: Universe = {
     time,
@@ -48,8 +51,12 @@ export async function simulate({ seed, mutants = {}, faults, trace = false }: Op
       bytesPerChange: chance.pick([1, 4, 9]) * 1_048_576,
       snapshotMs: chance.pick([3_000, 15_000, 300_000]),
     },
+    queueVolumeBytes: chance.pick([64, 256, 4_096]) * MIB,
     ran: () => {
       ran = true;
+    },
+    seen: (what) => {
+      seen.add(what);
     },
     trace: (text) => {
       if (trace) lines.push(`${(time.now / 1000).toFixed(3).padStart(9)}  ${text()}`);
@@ -60,11 +67,13 @@ export async function simulate({ seed, mutants = {}, faults, trace = false }: Op
   const enabled = faults ?? Object.keys(FAULTS).filter((name) => name === 'barrier' || chance.happens(0.4));
   const happened = new Map<string, number>();
   const states = new Set<string>();
-  const chaosMs = chance.between(3_000, 25_000);
-  const everyMs = chance.pick([400, 1_500, 5_000]);
-  const writeMs = chance.pick([200, 600, 3_000]);
+  // What is looked at once a minute needs a run of some minutes; there are few of these, and less happens in them.
+  const longer = enabled.includes('verify_schedule') && chance.happens(0.15) ? 12 : 1;
+  const chaosMs = chance.between(3_000, 25_000) * longer;
+  const everyMs = chance.pick([400, 1_500, 5_000]) * longer;
+  const writeMs = chance.pick([200, 600, 3_000]) * longer;
   // Looking is not free of consequences: a console brings states up to date. So some runs look seldom.
-  const lookEvery = chance.pick([1, 3, 11]);
+  const lookEvery = chance.pick([1, 3, 3, 11, 11]);
   const run: { phase: 'chaos' | 'heal' | 'done' } = { phase: 'chaos' };
   const scene: Scene = { fleet, time, chance, chaos: () => run.phase === 'chaos' };
 
@@ -74,7 +83,7 @@ export async function simulate({ seed, mutants = {}, faults, trace = false }: Op
   const write = (): void => {
     if (run.phase !== 'chaos') return;
     const tree = chance.pick(fleet.trees);
-    tree.write(chance.below(universe.paths), time.now);
+    tree.write(chance.below(universe.paths));
     time.after(chance.between(1, 2 * writeMs), write);
   };
   time.after(writeMs, write);
@@ -99,7 +108,7 @@ export async function simulate({ seed, mutants = {}, faults, trace = false }: Op
     healedAt = time.now;
     universe.trace(() => 'everything is healed');
     heal(scene);
-    for (const tree of fleet.trees) for (let path = 0; path < universe.paths; path++) tree.write(path, time.now);
+    for (const tree of fleet.trees) for (let path = 0; path < universe.paths; path++) tree.write(path);
     care();
   });
 
@@ -114,7 +123,7 @@ export async function simulate({ seed, mutants = {}, faults, trace = false }: Op
         ran = false;
         await settle();
       }
-      failure = fleet.failure ?? check(fleet, time.now, time.steps % lookEvery === 0);
+      failure = fleet.failure ?? check(fleet, time.steps % lookEvery === 0);
       if (time.steps % 32 === 0) note(fleet, states);
       if (run.phase === 'heal' && failure === null) {
         if (good(fleet)) run.phase = 'done';
@@ -127,7 +136,17 @@ export async function simulate({ seed, mutants = {}, faults, trace = false }: Op
   }
   for (const server of fleet.servers) server.kill();
   const barriers = happened.get('barrier') ?? 0;
-  return { seed, failure, steps: time.steps, simulatedMs: time.now, faults: happened, barriers, states, trace: lines };
+  return {
+    seed,
+    failure,
+    steps: time.steps,
+    simulatedMs: time.now,
+    faults: happened,
+    barriers,
+    states,
+    seen,
+    trace: lines,
+  };
 }
 
 const FIRST_MIRRORS = [{ kind: 'full' }, { kind: 'difference', checksum: true }, { kind: 'none' }] as const;
@@ -140,7 +159,13 @@ function build(fleet: Fleet, chance: Chance): void {
       reconnect: chance.happens(0.9),
       sweep_s: 0,
     },
-    queue: { memory_mb: 32 },
+    queue: {
+      memory_mb: 32,
+      disk_mb: chance.pick([-1, 0, 16, 64]),
+      free_mb: chance.pick([0, 50]),
+      alert_percent: chance.pick([0, 20, 50, 90]),
+      when_full: chance.pick(['wait', 'disconnect'] as const),
+    },
     target: { retry_s: 3 },
   };
   const a = fleet.add('alpha', settings);
@@ -171,15 +196,19 @@ function note(fleet: Fleet, states: Set<string>): void {
       states.add(`${s.targetDataState}/${s.targetStatus}/${s.transmitMode}/${s.mirrorStatus}/${s.replicationStatus}`);
 }
 
-function check(fleet: Fleet, now: number, look: boolean): string | null {
+function check(fleet: Fleet, look: boolean): string | null {
   for (const wanted of fleet.wanted) {
     const wrong = unsafe(wanted);
     if (wrong) return wrong;
   }
   if (!look) return null;
   for (const server of fleet.servers) {
-    for (const item of server.items()) {
-      const wrong = contradiction(item);
+    const { now } = server.machine.time;
+    const items = server.items();
+    const full = fleet.queues.look(server, items);
+    if (full) return `${full} (${server.name})`;
+    for (const item of items) {
+      const wrong = contradiction(item) ?? fleet.times.look(server, item);
       if (wrong) return `${wrong} (connection ${item.id} of ${server.name})`;
       const wanted = fleet.wanted.find((one) => one.source === server && one.key === item.key);
       const lied = wanted ? (lie(wanted, item, now) ?? hiddenLag(wanted, item, now)) : null;
@@ -207,6 +236,8 @@ function lookAfter(fleet: Fleet, wanted: Wanted): void {
   const ask = (method: string, more: object = {}): void => {
     void fleet.ask(source, method, { id, ...more });
   };
+  if (source.agent.connections.run(id).transmit.line.settings.limiting)
+    ask('transmit.set', { patch: { limiting: false } });
   if (item.phase === 'opening' && source.agent.connections.run(id).handle === null) ask('connection.reconnect');
   if (target.agent.grants.paused) void fleet.ask(target, 'server.resume_target', {});
   if (statistics.transmitMode === 'Paused') ask('transmit.resume');
@@ -214,6 +245,8 @@ function lookAfter(fleet: Fleet, wanted: Wanted): void {
   else if (statistics.mirrorStatus === 'Paused') ask('mirror.resume');
   else if (statistics.targetDataState === 'Mirror Required' && item.phase === 'linked') {
     const { state, repairDue } = source.agent.connections.run(id).mirror;
+    if (state.phase === 'idle' && !state.complete && !repairDue && fleet.queues.waits(source, id))
+      fleet.failure ??= `MIR-32: connection ${id} of ${source.name} gave its queue up and is not mirrored again by itself`;
     if (state.phase === 'idle' && !state.complete && !repairDue)
       ask('mirror.start', { options: { kind: 'difference', checksum: true } });
   }

@@ -60,6 +60,9 @@ interface Due {
   call: (() => void) | null;
 }
 
+/** Wall clock of every machine at the beginning. */
+const EPOCH = 1_700_000_000_000;
+
 /** A heap of things to come. Two at one moment happen in the order they were asked for. */
 export class SimTime {
   /** Monotonic milliseconds since the simulation began. */
@@ -127,5 +130,85 @@ export class SimTime {
     }
     heap[at] = last;
     return first;
+  }
+}
+
+/**
+ * The clocks and timers of one machine. Its wall clock can be set; its monotonic one goes on by itself, except while the
+ * machine is suspended. While it is suspended, or its agent stopped, nothing of it runs.
+ */
+export class MachineTime {
+  /** What the wall clock is wrong by. */
+  #wallOffset = 0;
+  neverSet = true;
+  /** Since when it runs without a break, by its monotonic clock. */
+  awakeSince = 0;
+  /** When it stood still last. */
+  frozenAt = Number.POSITIVE_INFINITY;
+  #slept = 0;
+  #frozen: { readonly since: number; readonly suspended: boolean } | null = null;
+  #held: (() => void)[] = [];
+
+  constructor(readonly world: SimTime) {}
+
+  /** Monotonic. */
+  get now(): number {
+    const asleep = this.#frozen?.suspended ? this.world.now - this.#frozen.since : 0;
+    return this.world.now - this.#slept - asleep;
+  }
+
+  wall(): number {
+    return EPOCH + Math.floor(this.world.now) + this.#wallOffset;
+  }
+
+  /** How far the wall clock is ahead of the monotonic one. */
+  get drift(): number {
+    return this.wall() - this.now;
+  }
+
+  /** Only the wall clock. */
+  setWall(byMs: number): void {
+    this.#wallOffset += byMs;
+    if (byMs !== 0) this.neverSet = false;
+  }
+
+  get frozen(): boolean {
+    return this.#frozen !== null;
+  }
+
+  get suspended(): boolean {
+    return this.#frozen?.suspended ?? false;
+  }
+
+  after(ms: number, call: () => void): () => void {
+    const due = this.now + Math.max(0, ms);
+    let withdrawn = false;
+    const fire = (): void => {
+      if (withdrawn) return;
+      if (this.#frozen) this.#held.push(fire);
+      else if (this.now + 1e-6 < due) this.world.after(due - this.now, fire);
+      else call();
+    };
+    const withdraw = this.world.after(ms, fire);
+    return () => {
+      withdrawn = true;
+      withdraw();
+    };
+  }
+
+  /** @param suspended the whole machine; otherwise its agent only, which is stopped as by SIGSTOP */
+  freeze(suspended: boolean): void {
+    if (this.#frozen) return;
+    this.frozenAt = this.now;
+    this.#frozen = { since: this.world.now, suspended };
+  }
+
+  thaw(): void {
+    if (!this.#frozen) return;
+    if (this.#frozen.suspended) this.#slept += this.world.now - this.#frozen.since;
+    this.#frozen = null;
+    this.awakeSince = this.now;
+    this.neverSet &&= this.#slept === 0;
+    for (const fire of this.#held.splice(0)) this.world.after(0, fire);
   }
 }

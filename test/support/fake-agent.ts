@@ -14,6 +14,7 @@ import { alone, type Outside } from '../../agentd/ports/outside.js';
 import type { VerifyLogs } from '../../agentd/ports/verify-logs.js';
 import { Client } from '../../protocol/client.js';
 import type { Access } from '../../protocol/schema.js';
+import { instant } from '../../protocol/units.js';
 import { FakeEngine, type FakeNetwork } from './fake-engine.js';
 
 /** Waits pass this much faster, so that retries and back-off are seen in a test. */
@@ -21,7 +22,7 @@ const HASTE = 50;
 
 export const hastyClock: Clock = {
   wall: () => Date.now(),
-  steady: () => performance.now(),
+  steady: () => systemClock.steady(),
   after(ms, call) {
     const timer = setTimeout(call, Math.ceil(ms / HASTE));
     return () => clearTimeout(timer);
@@ -113,7 +114,7 @@ export class FakeAgent {
       clock: {
         ...hastyClock,
         wall: () => hastyClock.wall() + this.wallAheadMs,
-        steady: () => hastyClock.steady() + this.steadyAheadMs,
+        steady: () => instant(hastyClock.steady() + this.steadyAheadMs),
         after: (ms, call) => hastyClock.after(ms, () => this.#killed || call()),
       },
       documents: this.documents,

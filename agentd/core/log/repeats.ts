@@ -1,11 +1,11 @@
 /** Collapses repeats of a message: the first is written at once, later ones are counted (STYLE 6). Pure. */
 import { LOG_REPEAT_COUNT_MAX, LOG_REPEAT_MS } from '../../../protocol/limits.js';
 import type { LogLine } from '../../../protocol/messages/log.js';
+import type { Instant } from '../../../protocol/units.js';
 
 export interface Running {
   readonly sequence: number;
-  /** By a clock that nobody sets. */
-  readonly since: number;
+  readonly since: Instant;
   readonly count: number;
   readonly line: LogLine;
 }
@@ -30,7 +30,7 @@ export function repeatKey(line: Omit<LogLine, 'sequence' | 'at' | 'count'>): str
 export function countRepeat(
   repeats: Repeats,
   key: string,
-  now: number,
+  now: Instant,
 ): { readonly repeats: Repeats; readonly running: Running | null } {
   const known = repeats.get(key);
   if (!known || now - known.since >= LOG_REPEAT_MS) return { repeats, running: null };
@@ -50,7 +50,7 @@ export function beginRepeat(repeats: Repeats, key: string, running: Running): Re
 /** Ends windows that are over; those that counted repeats are told in the log file. */
 export function endRepeats(
   repeats: Repeats,
-  now: number,
+  now: Instant,
 ): { readonly repeats: Repeats; readonly ended: readonly Running[] } {
   const next = new Map(repeats);
   const ended: Running[] = [];

@@ -42,12 +42,21 @@ export function scheduleStep(
   return [{ phase: row.to, schedule, next }, row.act];
 }
 
+/** A correction of the clock up to this repeats no verification. */
+const SMALL_STEP_MS = 60_000;
+
+/** No time of a series is further away than its interval, unless the clock was put back. */
+function tooFar({ schedule, next }: ScheduleState, now: WallTime): boolean {
+  if (!schedule || schedule.everyMs === null || next === null) return false;
+  const first = nextTime(schedule, now);
+  return next - now > schedule.everyMs + SMALL_STEP_MS && first !== null && first < next;
+}
+
 function factOf(state: ScheduleState, event: ScheduleEvent, now: WallTime): ScheduleFact | null {
   switch (event.kind) {
     case 'tick':
-      if (state.next === null || state.schedule === null) return null;
-      if (state.next <= now) return 'time_reached';
-      return state.next !== nextTime(state.schedule, now) ? 'set_back' : null;
+      if (state.next === null) return null;
+      return state.next <= now ? 'time_reached' : tooFar(state, now) ? 'clock_set' : null;
     case 'ended':
       return state.schedule && nextTime(state.schedule, now) === null ? 'ended_last' : 'ended';
     default:

@@ -8,7 +8,7 @@ export type ScheduleFact =
   | 'saved'
   | 'cleared'
   | 'time_reached'
-  | 'set_back'
+  | 'clock_set'
   | 'possible'
   | 'ended'
   | 'ended_last'
@@ -34,10 +34,10 @@ export const SCHEDULE_TABLE: readonly Row<SchedulePhase, ScheduleFact, ScheduleA
   { from: ['waiting'], on: 'time_reached', to: 'due', act: ['tell_due'], why: 'VER-07, VER-08' },
   {
     from: ['waiting'],
-    on: 'set_back',
+    on: 'clock_set',
     to: 'waiting',
     act: ['arm'],
-    why: 'the clock was put back behind an earlier time of the series, which would not come before the later one',
+    why: 'the clock was put back: times of the series that come again count, so none is left out for long (VER-08)',
   },
   {
     from: ['due'],

@@ -8,6 +8,7 @@ import type { World } from '../../../agentd/drivers/world.js';
 import type { ConnectionStatistics } from '../../../native/index.js';
 import { LOG_REPEAT_MS } from '../../../protocol/limits.js';
 import * as m from '../../../protocol/messages/index.js';
+import { instant } from '../../../protocol/units.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
 import { FakeNetwork } from '../../support/fake-engine.js';
 import { connect } from '../../support/introduce.js';
@@ -106,19 +107,18 @@ test('I2: a barrier says how long it took, not how far the clock was put', async
 });
 
 test('TRN-17: an empty queue ends a session although the clock was put back since the link came up', (t) => {
-  let steady = 0;
+  let steady = instant(0);
   const counters = { mirror: 'idle', queuedOps: 0 } as ConnectionStatistics;
   const owner = {
     world: { clock: { wall: () => -DAY, steady: () => steady } } as World,
     link: { phase: 'linked' } as LinkState,
-    connectedSince: 0,
-    linkedAt: 0,
+    linkedAt: steady,
     sourceState: 'watching',
     walking: false,
   } as TransmitOwner;
   const run = new TransmitRun(owner, 'flowing', {} as Line);
   t.is(run.progress(counters), 'busy', 'it has only just come up');
-  steady = 1_000;
+  steady = instant(1_000);
   t.is(run.progress(counters), 'done');
 });
 

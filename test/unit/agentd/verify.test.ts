@@ -97,6 +97,19 @@ test('VER-08: due, run, again after the interval; a missed time is made up once'
   t.is(state.phase, 'off');
 });
 
+test('VER-08: a clock that is put back leaves nothing out for long, and a correction of it repeats nothing', (t) => {
+  const start = 1_000_000;
+  const due = start + 5 * HOUR;
+  const waiting: ScheduleState = { phase: 'waiting', schedule: hourly, next: due };
+  const tick = (now: number) => scheduleStep(waiting, { kind: 'tick' }, now);
+  t.deepEqual(tick(due - HOUR - 30_000), [waiting, []], 'half a minute: the one before has been made');
+  t.deepEqual(tick(due - 4.5 * HOUR), [{ ...waiting, next: due - 4 * HOUR }, ['arm']], 'hours');
+  t.deepEqual(tick(start - HOUR), [{ ...waiting, next: start }, ['arm']], 'to before the first: that one comes again');
+  const first: ScheduleState = { ...waiting, next: start };
+  t.deepEqual(scheduleStep(first, { kind: 'tick' }, start - 900 * HOUR), [first, []], 'the first may be far ahead');
+  t.deepEqual(tick(due + 7 * HOUR)[1], ['tell_due'], 'put forward: due at once, and once');
+});
+
 test('VER-13: a log takes whole lines up to its length, then says once that it is full', (t) => {
   fc.assert(
     fc.property(
