@@ -27,8 +27,11 @@ const QUESTIONS_BYTES = 100_000;
 const CONNECTIONS = 32;
 const QUEUE_MIB = 32;
 const CHANGED_MIB = 3;
-/** What one connection may cost beside the queue that it shares with all others. */
-const CONNECTION_MIB = 2;
+/**
+ * What one connection may cost beside the queue that it shares with all others: a megabyte at rest; and when all are busy
+ * at once, one that is read, one that is filled, one that is encrypted and one on its way, each.
+ */
+const CONNECTION_MIB = 10;
 
 function fill(root: string, files: number): void {
   for (let first = 0; first < files; first += FILES_PER_DIRECTORY) {
