@@ -52,7 +52,10 @@ export class World {
   readonly violations: string[] = [];
   barriers = 0;
   faults = 0;
+  /** Names of the faults that struck. */
+  readonly kinds = new Set<string>();
   readonly #began = Date.now();
+  #healed = Date.now();
   readonly #witness: Witness;
   #acknowledged: Seen | null = null;
   #working = false;
@@ -222,11 +225,20 @@ export class World {
     }
   }
 
+  /** The last fault is over: what was said of the link before may be out of date. */
+  healed(): void {
+    this.#healed = Date.now();
+    this.note('healed');
+  }
+
+  /** The target was heard since the last fault: before, a source may believe in the link to an agent that has died. */
   async linked(): Promise<boolean> {
     const end = Date.now() + PATIENCE_MS;
     for (; Date.now() < end; await wait(50)) {
       try {
-        if ((await this.pair.item(this.link)).phase === 'linked') return true;
+        const asked = Date.now();
+        const { phase, quietMs } = await this.pair.item(this.link);
+        if (phase === 'linked' && quietMs >= 0 && quietMs < asked - this.#healed) return true;
       } catch {
         // It is only just starting.
       }
