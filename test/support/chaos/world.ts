@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { ROOTS_FILE } from '../../../agentd/drivers/stored.js';
 import { CAUGHT_UP_MS } from '../../../protocol/limits.js';
 import type { ConnectionItem } from '../../../protocol/messages/index.js';
 import { churning } from '../churn.js';
@@ -105,6 +106,9 @@ export class World {
       const replica = path.join(target.folder, 'replica');
       fs.mkdirSync(replica);
       const link = await pair.connect(source.folder, replica);
+      // Until that is on disk, an agent that dies takes an empty mount point for the set: nobody told it otherwise.
+      const identity = path.join(pair.source.root, 'state', ROOTS_FILE);
+      for (const end = Date.now() + PATIENCE_MS; !fs.existsSync(identity) && Date.now() < end; ) await wait(20);
       return new World(wish, wire, source, target, clocks, pair, link);
     } catch (error) {
       await pair?.close();
