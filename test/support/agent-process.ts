@@ -11,6 +11,8 @@ import type { SteppedClock } from './stepped-clock.js';
 
 const READY_MS = 30_000;
 const STOP_MS = 20_000;
+/** Of the file that follows it makes the boot ID of what comes after that, and becomes it. */
+const BOOTED = ['sh', '-c', 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'];
 
 export interface AgentOptions {
   /** Directory for its state, socket, configuration and log; made when missing. */
@@ -25,6 +27,8 @@ export interface AgentOptions {
   readonly port?: number;
   /** Network namespace it runs in. */
   readonly namespace?: string;
+  /** A file with what it takes for the boot ID of its machine: another text is another boot. Needs root. */
+  readonly bootId?: string;
   /** A wall clock of its own. */
   readonly clock?: SteppedClock;
 }
@@ -48,6 +52,7 @@ export class AgentProcess {
   #uid: number | null;
   #namespace: string | null;
   #clock: SteppedClock | null;
+  #bootId: string | null;
   #child: ChildProcess | null = null;
   #client: Client | null = null;
 
@@ -58,6 +63,7 @@ export class AgentProcess {
     this.#uid = options.uid ?? null;
     this.#namespace = options.namespace ?? null;
     this.#clock = options.clock ?? null;
+    this.#bootId = options.bootId ?? null;
     this.port = options.port ?? 0;
     fs.mkdirSync(path.join(options.root, 'state'), { recursive: true });
     fs.writeFileSync(path.join(options.root, 'understudy.toml'), options.config ?? '');
@@ -90,7 +96,10 @@ export class AgentProcess {
     // It becomes the program it is given, so the process stays the one we end. Unlike `ip netns exec` it leaves the agent
     // in our mount namespace, where file systems come and go.
     const inside = this.#namespace === null ? [] : ['nsenter', `--net=/run/netns/${this.#namespace}`];
-    const command = [...(leash ? [leash, '--pdeathsig', 'KILL'] : []), ...inside, process.execPath, ...args];
+    const booted =
+      this.#bootId === null ? [] : ['unshare', '--mount', '--propagation', 'slave', ...BOOTED, this.#bootId];
+    const started = [...booted, ...inside, process.execPath, ...args];
+    const command = [...(leash ? [leash, '--pdeathsig', 'KILL'] : []), ...started];
     const [program = '', ...rest] = command;
     const child = spawn(program, rest, {
       stdio: ['ignore', out, out],

@@ -51,6 +51,13 @@ export class Namespaces {
     return made;
   }
 
+  /** Bytes that the source has sent and received until now, frames with their headers. */
+  bytes(): { readonly sent: number; readonly received: number } {
+    const told = execFileSync('ip', ['-n', this.source, '-s', '-j', 'link', 'show', 'wire0'], { encoding: 'utf8' });
+    const [{ stats64 }] = JSON.parse(told) as [{ stats64: Record<'rx' | 'tx', { bytes: number }> }];
+    return { sent: stats64.tx.bytes, received: stats64.rx.bytes };
+  }
+
   /** Begins to read the source's byte counter fifty times a second. */
   watch(): void {
     const child = spawn('ip', ['netns', 'exec', this.source, process.execPath, '-e', SAMPLER, 'wire0'], {

@@ -27,6 +27,8 @@ export interface PairOptions {
   readonly config?: string;
   /** Network namespace and address of each; by default both are on the loopback interface of this machine. */
   readonly places?: { readonly source: Place; readonly target: Place };
+  /** Boot ID of the target (agent-process.ts). */
+  readonly targetBootId?: string;
   /** Wall clocks of their own. */
   readonly clocks?: { readonly source: SteppedClock; readonly target: SteppedClock };
 }
@@ -68,6 +70,7 @@ export class Pair {
       config: `[agent]\nname = "target"\n${config}`,
       ...options.places?.target,
       ...(options.clocks ? { clock: options.clocks.target } : {}),
+      ...(options.targetBootId === undefined ? {} : { bootId: options.targetBootId }),
     });
   }
 

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { compiled } from '../compiled.js';
 
 const FILLER = 'filler';
 /** Steps in which the last free space is taken. */
@@ -67,6 +68,28 @@ export class Disk {
 
   readWrite(): void {
     execFileSync('mount', ['-o', 'remount,rw', this.folder]);
+  }
+
+  /** Nothing that is still in memory reaches it any more; it has to be unmounted and mounted. */
+  cutPower(): void {
+    execFileSync(compiled('power-cut'), [this.folder]);
+  }
+
+  /** A copy of all that was written by now, in a file beside it. */
+  copy(): string {
+    const copy = `${this.#image}.copy`;
+    execFileSync('fsfreeze', ['--freeze', this.folder]);
+    try {
+      execFileSync('cp', ['--sparse=always', this.#image, copy]);
+    } finally {
+      execFileSync('fsfreeze', ['--unfreeze', this.folder]);
+    }
+    return copy;
+  }
+
+  /** While it is not mounted: it holds what it held at the copy, and the copy is gone. */
+  rollBack(copy: string): void {
+    fs.renameSync(copy, this.#image);
   }
 
   close(): void {

@@ -33,6 +33,7 @@ export async function round(world: World, faults: readonly Fault[]): Promise<voi
   world.note(`${last.name}, until after the work`);
   world.faults += 1;
   const struck = await last.strike(world);
+  if (struck !== false) world.kinds.add(last.name);
   await wait(world.random(1_000));
   await world.rest({ lastsMs: 1_000 + world.random(2_000), heal: async () => struck !== false && last.heal(world) });
 }
@@ -45,6 +46,7 @@ async function strike(world: World, fault: Fault): Promise<void> {
   world.note(`${fault.name}${hasty ? ', in haste' : ''}`);
   world.faults += 1;
   if ((await fault.strike(world)) === false) return world.note('not possible now');
+  world.kinds.add(fault.name);
   if (killed) {
     const side = world.random(2) === 0 ? 'source' : 'target';
     await wait(world.random(800));
@@ -58,7 +60,7 @@ async function strike(world: World, fault: Fault): Promise<void> {
     if (!(await world.story.told(mark, fault.told, TOLD_MS))) world.violated(`${fault.name} was not told`);
   } else await wait(world.random(1_500));
   await fault.heal(world);
-  world.note('healed');
+  world.healed();
   if (hasty || killed) return;
   for (const one of fault.over)
     if (!(await world.story.told(mark, [one], TOLD_MS)))

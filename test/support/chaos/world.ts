@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { ROOTS_FILE } from '../../../agentd/drivers/stored.js';
 import { CAUGHT_UP_MS } from '../../../protocol/limits.js';
 import type { ConnectionItem } from '../../../protocol/messages/index.js';
 import { churning } from '../churn.js';
@@ -52,7 +53,10 @@ export class World {
   readonly violations: string[] = [];
   barriers = 0;
   faults = 0;
+  /** Names of the faults that struck. */
+  readonly kinds = new Set<string>();
   readonly #began = Date.now();
+  #healed = Date.now();
   readonly #witness: Witness;
   #acknowledged: Seen | null = null;
   #working = false;
@@ -102,6 +106,9 @@ export class World {
       const replica = path.join(target.folder, 'replica');
       fs.mkdirSync(replica);
       const link = await pair.connect(source.folder, replica);
+      // Until that is on disk, an agent that dies takes an empty mount point for the set: nobody told it otherwise.
+      const identity = path.join(pair.source.root, 'state', ROOTS_FILE);
+      for (const end = Date.now() + PATIENCE_MS; !fs.existsSync(identity) && Date.now() < end; ) await wait(20);
       return new World(wish, wire, source, target, clocks, pair, link);
     } catch (error) {
       await pair?.close();
@@ -222,11 +229,20 @@ export class World {
     }
   }
 
+  /** The last fault is over: what was said of the link before may be out of date. */
+  healed(): void {
+    this.#healed = Date.now();
+    this.note('healed');
+  }
+
+  /** The target was heard since the last fault: before, a source may believe in the link to an agent that has died. */
   async linked(): Promise<boolean> {
     const end = Date.now() + PATIENCE_MS;
     for (; Date.now() < end; await wait(50)) {
       try {
-        if ((await this.pair.item(this.link)).phase === 'linked') return true;
+        const asked = Date.now();
+        const { phase, quietMs } = await this.pair.item(this.link);
+        if (phase === 'linked' && quietMs >= 0 && quietMs < asked - this.#healed) return true;
       } catch {
         // It is only just starting.
       }
