@@ -304,7 +304,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         this.#resumed = event.resumed && !first && this.mirror.state.complete;
         this.linkFact('link_up');
         this.queue.linked();
-        if (gap && this.mirror.state.phase !== 'wanted') this.mirror.broken();
+        if (gap) this.mirror.broken();
         this.mirror.begin();
         this.barriers.pump();
         this.tasks.linkUp();
@@ -334,7 +334,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         log.say('STREAM_BROKEN', { ...this.at, why: event.why }, this.scope);
         this.barriers.failed('all');
         this.verifying.failed('the stream broke');
-        if (this.mirror.state.phase !== 'wanted') this.mirror.broken();
+        this.mirror.broken();
         this.mirror.begin();
         return;
       case 'queue_used':

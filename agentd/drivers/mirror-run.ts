@@ -70,6 +70,11 @@ export class MirrorRun {
 
   /** Says that something is missing on the target; repairs by itself where the setting allows (MIR-32, MIR-33). */
   broken(): void {
+    if (this.state.phase === 'wanted') {
+      // One comes anyway, as it was asked for; until then the replica is not what it was.
+      this.fact('broken_wait');
+      return;
+    }
     const options = this.#auto();
     this.fact(options ? 'broken_repair' : 'broken_wait', options);
   }

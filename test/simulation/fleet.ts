@@ -226,7 +226,7 @@ export class Wanted {
   /** Permanent key while it is made; null after it was removed. */
   key: string | null = null;
   /** The processes that are being asked to make it; when one of them dies, nobody answers. */
-  making = '';
+  making: { readonly lives: string } | null = null;
   /** The target lost something that the source cannot know of yet. */
   lostAt = Number.NEGATIVE_INFINITY;
   /** Its source heard of it then. */
@@ -401,9 +401,13 @@ export class Fleet {
   async connect(wanted: Wanted, mirror: MirrorOptions): Promise<void> {
     const { source, target, set } = wanted;
     const lives = `${source.life} ${target.life}`;
-    if (wanted.making === lives || wanted.key !== null || !source.agent || !target.agent) return;
+    if (wanted.making?.lives === lives || wanted.key !== null || !source.agent || !target.agent) return;
     if (source.machine.time.frozen || target.machine.time.frozen) return;
-    wanted.making = lives;
+    const making = { lives };
+    wanted.making = making;
+    // Begun anew by who could not wait for this; or nobody sees what is there, and had better remove nothing.
+    const over = (): boolean =>
+      wanted.making !== making || source.stopping || source.machine.time.frozen || target.machine.time.frozen;
     try {
       const rules = [{ path: wanted.root, include: true, recursive: true }];
       await this.ask(source, 'set.save', { name: set, generation: null, rules });
@@ -411,10 +415,9 @@ export class Fleet {
         set,
         mapping: { kind: 'custom', custom: [{ source: wanted.root, target: wanted.place }] },
       });
-      if (!prepared) return;
+      if (!prepared || over()) return;
       await this.ask(target, 'peer.trust', { name: prepared.server, key: prepared.peer });
-      // Who does not see what is there, had better remove nothing.
-      if (source.machine.time.frozen || target.machine.time.frozen) return;
+      if (over()) return;
       // What was made, though the answer did not say so.
       for (const item of source.items())
         if (item.mappings.some((mapping) => mapping.target === wanted.place))
@@ -423,6 +426,7 @@ export class Fleet {
       for (const grant of target.agent?.grants.items() ?? [])
         if (grant.mappings.some((mapping) => mapping.target === wanted.place))
           await this.ask(target, 'grant.remove', { connection: grant.connection });
+      if (over()) return;
       const granted = await this.ask(target, 'grant.create', {
         connection: prepared.key,
         peer: prepared.peer,
@@ -431,7 +435,7 @@ export class Fleet {
         mappings: prepared.mappings,
         origins: prepared.origins,
       });
-      if (!granted) return;
+      if (!granted || over()) return;
       const created = await this.ask(source, 'connection.create', {
         key: prepared.key,
         set,
@@ -441,18 +445,18 @@ export class Fleet {
         mirror,
         replication: true,
       });
-      // One that was begun meanwhile, by who could not wait for this, finds what was made and removes it.
-      if (wanted.making !== lives) return;
+      // One that was begun meanwhile finds what was made, and removes it.
+      if (wanted.making !== making) return;
       if (created) wanted.key = prepared.key;
       else await this.ask(target, 'grant.remove', { connection: prepared.key });
     } finally {
-      if (wanted.making === lives) wanted.making = '';
+      if (wanted.making === making) wanted.making = null;
     }
   }
 
   async disconnect(wanted: Wanted): Promise<void> {
     const item = wanted.item();
-    if (!item || wanted.making !== '') return;
+    if (!item || wanted.making !== null) return;
     const { key } = wanted;
     const removed = await this.ask(wanted.source, 'connection.remove', { id: item.id });
     if (!removed) return;

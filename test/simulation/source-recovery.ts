@@ -91,13 +91,15 @@ export class Recovery {
   keepPoint(channel: Channel): void {
     const { machine } = this.source.host;
     const refused = [...channel.quarantine.values()].map((entry) => entry.since);
-    const unapplied = Math.min(this.waitsSince(channel), channel.stream.oldestChange(true));
+    const waits = this.waitsSince(channel);
+    const unapplied = Math.min(waits, channel.stream.oldestChange(true));
     const since = Math.min(channel.doubt, unapplied, ...refused);
     if (since === Number.POSITIVE_INFINITY) channel.understated = false;
     const looked = this.source.lookedAt ?? this.source.now;
     machine.points.set(channel.options.stateDir, {
       since: this.toWall(Number.isFinite(since) || since < 0 ? since : looked),
-      looked: this.toWall(looked),
+      // What was noticed and not told is found anew, and as old as it was.
+      looked: this.toWall(Math.min(looked, waits)),
       mustMirror: channel.mustMirror,
       repairing: channel.repairing,
       wallOffset: machine.time.drift,

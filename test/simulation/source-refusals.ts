@@ -95,6 +95,11 @@ export class Refusals {
         entry.from = stream.next;
         this.source.write(channel, path, false);
         entry.sequence = stream.last;
+        if (channel.behind) {
+          // The queue had no room for it: that was no try.
+          entry.retryAt = now;
+          return;
+        }
       } else this.source.poll();
     }
     if (channel.quarantine.size > 0 || !channel.refusalsTold) return;

@@ -46,6 +46,14 @@ test('I3: nothing vouches for a replica while a mirror tells it anew, whatever i
   t.true(run.state.complete);
 });
 
+test('I3: what breaks while a mirror is wanted takes the replica back, and the mirror stays as it was asked for', (t) => {
+  const { run, calls } = rig('difference_checksum', true, complete);
+  run.ask('A start', 'asked', { kind: 'full' });
+  run.broken();
+  t.deepEqual(calls, ['withdraw']);
+  t.deepEqual(run.state, { phase: 'wanted', complete: false, options: { kind: 'full' } });
+});
+
 test('MIR-32: a replica that was taken back in a run that could not write it down is mirrored by itself', (t) => {
   const { run, calls } = rig('difference_checksum', false, complete);
   t.deepEqual(run.state, { phase: 'wanted', complete: false, options: { kind: 'difference', checksum: true } });
