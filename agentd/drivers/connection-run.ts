@@ -202,6 +202,9 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
   }
 
   stopMirror(): void {
+    // Whatever waits for all that changed before it would take the end of the walk for that (I2, REP-20).
+    this.barriers.failed('all');
+    this.tasks.recall();
     this.mirror.ask('Stop', 'stop');
   }
 

@@ -214,6 +214,13 @@ export class SourceTasks {
     else this.#fact(pending, 'given_back');
   }
 
+  /** The engine gives back what it has not placed yet, and it is looked at anew whether it can be. */
+  recall(): void {
+    const { handle, world } = this.owner;
+    for (const { item, token } of this.#pending.values())
+      if (item.phase === 'waiting' && token !== null && handle !== null) world.engine.taskCancel(handle, token);
+  }
+
   /** The stream was closed without a word for each. */
   streamClosed(): void {
     for (const pending of this.#pending.values()) {

@@ -20,6 +20,7 @@ interface View {
   /** Since when each of these holds without a break, by the server's own monotonic clock. */
   readonly since: Map<string, number>;
   lookedAt: number;
+  sessionSince: number;
   applied: number;
   movedAt: number;
   stalled: boolean;
@@ -37,7 +38,7 @@ export class TimeWatch {
     let view = views.byId.get(id);
     if (!view) {
       const { now } = server.machine.time;
-      view = { since: new Map(), lookedAt: now, applied, movedAt: now, stalled: false };
+      view = { since: new Map(), lookedAt: now, sessionSince: 0, applied, movedAt: now, stalled: false };
       views.byId.set(id, view);
     }
     return view;
@@ -121,6 +122,10 @@ export class TimeWatch {
     const waiting = held('waiting', begun && inside && gate.phase === 'waiting');
     if (waiting > period + CORRECTION_MS_MAX + GATE_MS_MAX)
       return `TRN-11: no session for ${waiting} ms, at one each ${period} ms`;
+    // One may follow the other within a second; a clock that is put back makes a session begin earlier.
+    const since = gate.session?.since ?? 0;
+    if (since > view.sessionSince) view.since.delete('session');
+    view.sessionSince = since;
     const session = held('session', gate.phase === 'session');
     const most = stop.time ? stop.time.every * UNIT_MS[stop.time.unit] : Number.POSITIVE_INFINITY;
     if (session > most + 2 * GATE_MS_MAX) return `TRN-15: a session of ${session} ms at a limit of ${most} ms`;

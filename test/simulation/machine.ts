@@ -220,6 +220,8 @@ export interface Mutants {
   readonly noDiskLimit?: boolean;
   /** A queue in use is not told of. */
   readonly queueUnseen?: boolean;
+  /** After all refusals were taken, the next link counts them from the beginning. */
+  readonly refusalsRestart?: boolean;
   /** A batch that comes twice is applied twice. */
   readonly appliesTwice?: boolean;
   /** The line gives frames in another order than they were sent. */

@@ -171,12 +171,15 @@ export class Receiver {
   /** What was refused and not taken is told once more, ahead of everything else. */
   announce(taken: number): void {
     this.refusalsTaken(taken);
+    if (this.mark.refusals.length > 0) this.universe.seen('refusal again');
     for (const one of this.mark.refusals) this.send({ kind: 'nak', ...one });
     this.acknowledge();
   }
 
   refusalsTaken(id: number): void {
     const { mark } = this;
+    // Numbers go on where the source knows them to be: one that it took once stands for no other.
+    if (!this.universe.mutants.refusalsRestart) mark.refusalsLast = Math.max(mark.refusalsLast, id);
     const left = mark.refusals.filter((one) => one.id > id);
     mark.refusalsSynced = Math.max(0, mark.refusalsSynced - (mark.refusals.length - left.length));
     mark.refusals = left;

@@ -60,6 +60,7 @@ const KEPT: readonly (readonly [string, number, (readonly string[])?])[] = [
     ['disk_full', 'operator', 'restart', 'kill_source', 'slow_target', 'replica_full'],
   ],
   ['MIR-32, I3: a queue that is exhausted while a mirror is wanted is not forgotten', 229_040],
+  ['REP-20: a task does not take the stop of a mirror for its end', 278_610],
   ['VER-08: a clock that is put back leaves out no verification for long', 1, ['clock', 'verify_schedule']],
   ['VER-08: nor where several connections have a schedule', 89, ['clock', 'verify_schedule']],
 ];
@@ -126,6 +127,12 @@ const MUTANTS: readonly (readonly [string, Mutants, readonly string[], RegExp])[
   ['knows no maximum of its queue on disk', { noDiskLimit: true }, ['burst', 'cut', 'silence'], /^QUE-06/],
   ['does not tell of a queue that fills', { queueUnseen: true }, ['burst', 'cut', 'silence', 'slow_target'], /^QUE-10/],
   ['applies twice what comes twice', { appliesTwice: true }, ['answers_lost', 'burst', 'barrier'], /^I1|^REP-20/],
+  [
+    'counts refusals from the beginning at each link',
+    { refusalsRestart: true },
+    ['refused_path', 'answers_lost'],
+    /^I[23]/,
+  ],
   ['takes frames in another order', { overtaking: true }, ['slow_network', 'burst'], /^I1|no progress|too many steps/],
   ['finds old changes young after a pause', { pauseIsYoung: true }, ['halted', 'slow_target'], /^I3/],
   [

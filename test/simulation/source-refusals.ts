@@ -11,7 +11,6 @@ export class Refusals {
   refused(channel: Channel, { stream, id, path, sequence }: Refusal): void {
     const { host, now } = this.source;
     if (stream !== channel.stream.id) return;
-    if (id <= channel.stream.refusalsTaken) host.universe.seen('refusal again');
     const entry = channel.quarantine.get(path) ?? {
       attempts: 0,
       retryAt: 0,
