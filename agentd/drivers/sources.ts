@@ -13,7 +13,13 @@ import { asNotice, causeOf, saveSoon, type World } from './world.js';
 
 type EventOf<K extends EngineEvent['kind']> = Extract<EngineEvent, { kind: K }>;
 type SourceEvent = EventOf<
-  'source_ready' | 'source_lost' | 'source_degraded' | 'source_stopped' | 'source_continues' | 'source_path' | 'source_mount'
+  | 'source_ready'
+  | 'source_lost'
+  | 'source_degraded'
+  | 'source_stopped'
+  | 'source_continues'
+  | 'source_path'
+  | 'source_mount'
 >;
 
 export interface SourceUser {

@@ -40,7 +40,10 @@ function fill(root: string, files: number): void {
     const folder = path.join(root, `area${area}`, `directory${number % DIRECTORIES_PER_AREA}`);
     fs.mkdirSync(folder, { recursive: true });
     for (let file = first; file < Math.min(files, first + FILES_PER_DIRECTORY); file++)
-      fs.writeFileSync(path.join(folder, `document-${String(file).padStart(7, '0')}.txt`), `contents of file ${file}\n`);
+      fs.writeFileSync(
+        path.join(folder, `document-${String(file).padStart(7, '0')}.txt`),
+        `contents of file ${file}\n`,
+      );
   }
 }
 
@@ -109,7 +112,9 @@ test.serial(`I8, QUE-04: ${CONNECTIONS} connections share one queue, and cost li
   for (const link of links) await pair.barrier(link);
   const most = alone + (QUEUE_MIB + CONNECTIONS * CONNECTION_MIB) * MIB;
   const peak = peakBytes(pair.source.pid);
-  t.log(`alone ${(alone / MIB).toFixed(0)} MiB, with ${CONNECTIONS} connections at most ${(peak / MIB).toFixed(0)} MiB`);
+  t.log(
+    `alone ${(alone / MIB).toFixed(0)} MiB, with ${CONNECTIONS} connections at most ${(peak / MIB).toFixed(0)} MiB`,
+  );
   t.true(peak < most, `${peak} bytes, not below ${most}`);
   for (const link of links) t.deepEqual(pair.differences(link), []);
 });

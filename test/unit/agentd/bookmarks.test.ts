@@ -123,12 +123,13 @@ test('DESIGN 6: commands around a point run only where tasks are enabled, and a 
     mirror: { kind: 'full' },
   });
   await until('mirrored', () => a.agent.connections.items()[0]?.statistics.targetDataState === 'OK');
-  const make = (options: Partial<m.BookmarkOptions>): Promise<m.Bookmark> =>
-    client.request(m.BookmarkMake, { id: 1, options: { ...PLAIN, ...options }, placeMs: 500 }, { timeoutMs: 20_000 });
+  // The agent's time is short: only what must end without being placed gets little of it.
+  const make = (options: Partial<m.BookmarkOptions>, placeMs = 60_000): Promise<m.Bookmark> =>
+    client.request(m.BookmarkMake, { id: 1, options: { ...PLAIN, ...options }, placeMs }, { timeoutMs: 20_000 });
   await t.throwsAsync(make({ before: ['/q'] }), { message: /REP-21/ });
   await client.request(m.SettingsSet, { changes: [{ key: 'task.enabled', value: 'true' }] });
   a.engine.holdTasks = true;
-  await t.throwsAsync(make({ before: ['/q'], after: ['/r'] }), { message: /was not put into the stream/ });
+  await t.throwsAsync(make({ before: ['/q'], after: ['/r'] }, 500), { message: /was not put into the stream/ });
   t.deepEqual(ran, ['/q', '/r']);
   a.engine.holdTasks = false;
   const made = await make({});
