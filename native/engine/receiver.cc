@@ -107,6 +107,7 @@ Status TargetReceiver::receive(Bytes batch) {
   if (!reader) return reader.error();
   const u64 sequence = reader->header().sequence;
   const u64 mirror_bytes = (reader->header().flags & wire::kBatchMirror) != 0 ? batch.size() : 0;
+  bool paused;
   {
     std::lock_guard lock(mutex_);
     if (closing_) return SysError{ESHUTDOWN, "receive"};
@@ -120,9 +121,11 @@ Status TargetReceiver::receive(Bytes batch) {
     mirror_bytes_ += mirror_bytes;
     mirror_memory_.count(mirror_bytes);   // Before the applier can give it back.
     queue_.push_back({sequence, std::move(batch), mirror_bytes});
+    paused = paused_;
   }
   wake_.notify_all();
   mirror_memory_.look();
+  if (paused) send_ack();   // Else the applier does: the source is to know what waits here.
   return ok();
 }
 
