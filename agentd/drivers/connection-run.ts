@@ -298,14 +298,17 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
         const welcome = decodeWelcome(event.welcome);
         this.targetName = welcome?.server ?? this.targetName;
         this.targetCan = welcome?.can ?? [];
-        this.connectedSince = this.host.world.clock.wall();
-        this.linkedAt = this.host.world.clock.steady();
         // The very first stream begins with nothing; a later one that does not go on where it was has a gap.
         const gap = !event.resumed && this.everLinked;
         const first = !this.everLinked;
         this.everLinked = true;
         this.#resumed = event.resumed && !first && this.mirror.state.complete;
         this.linkFact('link_up');
+        // It may have been given up again before this was heard.
+        if (this.link.phase === 'linked') {
+          this.connectedSince = this.host.world.clock.wall();
+          this.linkedAt = this.host.world.clock.steady();
+        }
         this.queue.linked();
         if (gap) this.mirror.broken();
         this.mirror.begin();

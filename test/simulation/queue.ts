@@ -164,7 +164,8 @@ export class DiskQueue {
     if (this.why !== null) return false;
     const segments = this.#segments;
     const last = segments.at(-1);
-    if (!last || last.bytes >= SEGMENT) segments.push({ records: [], bytes: 0, synced: false });
+    const follows = last?.records.at(-1)?.batch.sequence === batch.sequence - 1;
+    if (!last || !follows || last.bytes >= SEGMENT) segments.push({ records: [], bytes: 0, synced: false });
     this.#write(segments.at(-1) as Segment, batch);
     this.#unread += 1;
     return true;

@@ -61,6 +61,7 @@ const KEPT: readonly (readonly [string, number, (readonly string[])?])[] = [
   ],
   ['MIR-32, I3: a queue that is exhausted while a mirror is wanted is not forgotten', 229_040],
   ['REP-20: a task does not take the stop of a mirror for its end', 278_610],
+  ['STA-26: a link that is given up before it was heard of leaves nothing behind', 297_184],
   ['VER-08: a clock that is put back leaves out no verification for long', 1, ['clock', 'verify_schedule']],
   ['VER-08: nor where several connections have a schedule', 89, ['clock', 'verify_schedule']],
 ];

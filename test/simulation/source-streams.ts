@@ -27,6 +27,8 @@ export class Streams {
           : machine.missed.has(stateDir)
             ? 'the set went on while this connection was closed'
             : null;
+    // Told again at each start, until a mirror begins: who hears of it may end before he has written it down.
+    if (gap !== null) machine.missed.add(stateDir);
     // What the first look finds is no change, with nothing to compare it with: a mirror tells it, once.
     channel.toldByMirror = channel.options.mirrorFollows ?? false;
     channel.toldAfterScan = !channel.toldByMirror && !ready && (!known || !file);
