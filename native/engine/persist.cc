@@ -79,13 +79,19 @@ bool Source::load_state(std::vector<SetPath>& repair) {
 // the last run ended with the power: the log, which is not synced at each batch, may lack its end.
 void Source::note_running() {
   const u64 boot = options_.boot != 0 ? options_.boot : boot_digest();
-  const std::string path = state_path("running");
-  if (Result<Bytes> left = read_file(path)) {
+  if (Result<Bytes> left = read_file(state_path("running"))) {
     unclean_ = true;
     u64 before = 0;
     if (left->size() == sizeof before) std::memcpy(&before, left->data(), sizeof before);
     power_lost_ = before != boot || boot == 0;
   }
+  // A loss of power stays known until the connections have noted it: whoever is killed before finds it again.
+  running_boot_ = boot;
+  write_running(power_lost_ ? 0 : boot);
+}
+
+void Source::write_running(u64 boot) {
+  const std::string path = state_path("running");
   if (Status written = replace_file(path, {view_of(boot)}); !written) unreadable(path, written.error());
 }
 
@@ -147,13 +153,16 @@ void Source::save_state() {
     // Append the current segment to the old one: nothing of it may be forgotten yet.
     Result<Bytes> bytes = read_file(log);
     Fd keep(::open(old.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-    if (bytes && keep && write_all(keep.get(), bytes->data(), bytes->size())) ::unlink(log.c_str());
+    // On the disk before the end of this run is called an orderly one.
+    if (bytes && keep && write_all(keep.get(), bytes->data(), bytes->size()) && ::fdatasync(keep.get()) == 0) ::unlink(log.c_str());
   } else {
     ::unlink(old.c_str());
     ::unlink(log.c_str());
   }
   (void)sync_folder(options_.state_dir);
   touched_log_bytes_ = 0;
+  // What was open at the loss is open again by the first snapshot of a run.
+  if (power_lost_ && ready_told_ && running_boot_ != 0) write_running(std::exchange(running_boot_, 0));
 }
 
 }  // namespace understudy

@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "crc.h"
 
 namespace understudy {
@@ -109,6 +111,7 @@ Status Refusals::add(const Bytes& reply) {
 void Refusals::taken(u64 id) {
   std::lock_guard lock(mutex_);
   while (!entries_.empty() && entries_.front().id <= id) entries_.pop_front();
+  last_id_ = std::max(last_id_, id);   // A number that was taken is never given again, or what bears it would pass for taken.
   if (file_bytes_ > 0 && (entries_.empty() || file_bytes_ > kRewriteBytes)) (void)rewrite();
 }
 

@@ -165,7 +165,10 @@ void Source::attach(const std::shared_ptr<Channel>& channel) {
   recall_point(*channel, known, channel->resumed && !channel->repair_pending, gap != nullptr);
   if (!known) keep_point(*channel);   // An empty file is one of an earlier release, whose replica was complete.
   if (channel->repair_pending && gap == nullptr) begin_repair(*channel);
-  if (gap != nullptr) tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string(gap)));
+  if (gap != nullptr) {
+    channel->note_missed();   // Whoever is killed before the control plane has heard of it finds it again.
+    tell_(Fact("stream_broken").with("connection", i64{channel->options().id}).with("why", std::string(gap)));
+  }
   channel->connect();
 }
 

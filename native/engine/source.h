@@ -420,6 +420,7 @@ class Source final : CaptureSink {
   void save_state();
   bool unsettled(const Channel& channel) const;
   void note_running();
+  void write_running(u64 boot);
   void log_touched();
   void read_logged(std::vector<SetPath>& out);
   std::string state_path(const char* name) const { return options_.state_dir + "/" + name; }
@@ -498,6 +499,7 @@ class Source final : CaptureSink {
   std::unordered_set<std::string> mounts_said_;        // bounded
   std::vector<SetPath> startup_repair_;                // touched in the last run: compared on every channel
   bool power_lost_ = false;                            // the last run ended with the power of this machine
+  u64 running_boot_ = 0;                               // to be written down after a loss of power; 0: it is
   bool unclean_ = false;                               // it did not end in order
   u64 loaded_snapshot_ = 0, stop_snapshot_ = 0;        // names of the snapshot taken over, and of the one at a clean stop
   bool left_behind_ = false;                           // a stream was closed before its target had everything

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <thread>
 
+#include "receiver_refusals.h"
 #include "receiver_support.h"
 
 namespace understudy::test {
@@ -184,6 +185,38 @@ TEST("P6: a bad path goes back to the source, is counted, and the rest goes on")
   CHECK_EQUAL(link.ack().failed, 0u);
   CHECK_EQUAL(link.receiver->statistics().failed, 2u);
   CHECK_EQUAL(link.receiver->statistics().quarantined, 0u);
+}
+
+TEST("P6, I2: the number of a refusal is not given again, not by a target that has forgotten all that were taken") {
+  Scratch scratch;
+  const std::string path = scratch / "refusals";
+  const auto reply = [] {
+    Bytes bytes;
+    bytes.append("refused", 7);
+    return bytes;
+  };
+  const auto open = [](const Refusals& refusals) {
+    std::size_t count = 0;
+    refusals.each([&](Bytes) { ++count; });
+    return count;
+  };
+  {
+    Refusals first(path);
+    first.load(9);
+    CHECK_OK(first.add(reply()));
+    CHECK_OK(first.add(reply()));
+    first.taken(2);
+    CHECK_EQUAL(open(first), 0u);
+  }
+  Refusals second(path);   // Of the next process. The source says hello with what it took of the one before.
+  second.load(9);
+  second.taken(2);
+  CHECK_EQUAL(second.next_id(), 3u);
+  CHECK_OK(second.add(reply()));
+  second.taken(2);         // The link broke before it was heard of, and the next hello says the same.
+  CHECK_EQUAL(open(second), 1u);
+  second.taken(3);
+  CHECK_EQUAL(open(second), 0u);
 }
 
 TEST("CON-60: a paused target keeps everything and says so") {

@@ -1,10 +1,9 @@
 /** What the log tells. Numbers 2000 and above; a problem shown beside a set or connection is one of these, too. */
 import { amount, define, many, span, things } from './define.js';
-import { LINK_EVENTS } from './link.js';
 import { QUEUE_EVENTS } from './queue.js';
 import { SERVICE_EVENTS } from './services.js';
 import { TASK_EVENTS } from './tasks.js';
-import { TRANSMIT_EVENTS } from './transmit.js';
+import { LINK_EVENTS, TRANSMIT_EVENTS } from './transmit.js';
 
 type At = { id: number; set: string; target: string };
 

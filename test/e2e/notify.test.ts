@@ -157,7 +157,7 @@ test('LOG-06, LOG-07, LOG-20..30, SRV-74..76: what two real agents tell the outs
   t.true(statSync(file).size <= 65_536);
 
   // What was set outlives the kill, and a copy of nothing is refused.
-  t.regex(await run('config', 'show', 'alpha', 'mail', '--changed'), /mail\.enabled +true +set/);
+  t.regex(await run('config', 'show', 'alpha', 'mail', '--changed'), /mail\.enabled +true +true, false +set/);
   await until('metrics again', () =>
     fetchUnix(metrics, '/metrics').then(
       ({ status }) => (status === 200 ? true : null),

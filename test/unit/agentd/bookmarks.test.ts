@@ -129,7 +129,7 @@ test('DESIGN 6: commands around a point run only where tasks are enabled, and a 
   await t.throwsAsync(make({ before: ['/q'] }), { message: /REP-21/ });
   await client.request(m.SettingsSet, { changes: [{ key: 'task.enabled', value: 'true' }] });
   a.engine.holdTasks = true;
-  await t.throwsAsync(make({ before: ['/q'], after: ['/r'] }, 500), { message: /was not put into the stream/ });
+  await t.throwsAsync(make({ before: ['/q'], after: ['/r'] }, 10_000), { message: /was not put into the stream/ });
   t.deepEqual(ran, ['/q', '/r']);
   a.engine.holdTasks = false;
   const made = await make({});
