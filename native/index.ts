@@ -193,7 +193,7 @@ export interface ConnectionStatistics {
   /** The target runs a task of this stream; what is behind it waits. */
   readonly targetTask: boolean;
   /** The target wants nothing more of a mirror for now (QUE-12). */
-  readonly mirrorHeld?: boolean;
+  readonly mirrorHeld: boolean;
   /** Operations in quarantine. */
   readonly failed: number;
   /** Paths whose fate on the target is in doubt (after a crash or a power failure) are still compared or told again. */
@@ -255,8 +255,8 @@ export interface ReceiverStatistics {
   readonly durable: number;
   readonly queuedBytes: number;
   /** Of these, of mirrors; and whether their sources are asked to pause, because all links together hold too much. */
-  readonly mirrorBytes?: number;
-  readonly mirrorHeld?: boolean;
+  readonly mirrorBytes: number;
+  readonly mirrorHeld: boolean;
   /** Operations that were handed back to the source, ever; paths of these that were not put right since. */
   readonly failed: number;
   readonly quarantined: number;
@@ -396,11 +396,8 @@ export type EngineEvent =
 export interface Engine {
   /** Starts to accept data links; returns the port (useful with 0). */
   listen(host: string, port: number): number;
-  /**
-   * What is in force from then on; returns the bytes of socket buffers that the kernel grants. Left out by engines that
-   * have no sockets and no memory to watch.
-   */
-  tune?(tuning: EngineTuning): number;
+  /** What is in force from then on; returns the bytes of socket buffers that the kernel grants. */
+  tune(tuning: EngineTuning): number;
   accept(link: number, options: AcceptOptions): void;
   refuse(link: number, payload: Uint8Array): void;
   linkSend(link: number, payload: Uint8Array): void;

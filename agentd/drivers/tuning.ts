@@ -51,7 +51,7 @@ export class Tuning {
 
   apply(): void {
     const tuning = tuningOf(this.world.settings, this.memoryBytes);
-    const granted = this.world.engine.tune?.(tuning) ?? tuning.windowBytes;
+    const granted = this.world.engine.tune(tuning);
     if (granted < tuning.windowBytes) this.world.log.say('WINDOW_LIMITED', { wanted: tuning.windowBytes, granted });
   }
 

@@ -220,6 +220,8 @@ void Source::mirror_close(Channel& channel) {
 
 // Has replication nothing more to tell than it could in this round, or its mirror waited long enough?
 void Source::note_changes_wait(bool room) {
+  // Only a mirror asks, and without one nobody is to look through all that waits in every round.
+  if (std::none_of(channels_.begin(), channels_.end(), [](const auto& channel) { return channel->mirror.active; })) return;
   const i64 now = monotonic_ns();
   bool due = false;
   for (const Dirty& dirty : dirty_)

@@ -21,25 +21,6 @@ struct SnapshotHead {
   u64 name;       // of this snapshot; what else was kept at the same stop bears it, too
 };
 
-class FileSink final : public Shadow::Sink {
- public:
-  explicit FileSink(FileReplacement& file) : file_(file) {}
-  void append(const void* data, std::size_t size) override { file_.append(data, size); }
-
- private:
-  FileReplacement& file_;
-};
-
-class SnapshotFeed final : public Shadow::Feed {
- public:
-  explicit SnapshotFeed(FileFeed& file) : file_(file) {}
-  u64 left() const override { return file_.left(); }
-  bool take(void* to, std::size_t size) override { return file_.take(to, size); }
-
- private:
-  FileFeed& file_;
-};
-
 // A torn last record is ignored.
 void read_log(const std::string& path, std::vector<SetPath>& out) {
   Result<Bytes> bytes = read_file(path);
@@ -64,8 +45,7 @@ bool Source::load_state(std::vector<SetPath>& repair) {
   SnapshotHead head{};
   const bool headed = file->take(&head, sizeof head) && head.magic == kMagic && head.size == file->left() && head.roots == roots_.size();
   const Result<u32> crc = headed ? file->crc_of_rest() : Result<u32>(SysError{EBADMSG, "read"});
-  SnapshotFeed feed(*file);
-  if (!crc || *crc != head.checksum || !shadow_.load(feed)) {
+  if (!crc || *crc != head.checksum || !shadow_.load(*file)) {
     shadow_ = Shadow();
     tell_(Fact("source_degraded").with("source", i64{options_.id}).with("why", std::string("shadow"))
               .with("detail", std::string("the saved shadow is damaged or of another set and was put aside; a mirror is required")));
@@ -135,8 +115,7 @@ void Source::save_state() {
   for (NodeId node : times_)
     if (shadow_.live(node)) shadow_.at(node).mtime_ns = kUnknownTime;
   FileReplacement file(state_path("shadow"), sizeof(SnapshotHead));
-  FileSink sink(file);
-  shadow_.save(sink);
+  shadow_.save(file);
   const SnapshotHead head{kMagic, file.size(), file.crc(), static_cast<u32>(roots_.size()), stop_snapshot_};
   if (Status written = file.commit(view_of(head)); !written) {
     unreadable(state_path("shadow"), written.error());

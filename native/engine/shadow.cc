@@ -270,7 +270,7 @@ struct SnapshotRecord {
 static_assert(sizeof(SnapshotRecord) == 48);
 }  // namespace
 
-void Shadow::save(Sink& out) const {
+void Shadow::save(ByteSink& out) const {
   const u32 counts[3] = {roots_, static_cast<u32>(devices_.size()), static_cast<u32>(attributes_.size())};
   out.append(counts, sizeof counts);
   out.append(devices_.data(), devices_.size() * sizeof(u64));
@@ -301,7 +301,7 @@ void Shadow::save(Sink& out) const {
   }
 }
 
-bool Shadow::load(Feed& feed) {
+bool Shadow::load(ByteFeed& feed) {
   u32 counts[3];
   if (!feed.take(counts, sizeof counts) || counts[1] == 0 || counts[1] > 65'535 || counts[2] == 0) return false;
   if (feed.left() / sizeof(Attributes) < counts[2]) return false;

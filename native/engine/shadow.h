@@ -10,6 +10,7 @@
 #include "base.h"
 #include "blocks.h"
 #include "capture.h"
+#include "state_file.h"
 
 namespace understudy {
 
@@ -190,26 +191,10 @@ class Shadow {
   u64 count() const { return count_; }
   u64 memory() const;
 
-  // Where a snapshot goes to and comes from, piece by piece (see persist.cc for the file around it).
-  class Sink {
-   public:
-    virtual void append(const void* data, std::size_t size) = 0;
-
-   protected:
-    ~Sink() = default;
-  };
-  class Feed {
-   public:
-    virtual u64 left() const = 0;
-    // False: there is not so much.
-    virtual bool take(void* to, std::size_t size) = 0;
-
-   protected:
-    ~Feed() = default;
-  };
-  void save(Sink& out) const;
+  // Snapshot as one document (see persist.cc for the file around it).
+  void save(ByteSink& out) const;
   // False: this is no snapshot, or a damaged one; what is held then is undefined, but safe to be destroyed.
-  bool load(Feed& feed);
+  bool load(ByteFeed& feed);
 
  private:
   void drop(NodeId id);

@@ -17,13 +17,31 @@ Status sync_folder(const std::string& path);
 // The file holds these parts, one after the other, on stable storage; or it is as it was.
 Status replace_file(const std::string& path, std::initializer_list<std::string_view> parts);
 
+// Where a document of any length goes to and comes from, piece by piece.
+class ByteSink {
+ public:
+  virtual void append(const void* data, std::size_t size) = 0;
+
+ protected:
+  ~ByteSink() = default;
+};
+class ByteFeed {
+ public:
+  virtual u64 left() const = 0;
+  // False: so much is not left, or it cannot be read.
+  virtual bool take(void* to, std::size_t size) = 0;
+
+ protected:
+  ~ByteFeed() = default;
+};
+
 // A file that is written piece by piece and then takes the place of another at once, as by replace_file: for what is
 // too much to be held as one.
-class FileReplacement {
+class FileReplacement final : public ByteSink {
  public:
   // `head`: bytes left free at the front, for what is known last.
   FileReplacement(const std::string& path, std::size_t head);
-  void append(const void* data, std::size_t size);
+  void append(const void* data, std::size_t size) override;
   u64 size() const { return size_; }   // appended so far
   u32 crc() const;                     // CRC-32C of that
   // The file at the path is this one, on stable storage; or it is as it was.
@@ -41,13 +59,11 @@ class FileReplacement {
 };
 
 // A file that is read piece by piece.
-class FileFeed {
+class FileFeed final : public ByteFeed {
  public:
   static Result<FileFeed> open(const std::string& path);
-  u64 size() const { return size_; }
-  u64 left() const { return size_ - at_; }
-  // False: so much is not left, or it cannot be read.
-  bool take(void* to, std::size_t size);
+  u64 left() const override { return size_ - at_; }
+  bool take(void* to, std::size_t size) override;
   // CRC-32C from here to the end, by a look ahead; where we are stays.
   Result<u32> crc_of_rest() const;
 

@@ -213,11 +213,11 @@ class ShadowModel {
     CHECK_EQUAL(shadow_.child(1, "there is no such name"), kNoNode);
   }
 
-  struct Saved final : Shadow::Sink {
+  struct Saved final : ByteSink {
     Bytes bytes;
     void append(const void* data, std::size_t size) override { bytes.append(data, size); }
   };
-  struct Stored final : Shadow::Feed {
+  struct Stored final : ByteFeed {
     const u8* data;
     std::size_t size;
     Stored(const u8* data, std::size_t size) : data(data), size(size) {}

@@ -5,6 +5,7 @@ import type {
   ConnectionStatistics,
   Engine,
   EngineEvent,
+  EngineTuning,
   MirrorOptions,
   ReceiverStatistics,
   SourceOptions,
@@ -220,6 +221,11 @@ export class SimEngine implements Engine, SourceHost {
     return port;
   }
 
+  /** Sockets, heartbeats and the memory of mirrors are not modelled. */
+  tune({ windowBytes }: EngineTuning): number {
+    return windowBytes;
+  }
+
   accept(id: number, options: AcceptOptions): void {
     const inbound = this.#inbound.get(id);
     if (!inbound) return;
@@ -282,6 +288,8 @@ export class SimEngine implements Engine, SourceHost {
       batches: receiver.operations,
       operations: receiver.operations,
       writtenBytes: 0,
+      mirrorBytes: 0,
+      mirrorHeld: false,
       applied: receiver.applied,
       durable: receiver.durable,
       queuedBytes: receiver.queuedBytes,
@@ -394,6 +402,7 @@ export class SimEngine implements Engine, SourceHost {
       linked: channel.ready,
       transmitPaused: channel.paused,
       mirror: channel.word.get(),
+      mirrorHeld: false,
       replicating: channel.replicating,
       queuedOps: stream.queuedOps,
       queuedBytes: stream.queuedBytes,

@@ -159,6 +159,8 @@ export class FakeEngine implements Engine {
           batches: 1,
           operations: 2,
           writtenBytes: 3,
+          mirrorBytes: 0,
+          mirrorHeld: this.mirrorHeld,
           applied: 1,
           durable: 1,
           queuedBytes: 0,

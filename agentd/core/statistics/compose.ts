@@ -36,8 +36,8 @@ export interface Counters {
   readonly targetPaused: boolean;
   readonly targetPausing: boolean;
   readonly targetRetrying: boolean;
-  /** QUE-12; engines of tests may not know of it. */
-  readonly mirrorHeld?: boolean;
+  /** The target wants nothing more of a mirror for now (QUE-12). */
+  readonly mirrorHeld: boolean;
   readonly failed: number;
   readonly repairing: boolean;
   readonly latencyMs: number;

@@ -16,6 +16,7 @@ const counters: Counters = {
   linked: true,
   transmitPaused: false,
   mirror: 'idle',
+  mirrorHeld: false,
   replicating: true,
   queuedOps: 12,
   queuedBytes: 1200,
