@@ -85,7 +85,7 @@ export class StallRun {
     const [next, acts] = stallStep(
       this.#state,
       {
-        marks: counters && !this.#excused(counters) ? counters : null,
+        marks: counters && !this.#excused(counters) ? { ...counters, capturing: this.#capturing } : null,
         errno: this.#trouble?.errno ?? null,
         limitMs: world.settings['connection.stall_s'] * 1_000,
         freshMs: freshMs(world.settings),
@@ -103,13 +103,16 @@ export class StallRun {
     return link.phase !== 'linked' || transmit.phase !== 'flowing' || !transmit.allowed.link;
   }
 
+  get #capturing(): boolean {
+    const { sourceState } = this.owner;
+    return sourceState === 'watching' || sourceState === 'rescanning';
+  }
+
   /** It waits because somebody wants it to. */
   #excused(counters: ConnectionStatistics): boolean {
-    const { sourceState } = this.owner;
     return (
       this.#stopped ||
       !counters.linked ||
-      (sourceState !== 'watching' && sourceState !== 'rescanning') ||
       counters.transmitPaused ||
       counters.targetPaused ||
       counters.targetPausing ||

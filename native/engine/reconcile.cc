@@ -100,7 +100,7 @@ bool Source::process_dirty() {
   batch.swap(dirty_);
   dirty_index_.clear();
   std::vector<Dirty> occupied;
-  bool worked = false;
+  bool worked = false, unreachable = false;
   for (Dirty& dirty : batch) {
     if (!retired_.empty()) retired_.clear();
     if (!shadow_.live(dirty.directory)) continue;
@@ -127,7 +127,7 @@ bool Source::process_dirty() {
         add_dirty(dirty.directory, dirty.name, dirty.what, 50'000'000, dirty.attempts);
         continue;
       }
-      if (dirty.attempts > kAttemptsMax) lost("a name could not be reached");
+      if (dirty.attempts > kAttemptsMax) unreachable = true;
       else add_dirty(dirty.directory, dirty.name, dirty.what, dirty.attempts < 3 ? 0 : 5'000'000, dirty.attempts + 1);
     }
   }
@@ -152,6 +152,7 @@ bool Source::process_dirty() {
       add_dirty(dirty.directory, dirty.name, dirty.what, 0, dirty.attempts + 1);
   }
   current_since_ns_ = 0;
+  if (unreachable) lost("a name could not be reached");   // Once for all of them: below a directory that went there are many.
   return worked;
 }
 

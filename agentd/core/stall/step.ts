@@ -18,10 +18,12 @@ export interface Marks {
   readonly wireBytes: number;
   readonly targetQueuedBytes: number;
   readonly targetRetrying: boolean;
+  /** The source captures. Until then it looks at everything, as long as that takes, and only what is on its way counts. */
+  readonly capturing: boolean;
 }
 
 export interface StallFacts {
-  /** Null: no link, or it waits on purpose (paused, scheduled, limited, a task runs, capture not ready). */
+  /** Null: no link, or it waits on purpose (paused, scheduled, limited, a task runs). */
   readonly marks: Marks | null;
   /** errno of the operation that the target tries again, as it told. */
   readonly errno: string | null;
@@ -46,7 +48,8 @@ export const STALL_START: StallState = { phase: 'moving', marks: null, stillMs: 
 const fresh = (marks: Marks, freshMs: number): boolean => marks.quietMs >= 0 && marks.quietMs <= freshMs;
 
 /** Something is owed: batches that are not applied, or changes that are not even in one. */
-const waits = (marks: Marks): boolean => marks.sequence > marks.applied || marks.queuedOps > 0 || marks.unappliedMs > 0;
+const waits = (marks: Marks): boolean =>
+  marks.sequence > marks.applied || (marks.capturing && (marks.queuedOps > 0 || marks.unappliedMs > 0));
 
 function moved(before: Marks, now: Marks, freshMs: number): boolean {
   if (now.applied !== before.applied) return true;

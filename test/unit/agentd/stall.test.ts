@@ -18,6 +18,7 @@ const AT: Marks = {
   wireBytes: 9_000,
   targetQueuedBytes: 700,
   targetRetrying: false,
+  capturing: true,
 };
 
 /** Looks every 2 s with a limit of 20 s. */
@@ -71,6 +72,17 @@ test('I3, P28: what has nothing to do, moves slowly, or waits on purpose, is nev
   t.deepEqual(off.told, [], 'switched off');
 });
 
+test('I3, P28: a source that still looks at everything is no excuse for a target that applies nothing', (t) => {
+  const first = { ...AT, capturing: false };
+  t.like(new Watch().looks(12, () => ({ ...first, quietMs: 11_000 })).state, {
+    phase: 'stalled',
+    cause: 'target_silent',
+  });
+  t.like(new Watch().looks(12, () => first).state, { phase: 'stalled', cause: 'apply_blocked' });
+  const nothing = { ...first, applied: 10, targetQueuedBytes: 0 };
+  t.deepEqual(new Watch().looks(100, () => nothing).told, [], 'that look may take its time');
+});
+
 test('I3, P28: a silent target moves nothing, however much of ours the system still takes', (t) => {
   const watch = new Watch().looks(12, (n) => ({ ...AT, quietMs: 11_000 + n, wireBytes: n * 100_000, sentBytes: n }));
   t.like(watch.state, { phase: 'stalled', cause: 'target_silent' });
@@ -114,6 +126,7 @@ test('I7: whatever is looked at, a stall has a cause and a time, and nothing els
     wireBytes: fc.nat(9_000),
     targetQueuedBytes: fc.nat(1),
     targetRetrying: fc.boolean(),
+    capturing: fc.boolean(),
   });
   const reached = new Set<string>();
   fc.assert(
