@@ -85,6 +85,7 @@ struct MirrorRun {
   bool verify = false;
   bool counted = false;               // totals are known
   bool waiting = false;               // everything sent, target still writing
+  bool missed = false;                // replication was off meanwhile: what changed behind the walk is not told
   u64 last_sequence = 0;
   MirrorOptions options;
   i64 started_ns = 0;
@@ -106,11 +107,13 @@ struct MirrorRun {
   u64 omitted = 0;
 };
 
+inline constexpr u64 kNotTold = ~u64{0};
+
 struct Quarantined {
   u32 attempts = 0;
   i64 retry_ns = 0;            // 0: told again, waiting for what the target says
   u64 from = 0;                // first batch of what was told again last
-  u64 sequence = 0;            // last batch before the answer
+  u64 sequence = 0;            // last batch before the answer; kNotTold: it found no room yet
   i64 missing_ns = 0;          // monotonic: what it should hold is missing there since
   int error = 0;
   bool deep = false;           // SetPath::deep

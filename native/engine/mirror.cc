@@ -76,6 +76,7 @@ void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool v
   mirror.verify = verify;
   mirror.options = options;
   mirror.started_ns = monotonic_ns();
+  mirror.missed = !channel.replicating;
   if (!verify) {
     for (NodeId node = 1; node < shadow_.limit(); ++node) shadow_.at(node).told &= ~channel.bit;
   }
@@ -492,7 +493,7 @@ void Source::mirror_finish(Channel& channel) {
   const i64 ms = (monotonic_ns() - done.started_ns) / 1'000'000;
   channel.counters.remaining = 0;
   if (done.verify) return verify_finish(channel, done, ms);
-  channel.must_mirror = !channel.replicating;
+  channel.must_mirror = done.missed;
   vouch(channel);
   const u64 sent = channel.stream.counters().sent_mirror - done.sent_before;
   tell_(Fact("mirror_done").with("connection", i64{channel.options().id}).with("files", static_cast<i64>(done.files))

@@ -18,9 +18,8 @@ namespace understudy {
 namespace {
 constexpr std::size_t kFewNames = 1'000;
 constexpr i64 kManyEveryNs = 1'000'000'000;     // more names than that are looked through this often
-constexpr i64 kLookNs = 3'000'000'000;          // a worker comes by within a second, whatever it does
 constexpr i64 kPointsEveryNs = 300'000'000'000; // how often points are written down while nothing happens
-constexpr u64 kMagic = 0x3230746e696f5055ull;   // "UPoint02"
+constexpr u64 kMagic = 0x3330746e696f5055ull;   // "UPoint03"
 
 // The file that says "was attached before" holds it; an earlier release left it empty.
 struct Record {
@@ -29,6 +28,8 @@ struct Record {
   i64 point_ns;    // 0: it never held everything
   i64 looked_ns;   // what happened here later, nobody has seen
   u32 must_mirror;
+  u32 settling;
+  u32 unused;
   u32 checksum;         // of what is before it
 };
 u32 checksum_of(const Record& record) { return checksum(reinterpret_cast<const u8*>(&record), offsetof(Record, checksum)); }
@@ -180,9 +181,10 @@ void Source::keep_point(const Channel& channel) {
   // The next run does not know what is refused; it tells that again.
   for (const auto& [path, entry] : channel.quarantine) since = earlier(since, entry.missing_ns);
   const i64 looked = looked_ns_ != 0 ? looked_ns_.load() : since;
-  Record record{kMagic, KeptClock::now(), 0, 0, channel.must_mirror ? 1u : 0u, 0};
+  Record record{kMagic, KeptClock::now(), 0, 0, channel.must_mirror ? 1u : 0u, channel.settling ? 1u : 0u, 0, 0};
   if (since != kNeverNs) record.point_ns = since != 0 ? since : looked != 0 ? looked : record.kept.monotonic_ns;
-  if (looked != 0 && looked != kNeverNs) record.looked_ns = looked;
+  // What was noticed and not told is found anew, and as old as it was.
+  if (looked != 0 && looked != kNeverNs) record.looked_ns = earlier(looked, channel.counters.replicating ? channel.waiting_ns.load() : 0);
   record.checksum = checksum_of(record);
   const Fd file(::open(channel.attached_path().c_str(), O_WRONLY | O_CLOEXEC, 0600));   // One that was forgotten stays it.
   if (file) (void)!::pwrite(file.get(), &record, sizeof record, 0);
@@ -196,11 +198,13 @@ void Source::recall_point(Channel& channel, bool known, bool resumed, bool gap) 
     std::memcpy(&record, file->data(), sizeof record);
     kept = record.magic == kMagic && record.checksum == checksum_of(record);
   }
-  channel.must_mirror = !known || gap || !channel.replicating || (kept && record.must_mirror != 0);
+  // Of one that waits for its mirror nothing is told before that.
+  channel.must_mirror = !known || gap || channel.told_by_mirror || !channel.replicating || (kept && record.must_mirror != 0);
   const KeptClock today = KeptClock::now();
   channel.doubt_ns = !kept || record.point_ns == 0 ? kNeverNs : record.kept.recall(record.point_ns, today);
-  // Its queue has marks of its own; what is missing there is what happened since the last look.
-  if (resumed && kept && !channel.must_mirror && record.looked_ns != 0) channel.doubt_ns = record.kept.recall(record.looked_ns, today);
+  // Its queue has marks of its own; what is missing there is what happened since the last look. What a repair tells again
+  // is older than that.
+  if (resumed && kept && !channel.must_mirror && record.settling == 0 && record.looked_ns != 0) channel.doubt_ns = record.kept.recall(record.looked_ns, today);
   channel.settling = !channel.must_mirror;
   channel.repair_until = 0;
   channel.repair_since_ns = monotonic_ns();

@@ -91,8 +91,14 @@ void Source::retry_quarantine(Channel& channel) {
   Ensured ensured;
   for (auto at = channel.quarantine.begin(); at != channel.quarantine.end();) {
     Quarantined& entry = at->second;
-    if (entry.retry_ns == 0 && applied >= entry.sequence) {
-      at = channel.quarantine.erase(at);   // Told again, applied, and not refused: healed.
+    if (entry.retry_ns == 0 && entry.sequence == kNotTold && channel.mirror.extra.empty()) {
+      flush(channel);
+      entry.sequence = channel.stream.last_sequence();
+    }
+    if (entry.retry_ns == 0 && entry.sequence != kNotTold && applied >= entry.sequence) {
+      // Told again, applied, and not refused: healed. But no more durable there than anything else up to here.
+      channel.stream.vouched(entry.missing_ns);
+      at = channel.quarantine.erase(at);
       continue;
     }
     if (due(*at)) {
@@ -101,7 +107,11 @@ void Source::retry_quarantine(Channel& channel) {
       retell(channel, {at->first.first, at->first.second, entry.deep}, nothing_there(entry.error), ensured);
       mirror_extra(channel);
       flush(channel);
-      entry.sequence = channel.stream.last_sequence();
+      if (channel.behind || channel.broken) {
+        entry.retry_ns = 1;   // The queue had no room for it: that was no try.
+        break;
+      }
+      entry.sequence = channel.mirror.extra.empty() ? channel.stream.last_sequence() : kNotTold;
     }
     ++at;
   }

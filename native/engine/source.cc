@@ -214,7 +214,10 @@ void Source::repair_after_restart() {
 }
 
 void Source::set_replicating(Channel& channel, bool on) {
-  if (!on) in_doubt_until_mirrored(channel);   // What changes from here on is told by a mirror only.
+  if (!on) {
+    in_doubt_until_mirrored(channel);   // What changes from here on is told by a mirror only.
+    channel.mirror.missed = true;       // And not by this one where it has been.
+  }
   channel.replicating = on;
   channel.counters.replicating = on;
   if (on) replicating_ |= channel.bit;
@@ -228,7 +231,10 @@ void Source::on_welcome(Channel& channel, u64 epoch, const wire::StreamPosition&
   std::vector<SetPath> repair;
   const bool fresh = (position.flags & wire::kPositionFresh) != 0;
   const bool wiped = channel.expects_replica && fresh;
-  if (fresh && channel.must_mirror) in_doubt(channel, kNeverNs);   // Whatever it held once.
+  if (fresh && channel.must_mirror) {
+    in_doubt(channel, kNeverNs);   // Whatever it held once.
+    keep_point(channel);
+  }
   if (!channel.broken) flush(channel);   // What is in no batch yet is in doubt as well, should the rest be.
   const Resume resume = channel.broken || wiped ? Resume::broken : channel.stream.welcome(position, repair);
   if (resume == Resume::broken || resume == Resume::lost) {
@@ -436,9 +442,13 @@ bool Source::work_once() {
     return false;
   }
   retired_.clear();   // Nobody is up the stack: a long mirror must not keep every directory open that it has seen.
-  delivered_ns_ = monotonic_ns();
+  // What changed while this thread stood still is as old as its last look, not as young as this one (GLO-29).
+  const i64 now = monotonic_ns();
+  current_since_ns_ = delivered_ns_ != 0 && now - delivered_ns_ > kLookNs ? delivered_ns_ : 0;
+  delivered_ns_ = now;
   capture_->deliver(roots_, *this);
   drain_ranges();
+  current_since_ns_ = 0;
   begin_barriers();
   ask_proofs();
   std::vector<std::pair<Channel*, std::shared_ptr<Bytes>>> replies;

@@ -60,6 +60,8 @@ Fd open_for_read(int directory, const char* name);
 class Freeze;
 
 // How far a target is (recovery.cc).
+inline constexpr i64 kLookNs = 3'000'000'000;   // a worker comes by within a second, whatever it does
+
 struct Lag {
   i64 since_ns = 0;       // monotonic; what changed before it is there. 0: everything is; kNeverNs: that is not known
   i64 ms = 0;             // age of that; -1: not known

@@ -266,6 +266,21 @@ void SourceSide::limit(u64 bytes_per_second) {
   channel_->wake_link();
 }
 
+void SourceSide::replicate(bool on) {
+  on_worker([on](Source& source, Channel& channel) { source.set_replicating(channel, on); });
+}
+
+void SourceSide::stand_still(i64 ms) {
+  on_worker([ms](Source&, Channel&) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); });
+}
+
+void SourceSide::hold_mirrors(bool hold) {
+  loop_.call([this, hold] {
+    options_.hold_mirrors = hold;
+    start_mirror();
+  });
+}
+
 StreamCounters SourceSide::counters() { return channel_->stream.counters(); }
 
 void SourceSide::broken() {
@@ -277,7 +292,7 @@ void SourceSide::broken() {
 }
 
 void SourceSide::start_mirror() {
-  if (phase_ != Phase::wanted || link_ != LinkPhase::linked || !ready_) return;
+  if (phase_ != Phase::wanted || link_ != LinkPhase::linked || !ready_ || options_.hold_mirrors) return;
   phase_ = Phase::starting;
   save();
   on_worker([options = mirror_](Source& source, Channel& channel) { source.mirror_start(channel, options, false); });

@@ -52,6 +52,7 @@ struct SourceSideOptions {
   u64 queue_memory = 128u << 20;
   DiskQueueOptions queue;         // its folder is below state_dir
   bool disconnect_when_full = false;
+  bool hold_mirrors = false;
   std::shared_ptr<Tuning> tuning = std::make_shared<Tuning>();
 };
 
@@ -64,6 +65,9 @@ class SourceSide {
   void barrier(i64 token);                        // tried until it is reached: "barrier_done TOKEN"
   void pause(bool paused);                        // of transmission
   void limit(u64 bytes_per_second);               // 0: none
+  void replicate(bool on);
+  void stand_still(i64 ms);                       // nothing of the set is looked at for so long
+  void hold_mirrors(bool hold);                   // one that is wanted waits until they are let go
   StreamCounters counters();
   bool linked() const { return channel_->ready(); }
   std::string statistics();

@@ -48,6 +48,7 @@ class Connection {
     options.identity = source_identity_;
     options.queue_memory = queue_memory;
     options.tuning = source_tuning;
+    options.hold_mirrors = hold_mirrors;
     source = std::make_unique<SourceSide>(std::move(options), [this](const std::string& line) { heard.add(line); });
   }
   // Reads the counters all the time, as the agent does for its consoles.
@@ -95,6 +96,7 @@ class Connection {
   Heard heard;
   Wire wire;
   u64 queue_memory = 128u << 20;
+  bool hold_mirrors = false;
   std::shared_ptr<Tuning> source_tuning = std::make_shared<Tuning>(), target_tuning = std::make_shared<Tuning>();
   std::unique_ptr<TargetSide> target;
   std::unique_ptr<SourceSide> source;
@@ -336,6 +338,72 @@ i64 ms_until(Connection& pair, Wanted wanted, const char* what) {
     rest(2);
   }
   return (monotonic_ns() - began) / 1'000'000;
+}
+
+TEST("GLO-29: what changed while the source stood still is as old as that, not as the look that found it") {
+  constexpr i64 kStandsMs = 4'500;
+  Connection pair;
+  shell("echo one > '" + (pair / "source") + "/one'");
+  pair.begin();
+  lag_until(pair, [](const Lag& lag) { return lag.ms == 0; }, "caught up");
+  pair.source->pause(true);
+  pair.source->stand_still(kStandsMs);
+  rest(100);
+  const i64 before = monotonic_ns();
+  shell("echo two > '" + (pair / "source") + "/two'");
+  ms_until(pair, [&] { return pair.source->counters().queued_ops > 0; }, "it is found");
+  const i64 age = (monotonic_ns() - before) / 1'000'000;
+  CHECK(pair.source->lag().unapplied_ms >= age);
+  CHECK(age > kStandsMs - 1'000);
+  pair.source->pause(false);
+  lag_until(pair, [](const Lag& lag) { return lag.ms == 0; }, "caught up again");
+}
+
+TEST("GLO-29, I3: of a replica that waits for its mirror nothing is vouched for before that has come to its end") {
+  Connection pair;
+  shell("echo one > '" + (pair / "source") + "/one'");
+  pair.begin();
+  lag_until(pair, [](const Lag& lag) { return lag.ms == 0; }, "caught up");
+  pair.hold_mirrors = true;
+  pair.source->hold_mirrors(true);
+  pair.source->mirror("content");
+  rest(100);
+  pair.source.reset();
+  shell("echo two > '" + (pair / "source") + "/two'");
+  pair.start_source();
+  ms_until(pair, [&] { return pair.source->linked() && pair.source->statistics().find("state=watching") != std::string::npos; }, "it goes on");
+  rest(1'500);
+  CHECK(::access((pair / "target/two").c_str(), F_OK) != 0);   // It is told by the mirror.
+  CHECK(pair.source->lag().ms != 0);
+  pair.source->hold_mirrors(false);
+  pair.expect("mirror_done");
+  lag_until(pair, [](const Lag& lag) { return lag.ms == 0; }, "mirrored");
+  pair.expect_equal();
+}
+
+TEST("GLO-29, I3: a mirror vouches for nothing when replication was stopped meanwhile, though it runs again") {
+  Connection pair;
+  const std::string source = pair / "source";
+  shell("cd '" + source + "' && mkdir a b && echo one > a/one && head -c 20000000 /dev/urandom > b/large");
+  pair.begin();
+  lag_until(pair, [](const Lag& lag) { return lag.ms == 0; }, "caught up");
+  pair.source->limit(8u << 20);
+  const u64 before = pair.source->counters().sent_mirror;
+  pair.source->mirror("none");
+  ms_until(pair, [&] { return pair.source->counters().sent_mirror > before + (8u << 20); }, "it mirrors");
+  pair.source->replicate(false);
+  shell("echo two > '" + source + "/a/two'");   // where the walk has been, or comes yet
+  rest(300);
+  pair.source->replicate(true);
+  CHECK(pair.heard.wait_for("mirror_done", 0) == false);
+  pair.source->limit(0);
+  pair.expect("mirror_done");
+  rest(500);
+  CHECK(pair.source->lag().ms != 0);
+  pair.source->mirror("content");
+  pair.expect("mirror_done");
+  lag_until(pair, [](const Lag& lag) { return lag.ms == 0; }, "mirrored again");
+  pair.expect_equal();
 }
 
 TEST("SRV-35, SRV-36, NET-17: a line that falls silent is given up after interval x limit, changes queue, and it goes on") {
