@@ -67,6 +67,15 @@ Status configure(int fs, unsigned command, const char* key, const char* value) {
 
 }  // namespace
 
+u64 mount_mark(int fd) {
+  constexpr unsigned kUnique = 0x4000;   // STATX_MNT_ID_UNIQUE: glibc may be older than the kernel
+  struct statx status;
+  if (::statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID | kUnique, &status) != 0) return 0;
+  if ((status.stx_mask & kUnique) != 0) return status.stx_mnt_id;
+  const u64 id = (status.stx_mask & STATX_MNT_ID) != 0 ? status.stx_mnt_id : 0;
+  return id << 44 ^ u64{status.stx_dev_major} << 20 ^ status.stx_dev_minor;
+}
+
 Result<MountInfo> find_mount(int fd) {
   struct statx status;
   if (::statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID, &status) != 0) return sys_error("statx");

@@ -16,6 +16,10 @@ struct MountInfo {
   std::string super_options;  // "rw,subvolid=256,subvol=/home"
 };
 
+// Tells one mount from another, also from an earlier one of the same file system in the same place. Before Linux 6.8 a
+// number is given again, and the device's is all that tells them apart. 0: not known.
+u64 mount_mark(int fd);
+
 // The mount that `fd` (O_PATH is enough) lies on.
 Result<MountInfo> find_mount(int fd);
 

@@ -208,6 +208,8 @@ class Channel final : public LinkHandler {
   std::unordered_set<NodeId> clean;  // directories where what the target holds beyond ours is a leftover of our own
   std::vector<SetPath> lost;         // what the target was not told since the stream broke; compared by the next mirror
   bool lost_more = false;            // and more than that
+  // Gone here, and perhaps only under this name: taken off the target when everything that may have moved is told there.
+  std::vector<SetPath> gone;
   bool behind = false;               // the queue was exhausted: nothing is told until it is drained, names are kept
   std::map<std::pair<u32, std::string>, bool> later;   // these; true: deep
   bool full_told = false, use_told = false;

@@ -62,15 +62,14 @@ void Source::forget_node(NodeId node) {
   for (const auto& channel : channels_) channel->clean.erase(node);
 }
 
-// Takes a node and all below it out of the shadow and, with `emit`, off the targets.
-void Source::remove_node(NodeId node, bool tell) {
+// Takes a node and all below it out of the shadow and off these targets.
+void Source::remove_node(NodeId node, Mask tell) {
   const NodeId parent = shadow_.at(node).parent;
-  if (tell) {
+  if (tell != 0) {
     wire::OpHeader header{};
     header.kind = static_cast<u8>(wire::OpKind::remove);
     header.mapping = static_cast<u16>(shadow_.mapping(node));
-    // Also to channels that were not told of it yet: they may hold it from earlier, and nobody would tell them later.
-    emit(replicating_, false, header, shadow_.path(node));
+    emit(tell, false, header, shadow_.path(node));
     times_.insert(parent);
   }
   shadow_.remove(node, [this](NodeId each) { forget_node(each); });
@@ -152,8 +151,9 @@ bool Source::release_deletes(bool force) {
       std::none_of(channels_.begin(), channels_.end(), [&](const auto& channel) { return unsettled(*channel); }))
     told_links_.forget();
   current_since_ns_ = since_ns;
+  // Also on channels that were not told of it yet: they may hold it from earlier, and nobody would tell them later.
   for (NodeId node : tops)
-    if (shadow_.live(node)) remove_node(node, true);
+    if (shadow_.live(node)) remove_node(node, replicating_);
   current_since_ns_ = 0;
   return !tops.empty();
 }

@@ -215,6 +215,8 @@ void Source::channel_broken(Channel& channel, const char* why) {
   for (SetPath& path : channel.stream.break_off()) channel.lost.push_back(std::move(path));
   for (auto& [place, deep] : channel.later) channel.lost.push_back({place.first, place.second, deep});
   for (SetPath& path : channel.doubts) channel.lost.push_back(std::move(path));
+  for (SetPath& path : channel.gone) channel.lost.push_back(std::move(path));
+  channel.gone.clear();
   channel.later.clear();
   channel.doubts.clear();
   channel.behind = false;

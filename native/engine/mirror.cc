@@ -24,7 +24,7 @@ constexpr i64 kChangesPatienceNs = 1'000'000'000;
 
 bool Source::mirror_running(const Channel& channel) const {
   const MirrorRun& mirror = channel.mirror;
-  return mirror.active || mirror.open || !mirror.stack.empty() || !mirror.asked.empty() || !mirror.extra.empty();
+  return mirror.active || mirror.open || !mirror.stack.empty() || !mirror.asked.empty() || !mirror.extra.empty() || !channel.gone.empty();
 }
 
 u32 Source::mirror_jobs(const Channel& channel) const {
@@ -278,6 +278,10 @@ bool Source::mirror_step(Channel& channel) {
         flush(channel);
         return false;
       }
+      if (!channel.gone.empty()) {
+        remove_gone(channel);
+        return channel.gone.empty();
+      }
       if (!mirror.active) return false;
       tell_orphans_end(channel);
       flush(channel);
@@ -467,7 +471,7 @@ bool Source::tell_afresh(Channel& channel, NodeId node, int directory) {
   if (busy(node)) return false;
   const NodeId parent = shadow_.at(node).parent;
   const bool is_dir = shadow_.is_directory(node), linked = shadow_.linked(node);
-  if (shadow_.is_regular(node) && shadow_.at(node).size > (1 << 20) && !linked) {
+  if (shadow_.is_regular(node) && shadow_.at(node).size > kComparedBytes && !linked) {
     // Large: compared, not sent whole. The name must exist from now on (links and renames may follow).
     wire::OpHeader header = header_for(wire::OpKind::create, node);
     header.flags = wire::kOpUnshare;   // What lies there may be a name of something else.

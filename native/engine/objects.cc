@@ -52,6 +52,7 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
                      u32 what) {
   const u64 device = stx_device(stat);
   const NodeId other = shadow_.by_inode(device, stat.stx_ino);
+  const Mask shaky = in_doubt_there();
   if (other != kNoNode && other != occupant && same_object(other, stat)) {
     NodeId gone = kNoNode, here = kNoNode;
     u64 found = 0;
@@ -69,6 +70,7 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
       if (swapped && !shadow_.inside(shadow_.at(gone).parent, occupant)) {
         // Both objects only changed places.
         const Mask mask = doubting_ ? 0 : told_mask(gone) & told_mask(occupant);
+        for (NodeId each : {gone, occupant}) gone_moves(mask, each, nullptr);
         wire::OpHeader header = header_for(wire::OpKind::rename, gone);
         header.flags = wire::kOpExchange;
         header.aux = shadow_.mapping(occupant);
@@ -79,7 +81,7 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
           wire::OpHeader empty{};
           empty.kind = static_cast<u8>(wire::OpKind::remove);
           empty.mapping = static_cast<u16>(shadow_.mapping(each));
-          emit(rest, false, empty, shadow_.path(each));
+          emit(rest & ~shaky, false, empty, shadow_.path(each));
         }
         times_.insert(shadow_.at(gone).parent);
         times_.insert(parent);
@@ -88,28 +90,27 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
           if (scanning_ && shadow_.is_directory(each)) shadow_.at(each).flags |= kNodeUnlisted;
         if (rest != 0)
           for (const auto& channel : channels_)
-            if (channel->bit & rest) {
-              for (NodeId each : {gone, occupant}) untell(each, channel->bit), tell_later(*channel, each);
-            }
+            if (channel->bit & rest)
+              for (NodeId each : {gone, occupant}) tell_anew(*channel, each, (channel->bit & shaky) != 0);
         update(gone, directory, stat, what | kHintAttributes);
         add_dirty(shadow_.at(occupant).parent, shadow_.name(occupant), kHintName | kHintAttributes, 0);
         return;
       }
-      remove_node(occupant, shadow_.is_directory(occupant) || shadow_.is_directory(gone) ||
-                                (told_mask(occupant) & ~told_mask(gone)) != 0);
+      const bool tell = shadow_.is_directory(occupant) || shadow_.is_directory(gone) || (told_mask(occupant) & ~told_mask(gone)) != 0;
+      remove_node(occupant, tell ? replicating_ & ~shaky : 0);
       rename_to(gone, parent, name);
       update(gone, directory, stat, what | kHintAttributes);
       return;
     }
     if (gone == kNoNode && here != kNoNode && !S_ISDIR(stat.stx_mode)) {
-      remove_node(occupant, shadow_.is_directory(occupant));
+      remove_node(occupant, shadow_.is_directory(occupant) ? replicating_ & ~shaky : 0);
       link_to(here, parent, directory, name, stat);
       return;
     }
   }
   other_names(occupant);
   const bool plain = shadow_.is_regular(occupant) && S_ISREG(stat.stx_mode);
-  remove_node(occupant, !plain);
+  remove_node(occupant, plain ? 0 : replicating_ & ~shaky);
   create(parent, directory, name, stat, plain);
 }
 
@@ -140,20 +141,18 @@ void Source::create(NodeId parent, int directory, const std::string& name, const
   record.mtime_ns = stx_ns(stat.stx_mtime);
   record.ctime_ns = digest ? stx_ns(stat.stx_ctime) : -1;
   if (S_ISREG(stat.stx_mode)) total_bytes_ += stat.stx_size;
-  const Mask mask = told_mask(parent);
-  // While it is in doubt what the target holds, its name may be taken there, and by a name of something else.
-  bool unsure = doubting_;
-  for (const auto& channel : channels_) unsure |= (channel->bit & mask) && !channel->clean.empty();
-  if (mask != 0 && S_ISDIR(stat.stx_mode) && unsure) {
-    wire::OpHeader empty = header_for(wire::OpKind::remove, node);
-    emit(mask, false, empty, shadow_.path(node));
-  }
+  // While it is in doubt what a target holds, the name may be taken there, by what belongs there or by a name of something
+  // else. A directory or a large file is then found out about, and not taken away to be told from the beginning.
+  const Mask all = told_mask(parent), shaky = all & in_doubt_there();
+  const bool compared = S_ISDIR(stat.stx_mode) || (S_ISREG(stat.stx_mode) && stat.stx_size > kComparedBytes);
+  const Mask later = compared ? shaky : 0, mask = all & ~later;
+  const bool unsure = (mask & shaky) != 0;
   if (mask != 0 && tell_object(mask, false, node, directory, !replaces && !unsure, replaces || unsure)) {
     shadow_.at(node).told = mask;
     times_.insert(parent);
   } else if (mask != 0) {
-    remove_node(node, false);   // Gone again; a later hint tells what became of it.
-    if (replaces) {
+    remove_node(node, 0);   // Gone again; a later hint tells what became of it.
+    if (replaces || unsure) {
       wire::OpHeader header{};
       header.kind = static_cast<u8>(wire::OpKind::remove);
       header.mapping = static_cast<u16>(shadow_.mapping(parent));
@@ -163,6 +162,9 @@ void Source::create(NodeId parent, int directory, const std::string& name, const
     add_dirty(parent, name, kHintName, kLookAgainNs, 1);
     return;
   }
+  if (later != 0)
+    for (const auto& channel : channels_)
+      if (channel->bit & later) tell_anew(*channel, node, true);
   // Replication off on a channel that knows the parent: it will only be right after its next mirror.
   if (S_ISDIR(stat.stx_mode)) {
     times_.insert(node);
@@ -212,6 +214,13 @@ void Source::untell(NodeId node, Mask mask) {
   forget_listed(node, mask);
 }
 
+// Told again from the beginning, soon. `compared`: over what the target has there, which may be right.
+void Source::tell_anew(Channel& channel, NodeId node, bool compared) {
+  untell(node, channel.bit);
+  if (compared && shadow_.is_directory(node)) channel.clean.insert(node);
+  tell_later(channel, node);
+}
+
 void Source::take_back(NodeId node, Mask mask) {
   shadow_.at(node).told &= ~mask;
   if (!busy(node)) return;
@@ -257,25 +266,27 @@ void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
   new_path += name;
   wire::OpHeader header = header_for(wire::OpKind::rename, node);
   header.aux = shadow_.mapping(parent);
+  const SetPath to{shadow_.mapping(parent), new_path, true};
+  gone_moves(both, node, &to);
   emit(both, false, header, old_path, new_path);
   // A channel that has not met the object (or its new place) yet: nothing may stay at the old path, and the walk
   // might already be past the new one.
-  const Mask rest = replicating_ & ~both;
+  const Mask rest = replicating_ & ~both, shaky = in_doubt_there();
   if (rest != 0) {
     wire::OpHeader gone{};
     gone.kind = static_cast<u8>(wire::OpKind::remove);
     gone.mapping = static_cast<u16>(old_mapping);
-    emit(rest, false, gone, old_path);
+    emit(rest & ~shaky, false, gone, old_path);
   }
   if (old_mapping != shadow_.mapping(parent)) indexes_.drop(shadow_.object(node));
   times_.insert(old_parent);
   times_.insert(parent);
   shadow_.move(node, parent, name);
   shadow_.at(node).flags &= static_cast<u16>(~kNodeMissing);
-  if (rest != 0) {
-    untell(node, rest);
-    for (const auto& channel : channels_)
-      if (channel->bit & rest) tell_later(*channel, node);
+  for (const auto& channel : channels_) {
+    if (!(channel->bit & rest)) continue;
+    if (channel->bit & shaky) gone_later(*channel, old_mapping, old_path);
+    tell_anew(*channel, node, (channel->bit & shaky) != 0);
   }
   // Rules go by path: below its new place other things may be wanted.
   if (shadow_.is_directory(node) && !rules_.simple()) list_later(node);

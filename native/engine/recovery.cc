@@ -86,7 +86,8 @@ void Source::doubt() {
 void Source::settle_repair(Channel& channel) {
   if (!channel.settling || !ready_told_ || doubt_ || channel.repair_pending || channel.behind) return;
   if (channel.repair_until == 0) {
-    if (!channel.mirror.extra.empty() || !channel.mirror.stack.empty() || !times_.empty()) return;
+    const MirrorRun& mirror = channel.mirror;
+    if (!mirror.extra.empty() || !mirror.stack.empty() || !mirror.asked.empty() || mirror.open || !channel.gone.empty() || !times_.empty()) return;
     const i64 since_ns = channel.repair_since_ns;
     for (const auto& [id, request] : channel.hash_requests)
       if (request.since_ns <= since_ns) return;
@@ -132,7 +133,7 @@ void Source::publish_waiting() {
   for (const auto& channel : channels_) {
     channel->waiting_ns = waits_since(*channel);
     channel->open_bytes = channel->writer.empty() ? 0 : channel->writer.size();
-    channel->names_wait = names || channel->behind || !channel->hash_requests.empty() || !channel->mirror.extra.empty() ||
+    channel->names_wait = names || channel->behind || !channel->hash_requests.empty() || !channel->mirror.extra.empty() || !channel->gone.empty() ||
                           std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& job) { return (job->mask & channel->bit) != 0; });
   }
   looked_ns_ = delivered_ns_;

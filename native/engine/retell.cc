@@ -9,6 +9,7 @@ namespace understudy {
 
 namespace {
 constexpr std::size_t kQuarantineMax = 10'000;
+constexpr std::size_t kGoneTurn = 64u << 10;   // bytes of removals after which there may be no more room
 
 // Refused because no directory is where one was told.
 bool nothing_there(int error) { return error == ENOENT || error == ENOTDIR || error == ELOOP; }
@@ -104,7 +105,7 @@ void Source::retry_quarantine(Channel& channel) {
     if (due(*at)) {
       entry.retry_ns = 0;
       entry.from = channel.stream.next_sequence();
-      retell(channel, {at->first.first, at->first.second, entry.deep}, nothing_there(entry.error), ensured);
+      retell(channel, {at->first.first, at->first.second, entry.deep}, nothing_there(entry.error) ? Retold::missing : Retold::refused, ensured);
       mirror_extra(channel);
       flush(channel);
       if (channel.behind || channel.broken) {
@@ -152,29 +153,83 @@ void Source::retell_all(Channel& channel, const std::vector<SetPath>& paths) {
   std::map<std::pair<u32, std::string_view>, bool> once;
   for (const SetPath& path : paths) once[{path.mapping, path.path}] |= path.deep;
   Ensured ensured;
-  for (const auto& [place, deep] : once) retell(channel, {place.first, std::string(place.second), deep}, false, ensured);
+  for (const auto& [place, deep] : once) retell(channel, {place.first, std::string(place.second), deep}, Retold::doubted, ensured);
+}
+
+// Under this name an object is gone which the target may hold only by it (I2).
+void Source::gone_later(Channel& channel, u32 mapping, const std::string& path) {
+  log_doubt(mapping, path, true);
+  if (channel.broken) channel.lost.push_back({mapping, path, true});
+  else if (channel.behind) note_later(channel, mapping, path, true);
+  else channel.gone.push_back({mapping, path, true});
+}
+
+// Only below a directory that is still there; otherwise removing that one covered it.
+void Source::tell_gone(Channel& channel, u32 mapping, const std::string& path) {
+  wire::OpHeader header{};
+  header.kind = static_cast<u8>(wire::OpKind::remove);
+  header.mapping = static_cast<u16>(mapping);
+  emit_to(channel, false, header, path, {}, {});
+  const std::size_t slash = path.rfind('/');
+  const NodeId above = shadow_.find_path(mapping, slash == std::string::npos ? std::string_view{} : std::string_view(path).substr(0, slash));
+  if (above != kNoNode && shadow_.is_directory(above) && (shadow_.at(above).told & channel.bit)) times_.insert(above);
+}
+
+// A directory moves, there too, and with it what is still to be taken away below it. Null: the way it goes is not simple.
+void Source::gone_moves(Mask mask, NodeId node, const SetPath* to) {
+  if (mask == 0 || !shadow_.is_directory(node)) return;
+  const u32 mapping = shadow_.mapping(node);
+  const std::string from = shadow_.path(node) + "/";
+  for (const auto& channel : channels_) {
+    if (!(channel->bit & mask) || channel->gone.empty()) continue;
+    std::vector<SetPath> below;
+    std::erase_if(channel->gone, [&](SetPath& each) {
+      if (each.mapping != mapping || each.path.compare(0, from.size(), from) != 0) return false;
+      below.push_back(std::move(each));
+      return true;
+    });
+    for (const SetPath& each : below) {
+      if (to == nullptr) tell_gone(*channel, each.mapping, each.path);
+      else gone_later(*channel, to->mapping, to->path + "/" + each.path.substr(from.size()));
+    }
+  }
+}
+
+// What has moved is on the target by its new name now.
+void Source::remove_gone(Channel& channel) {
+  while (!channel.gone.empty() && channel.stream.walk_room(channel.mirror.active)) {
+    const SetPath path = std::move(channel.gone.back());
+    channel.gone.pop_back();
+    // Taken again since, that was told as what it is.
+    if (shadow_.find_path(path.mapping, path.path) == kNoNode) tell_gone(channel, path.mapping, path.path);
+    if (channel.writer.size() >= kGoneTurn) flush(channel);
+  }
+  flush(channel);
+}
+
+// What these targets hold is not known: of the last run, or while leftovers of our own are looked for there.
+Source::Mask Source::in_doubt_there() const {
+  if (doubting_) return replicating_;
+  Mask mask = 0;
+  for (const auto& channel : channels_)
+    if (!channel->clean.empty() || !channel->gone.empty()) mask |= channel->bit;
+  return mask & replicating_;
 }
 
 // Tells one path again by what it is now. `ensured`: directories that were told in this turn already.
-void Source::retell(Channel& channel, const SetPath& which, bool with_contents, Ensured& ensured) {
+void Source::retell(Channel& channel, const SetPath& which, Retold why, Ensured& ensured) {
   const u32 mapping = which.mapping;
   const std::string& path = which.path;
   if (!path.empty() && !path_valid(path)) return;   // Of an operation that was not told (open_batch): a mirror follows.
   NodeId node = shadow_.find_path(mapping, path);
   if (node == kNoNode) {
     if (path.empty()) return;
-    // Only below a directory that is still there; otherwise removing that one covered it.
-    wire::OpHeader header{};
-    header.kind = static_cast<u8>(wire::OpKind::remove);
-    header.mapping = static_cast<u16>(mapping);
-    emit_to(channel, false, header, path, {}, {});
-    const std::size_t slash = path.rfind('/');
-    node = shadow_.find_path(mapping, slash == std::string::npos ? std::string_view{} : std::string_view(path).substr(0, slash));
-    if (node != kNoNode && shadow_.is_directory(node) && (shadow_.at(node).told & channel.bit)) times_.insert(node);
+    if (why != Retold::doubted) tell_gone(channel, mapping, path);
+    else channel.gone.push_back(which);
     return;
   }
   if (which.deep && shadow_.is_directory(node)) channel.clean.insert(node);
-  const bool whole = (with_contents || which.deep) && !shadow_.is_root(node);
+  const bool whole = (why == Retold::missing || which.deep) && !shadow_.is_root(node);
   const bool plain = shadow_.is_directory(node) && !whole;   // Only itself is in doubt, nothing below it.
   // Missing there: then nothing that was told below it can have arrived either. Taken back before anything else, so that
   // a walk which is still to come tells it. A walk passes by what counts as told: below an untold directory nothing does.

@@ -39,6 +39,17 @@ u16 Shadow::device_index(u64 device) {
   return static_cast<u16>(devices_.size() - 1);
 }
 
+void Shadow::renumber(const std::vector<std::pair<u64, u64>>& devices) {
+  const std::vector<u64> before = devices_;
+  // A number that another file system has now says nothing of what had it once.
+  for (std::size_t i = 1; i < devices_.size(); ++i)
+    for (const auto& [from, to] : devices)
+      if (before[i] == to) devices_[i] = 0;
+  for (std::size_t i = 1; i < devices_.size(); ++i)
+    for (const auto& [from, to] : devices)
+      if (before[i] == from) devices_[i] = to;
+}
+
 std::string_view Shadow::name(NodeId id) const {
   const u32 at = nodes_[id].name_at;
   const char* text = &names_[at];

@@ -188,6 +188,8 @@ class Shadow {
 
   NodeId limit() const { return static_cast<NodeId>(nodes_.size()); }
   u64 device(u16 index) const { return devices_[index]; }
+  // File systems have other numbers than before (a boot, another mount): what was on the first of each is on the second.
+  void renumber(const std::vector<std::pair<u64, u64>>& devices);
   u64 count() const { return count_; }
   u64 memory() const;
 

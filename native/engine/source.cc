@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "capture_mounts.h"
 #include "memory.h"
 #include "state_file.h"
 
@@ -327,6 +328,7 @@ bool Source::open_roots() {
   const i64 now = monotonic_ns();
   if (stopped_ && now - root_check_ns_ < kRootCheckNs) return false;
   root_check_ns_ = now;
+  std::vector<bool> same(roots_.size());   // as it was when it was seen last
   for (std::size_t i = 0; i < roots_.size(); ++i) {
     Fd fd(::open(roots_[i].path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!fd) {
@@ -334,6 +336,7 @@ bool Source::open_roots() {
       return false;
     }
     const std::string identity = identity_of(fd.get());
+    same[i] = identities_[i] == identity;
     if (identities_[i].empty() || (accept_roots_ && stopped_)) identities_[i] = identity;
     if (identities_[i] != identity) {
       root_problem(roots_[i].path + " is not the directory it was (" + identity + " in place of " + identities_[i] +
@@ -346,6 +349,16 @@ bool Source::open_roots() {
   if (stopped_) {
     stopped_ = accept_roots_ = false;
     tell_(Fact("source_continues").with("source", i64{options_.id}));
+  }
+  renumber(same);
+  // Marks and watches end with a file system's last mount, and one that was mounted again meanwhile has none.
+  std::vector<u64> mounts;
+  for (const CaptureRoot& root : roots_) mounts.push_back(mount_mark(root.fd));
+  const bool mounted_anew = capture_ && mounts != mounts_;
+  mounts_ = std::move(mounts);
+  if (mounted_anew) {
+    capture_->stop();
+    capture_.reset();
   }
   for (std::size_t i = 0; i < roots_.size(); ++i) {
     struct stat stat;
@@ -360,10 +373,30 @@ bool Source::open_roots() {
       close_roots();
       return false;
     }
-    doubt();
+    if (mounted_anew) lost("a file system was mounted anew");
+    else doubt();
     publish();
   }
   return true;
+}
+
+// A known file system on a device of another number: the next boot found its disks in another order, or it was mounted
+// anew. Its objects are the ones that they were (I2: nothing is told again).
+void Source::renumber(const std::vector<bool>& same) {
+  std::vector<std::pair<u64, u64>> devices;
+  for (std::size_t i = 0; i < roots_.size(); ++i) {
+    struct stat stat;
+    const u64 before = shadow_.device(shadow_.at(static_cast<NodeId>(i + 1)).device);
+    if (before != 0 && same[i] && ::fstat(roots_[i].fd, &stat) == 0 && stat.st_dev != before) devices.emplace_back(before, stat.st_dev);
+  }
+  if (devices.empty()) return;
+  shadow_.renumber(devices);
+  for (auto& [object, written] : written_)
+    for (const auto& [from, to] : devices)
+      if (written.device == from) {
+        written.device = to;
+        break;
+      }
 }
 
 bool Source::start_capture() {

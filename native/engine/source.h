@@ -60,6 +60,7 @@ Fd open_for_read(int directory, const char* name);
 class Freeze;
 
 // How far a target is (recovery.cc).
+inline constexpr i64 kComparedBytes = 1 << 20;  // what may be on a target already is told whole up to here
 inline constexpr i64 kLookNs = 3'000'000'000;   // a worker comes by within a second, whatever it does
 
 struct Lag {
@@ -185,6 +186,7 @@ class Source final : CaptureSink {
   // source.cc: life and loop
   void work();
   bool open_roots();
+  void renumber(const std::vector<bool>& same);
   void close_roots();
   void root_problem(const std::string& detail);
   void run_commands();
@@ -258,7 +260,7 @@ class Source final : CaptureSink {
   void forget_listed(NodeId node, Mask mask);
   void missing(NodeId node);
   bool release_deletes(bool force);
-  void remove_node(NodeId node, bool emit);
+  void remove_node(NodeId node, Mask tell);
   void forget_node(NodeId node);
   void hand_over(NodeId node);
   bool still_there(NodeId node, u64 device, u64 inode, u64* found = nullptr);
@@ -318,6 +320,7 @@ class Source final : CaptureSink {
   void log_doubt(u32 mapping, std::string_view path, bool deep);
   void found_equal(Channel& channel, NodeId node);
   void tell_later(Channel& channel, NodeId node);
+  void tell_anew(Channel& channel, NodeId node, bool compared);
   void flush(Channel& channel);
   void flush_all();
   wire::OpHeader header_for(wire::OpKind kind, NodeId node);
@@ -398,7 +401,14 @@ class Source final : CaptureSink {
   void on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header, const u8* body, std::size_t size);
   void on_nak(Channel& channel, const wire::ReplyHeader& header, const u8* body, std::size_t size);
   using Ensured = std::unordered_set<NodeId>;
-  void retell(Channel& channel, const SetPath& path, bool with_contents, Ensured& ensured);
+  // Why: it is in doubt what the target holds; it did not take it; it had not what the path is below of.
+  enum class Retold { doubted, refused, missing };
+  void retell(Channel& channel, const SetPath& path, Retold why, Ensured& ensured);
+  void gone_later(Channel& channel, u32 mapping, const std::string& path);
+  void tell_gone(Channel& channel, u32 mapping, const std::string& path);
+  void remove_gone(Channel& channel);
+  void gone_moves(Mask mask, NodeId node, const SetPath* to);
+  Mask in_doubt_there() const;
   void retell_all(Channel& channel, const std::vector<SetPath>& paths);
   void reissue(Channel& channel);
   void retry_quarantine(Channel& channel);
@@ -453,6 +463,7 @@ class Source final : CaptureSink {
 
   std::vector<CaptureRoot> roots_;
   std::vector<std::string> identities_;
+  std::vector<u64> mounts_;                            // mount_mark of the roots under capture
   bool roots_open_ = false;
   bool stopped_ = false;          // a root is not what it was
   bool held_ = false;             // mass-delete guard
