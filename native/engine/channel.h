@@ -99,6 +99,7 @@ struct MirrorRun {
   std::vector<NodeId> names;
   std::size_t next = 0;
   std::vector<NodeId> extra;          // objects the walk would miss (moved behind it, refused by the target)
+  std::vector<NodeId> late;           // the same, but in place of what may be told by another name first
   u64 files = 0, different = 0, missing = 0, orphans = 0;
   u64 resent = 0;                     // verify: objects sent again
   std::vector<std::string> paths;     // verify: what differs, bounded

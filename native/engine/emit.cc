@@ -90,11 +90,11 @@ void Source::log_doubt(u32 mapping, std::string_view path, bool deep) {
 }
 
 // The walk would not come by: told on its own, soon. Until then a crash must not forget that it is still to be told.
-void Source::tell_later(Channel& channel, NodeId node) {
+void Source::tell_later(Channel& channel, NodeId node, bool late) {
   log_doubt(shadow_.mapping(node), shadow_.path(node), true);
-  if (channel.mirror.extra.empty()) channel.extra_since_ns = 0;
+  if (channel.mirror.extra.empty() && channel.mirror.late.empty()) channel.extra_since_ns = 0;
   channel.extra_since_ns = earlier(channel.extra_since_ns, noticed_ns());
-  channel.mirror.extra.push_back(node);
+  (late ? channel.mirror.late : channel.mirror.extra).push_back(node);
 }
 
 // A batch of this kind with room for one more operation; false: this channel is not told anything now.

@@ -24,7 +24,7 @@ constexpr i64 kChangesPatienceNs = 1'000'000'000;
 
 bool Source::mirror_running(const Channel& channel) const {
   const MirrorRun& mirror = channel.mirror;
-  return mirror.active || mirror.open || !mirror.stack.empty() || !mirror.asked.empty() || !mirror.extra.empty() || !channel.gone.empty();
+  return mirror.active || mirror.open || !mirror.stack.empty() || !mirror.asked.empty() || !mirror.extra.empty() || !mirror.late.empty() || !channel.gone.empty();
 }
 
 u32 Source::mirror_jobs(const Channel& channel) const {
@@ -49,9 +49,11 @@ void Source::cancel_work(Channel& channel) {
       job->mask &= ~channel.bit;
     }
   }
-  std::vector<NodeId> extra = std::move(channel.mirror.extra);
+  std::vector<NodeId> extra = std::move(channel.mirror.extra), late = std::move(channel.mirror.late);
   channel.mirror = {};
-  if (only_look) channel.mirror.extra = std::move(extra);
+  if (!only_look) return;
+  channel.mirror.extra = std::move(extra);
+  channel.mirror.late = std::move(late);
 }
 
 void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool verify) {
@@ -194,11 +196,8 @@ void Source::mirror_close(Channel& channel) {
     const NodeId child = shadow_.child(node, name);
     if (child != kNoNode) continue;
     if (clean) {
-      wire::OpHeader header{};
-      header.kind = static_cast<u8>(wire::OpKind::remove);
-      header.mapping = static_cast<u16>(shadow_.mapping(node));
       const std::string at = shadow_.path(node);
-      emit_to(channel, false, header, at.empty() ? std::string(name) : at + "/" + std::string(name), {}, {});
+      gone_later(channel, shadow_.mapping(node), at.empty() ? std::string(name) : at + "/" + std::string(name));
       continue;
     }
     // MIR-59: what a rule excludes is nobody's orphan.
@@ -278,10 +277,8 @@ bool Source::mirror_step(Channel& channel) {
         flush(channel);
         return false;
       }
-      if (!channel.gone.empty()) {
-        remove_gone(channel);
-        return channel.gone.empty();
-      }
+      if (tell_last(channel)) return true;
+      if (!channel.gone.empty()) return false;
       if (!mirror.active) return false;
       tell_orphans_end(channel);
       flush(channel);
@@ -364,6 +361,10 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
   }
   if (!channel.suspect.empty() && channel.suspect.erase(node) > 0) return tell_afresh(channel, node, fd);
   const bool fresh = mirror.current_fresh || (!full && entry == nullptr && mirror.current.request != 0);
+  if (entry != nullptr && S_ISDIR(entry->mode) && !S_ISDIR(stat.stx_mode) && channel.clean.count(mirror.current.node)) {
+    tell_later(channel, node, true);
+    return true;
+  }
   Node& record = shadow_.at(node);
   if (S_ISDIR(stat.stx_mode)) {
     if (channel.clean.count(mirror.current.node)) channel.clean.insert(node);
@@ -494,6 +495,7 @@ void Source::mirror_finish(Channel& channel) {
   MirrorRun done = std::move(channel.mirror);
   channel.mirror = {};
   channel.mirror.extra = std::move(done.extra);
+  channel.mirror.late = std::move(done.late);
   const i64 ms = (monotonic_ns() - done.started_ns) / 1'000'000;
   channel.counters.remaining = 0;
   if (done.verify) return verify_finish(channel, done, ms);

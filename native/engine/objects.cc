@@ -142,10 +142,11 @@ void Source::create(NodeId parent, int directory, const std::string& name, const
   record.ctime_ns = digest ? stx_ns(stat.stx_ctime) : -1;
   if (S_ISREG(stat.stx_mode)) total_bytes_ += stat.stx_size;
   // While it is in doubt what a target holds, the name may be taken there, by what belongs there or by a name of something
-  // else. A directory or a large file is then found out about, and not taken away to be told from the beginning.
+  // else. A directory or a large file is then found out about, and not taken away to be told from the beginning; and what is
+  // none comes last, because in its place there may be a directory with what has moved elsewhere.
   const Mask all = told_mask(parent), shaky = all & in_doubt_there();
   const bool compared = S_ISDIR(stat.stx_mode) || (S_ISREG(stat.stx_mode) && stat.stx_size > kComparedBytes);
-  const Mask later = compared ? shaky : 0, mask = all & ~later;
+  const Mask later = compared || doubting_ ? shaky : 0, mask = all & ~later;
   const bool unsure = (mask & shaky) != 0;
   if (mask != 0 && tell_object(mask, false, node, directory, !replaces && !unsure, replaces || unsure)) {
     shadow_.at(node).told = mask;
@@ -217,8 +218,9 @@ void Source::untell(NodeId node, Mask mask) {
 // Told again from the beginning, soon. `compared`: over what the target has there, which may be right.
 void Source::tell_anew(Channel& channel, NodeId node, bool compared) {
   untell(node, channel.bit);
-  if (compared && shadow_.is_directory(node)) channel.clean.insert(node);
-  tell_later(channel, node);
+  const bool directory = shadow_.is_directory(node);
+  if (compared && directory) channel.clean.insert(node);
+  tell_later(channel, node, compared && !directory);
 }
 
 void Source::take_back(NodeId node, Mask mask) {

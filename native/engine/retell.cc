@@ -9,6 +9,8 @@ namespace understudy {
 
 namespace {
 constexpr std::size_t kQuarantineMax = 10'000;
+constexpr std::size_t kGoneMax = 200'000;      // names that wait for what may have moved; more are not waited with
+constexpr std::size_t kLateTurn = 4'096;
 constexpr std::size_t kGoneTurn = 64u << 10;   // bytes of removals after which there may be no more room
 
 // Refused because no directory is where one was told.
@@ -161,6 +163,7 @@ void Source::gone_later(Channel& channel, u32 mapping, const std::string& path) 
   log_doubt(mapping, path, true);
   if (channel.broken) channel.lost.push_back({mapping, path, true});
   else if (channel.behind) note_later(channel, mapping, path, true);
+  else if (channel.gone.size() >= kGoneMax) tell_gone(channel, mapping, path);
   else channel.gone.push_back({mapping, path, true});
 }
 
@@ -205,6 +208,21 @@ void Source::remove_gone(Channel& channel) {
     if (channel.writer.size() >= kGoneTurn) flush(channel);
   }
   flush(channel);
+}
+
+// Everything else is told: now what may be in the place of something that moved, and then what is gone. True when some of
+// it was told.
+bool Source::tell_last(Channel& channel) {
+  MirrorRun& mirror = channel.mirror;
+  if (!mirror.late.empty()) {
+    const std::size_t count = std::min(mirror.late.size(), kLateTurn);
+    mirror.extra.insert(mirror.extra.end(), mirror.late.end() - static_cast<std::ptrdiff_t>(count), mirror.late.end());
+    mirror.late.resize(mirror.late.size() - count);
+    return true;
+  }
+  if (channel.gone.empty()) return false;
+  remove_gone(channel);
+  return channel.gone.empty();
 }
 
 // What these targets hold is not known: of the last run, or while leftovers of our own are looked for there.
@@ -252,7 +270,7 @@ void Source::retell(Channel& channel, const SetPath& which, Retold why, Ensured&
     else if (attributes) xattrs_untold(*at);   // It moved, or its root is gone: it is looked at again.
     times_.insert(*at);
   }
-  if (!plain) tell_later(channel, node);
+  if (!plain) tell_later(channel, node, why == Retold::doubted && !shadow_.is_directory(node));
 }
 
 }  // namespace understudy

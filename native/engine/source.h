@@ -319,7 +319,7 @@ class Source final : CaptureSink {
   void retell_moved(Channel& channel);
   void log_doubt(u32 mapping, std::string_view path, bool deep);
   void found_equal(Channel& channel, NodeId node);
-  void tell_later(Channel& channel, NodeId node);
+  void tell_later(Channel& channel, NodeId node, bool late = false);
   void tell_anew(Channel& channel, NodeId node, bool compared);
   void flush(Channel& channel);
   void flush_all();
@@ -407,6 +407,7 @@ class Source final : CaptureSink {
   void gone_later(Channel& channel, u32 mapping, const std::string& path);
   void tell_gone(Channel& channel, u32 mapping, const std::string& path);
   void remove_gone(Channel& channel);
+  bool tell_last(Channel& channel);
   void gone_moves(Mask mask, NodeId node, const SetPath* to);
   Mask in_doubt_there() const;
   void retell_all(Channel& channel, const std::vector<SetPath>& paths);

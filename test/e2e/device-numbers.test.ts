@@ -58,7 +58,9 @@ function renumber({ disk, other }: Place): void {
 /** Which objects the replica is made of. */
 const inodes = (link: Link): Record<string, number> =>
   Object.fromEntries(
-    fs.readdirSync(link.target, { recursive: true }).map((name) => [String(name), fs.statSync(path.join(link.target, String(name))).ino]),
+    fs
+      .readdirSync(link.target, { recursive: true })
+      .map((name) => [String(name), fs.statSync(path.join(link.target, String(name))).ino]),
   );
 
 async function untouched(t: ExecutionContext, at: Place, before: Record<string, number>): Promise<void> {
@@ -74,18 +76,21 @@ async function untouched(t: ExecutionContext, at: Place, before: Record<string, 
 }
 
 for (const signal of ['SIGTERM', 'SIGKILL'] as const)
-  run(`I2: a source that finds its file system on another device after ${signal} tells nothing again${why}`, async (t) => {
-    const at = await place(t);
-    // A snapshot of everything; else what was told last is told again after a kill.
-    await at.pair.source.stop();
-    await at.pair.source.start();
-    await at.pair.barrier(at.link);
-    const before = inodes(at.link);
-    await at.pair.source.stop(signal);
-    renumber(at);
-    await at.pair.source.start();
-    await untouched(t, at, before);
-  });
+  run(
+    `I2: a source that finds its file system on another device after ${signal} tells nothing again${why}`,
+    async (t) => {
+      const at = await place(t);
+      // A snapshot of everything; else what was told last is told again after a kill.
+      await at.pair.source.stop();
+      await at.pair.source.start();
+      await at.pair.barrier(at.link);
+      const before = inodes(at.link);
+      await at.pair.source.stop(signal);
+      renumber(at);
+      await at.pair.source.start();
+      await untouched(t, at, before);
+    },
+  );
 
 run(`I2, I11: a file system that was away comes back on another device, and nothing is told again${why}`, async (t) => {
   const at = await place(t);
