@@ -253,13 +253,14 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
 
   /** CON-70. */
   remove(): void {
+    const dropped = this.counters()?.queueHeldBytes ?? 0;
     this.linkFact('removed');
     this.#end('the connection was removed');
     this.tasks.removed();
     if (this.#capture) this.host.sources.leave(this.#capture, this);
     this.host.world.places.removeTree(this.stateDir);
     this.queue.remove();
-    this.host.world.log.say('CONNECTION_REMOVED', this.at, this.scope);
+    this.host.world.log.say('CONNECTION_REMOVED', { ...this.at, dropped }, this.scope);
   }
 
   /** Clean stop of the agent: position and wishes are kept. */

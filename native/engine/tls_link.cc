@@ -35,6 +35,8 @@ constexpr i64 kPeerEveryMinNs = 200'000'000;    // nobody makes us send heartbea
 constexpr u32 kNoHeartbeatTimeoutMs = 20'000;   // without heartbeats the kernel judges a line that takes nothing
 constexpr i64 kKernelSlackMs = 2'000;           // the kernel gives up later than we do, so that we say why
 constexpr i64 kUserTimeoutMaxMs = 86'400'000;
+constexpr int kTcpRtoMaxMs = 44;                // TCP_RTO_MAX_MS, Linux 6.15: glibc may be older than the kernel
+constexpr int kRetransmitMs = 2'000;            // a line that was away for a minute is not tried again a minute later only
 constexpr i64 kReconcileNs = 20'000'000;        // how often a limited link asks the kernel what really left
 
 Status wait_socket(int fd, short events, u32 timeout_ms, int wake) {
@@ -57,6 +59,7 @@ void tune(int fd, u32 window) {
   const int one = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+  ::setsockopt(fd, IPPROTO_TCP, kTcpRtoMaxMs, &kRetransmitMs, sizeof kRetransmitMs);
   set_buffers(fd, window);
 }
 

@@ -207,10 +207,11 @@ export const EVENTS = {
     severity: 'information',
     message: (p) => `Connection ${p.id}: set "${p.set}" connected to ${p.target} at ${p.route}.`,
   }),
-  CONNECTION_REMOVED: define<At>({
+  CONNECTION_REMOVED: define<At & { dropped: number }>({
     id: 2201,
     severity: 'information',
-    message: (p) => `Connection ${p.id}: set "${p.set}" disconnected from ${p.target}.`,
+    message: (p) =>
+      `Connection ${p.id}: set "${p.set}" disconnected from ${p.target}${p.dropped === 0 ? '' : `; ${amount(p.dropped)} that waited for it were dropped`}.`,
   }),
   CONNECTION_RESTORED: define<At>({
     id: 2202,

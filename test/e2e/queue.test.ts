@@ -220,3 +220,38 @@ test.serial(
     t.deepEqual(await said(pair, 'QUEUE_FULL'), []);
   },
 );
+
+test.serial(
+  'CON-71: disconnecting while much waits is answered at once, stops nobody else, and says what was dropped',
+  async (t) => {
+    const { pair, link } = await open(t, '');
+    const folder = path.join(pair.source.root, 'state/queue', link.key);
+    await pair.target.stop();
+    write(link, 'big', 240);
+    await pair.until(link, 'queued', (it) => queuedBytes(it) >= 240 * MIB && it.statistics.diskQueueBytes > 180 * MIB);
+    // Somebody else looks all the time.
+    let worst = 0;
+    let looking = true;
+    const looks = (async () => {
+      for (; looking; await wait(5)) {
+        const began = performance.now();
+        await pair.source.client.request(m.LogRead, { last: 1 });
+        worst = Math.max(worst, performance.now() - began);
+      }
+    })();
+    const began = performance.now();
+    await pair.source.client.request(m.ConnectionRemove, { id: (await pair.item(link)).id });
+    const answered = performance.now() - began;
+    await wait(1_000);
+    looking = false;
+    await looks;
+    t.log(`answered after ${answered.toFixed(0)} ms; others waited ${worst.toFixed(0)} ms at most`);
+    t.true(answered < 3_000, `${answered} ms`);
+    t.true(worst < 3_000, `${worst} ms`);
+    t.regex(
+      await untilSaid(pair, 'CONNECTION_REMOVED'),
+      /disconnected from \S+; 2[34]\d(\.\d)? MiB that waited for it were dropped/,
+    );
+    t.false(fs.existsSync(folder));
+  },
+);

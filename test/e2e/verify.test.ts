@@ -1,6 +1,18 @@
 /** Verification with real agents: what it finds, what it sends, what it writes. */
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import test from 'ava';
 import * as m from '../../protocol/messages/index.js';
 import { opened } from '../support/opened.js';
@@ -118,3 +130,39 @@ test.serial('VER-07..10: a schedule saved by the command line runs at its time, 
   t.regex((await understudy(pair, ['verify', 'schedule', '1', '--clear'])).out, /Schedule +none/);
   t.is((await understudy(pair, ['verify', 'schedule', '1', '--start', 'now'])).code, 2, 'saving would run nothing');
 });
+
+test.serial(
+  'VER-11: what is written during a comparison may be named, and nothing else; at rest it is equal',
+  async (t) => {
+    const pair = await opened(t, { servers: ['alpha'] });
+    const source = pair.folder('data');
+    for (let i = 0; i < 50; i++) writeFileSync(join(source, `rests${i}`), 'x'.repeat(BLOCK * 4));
+    const link = await pair.connect(source, join(pair.root, 'replica'));
+    await pair.mirrored(link);
+    await pair.barrier(link);
+    const verify = async (): Promise<m.VerifyResult> =>
+      JSON.parse((await understudy(pair, ['verify', '1', '--json', '--checksum'])).out) as m.VerifyResult;
+    let writing = true;
+    let wrote = 0;
+    const work = (async () => {
+      for (; writing; wrote++) {
+        appendFileSync(join(source, 'log'), randomBytes(BLOCK));
+        await wait(1);
+      }
+    })();
+    for (let run = 0; run < 5; run++) {
+      const { differences, orphans } = await verify();
+      t.deepEqual(
+        differences.filter(({ path }) => path !== join(source, 'log')),
+        [],
+        `run ${run}`,
+      );
+      t.is(orphans, 0);
+    }
+    writing = false;
+    await work;
+    t.true(wrote > 100);
+    await pair.barrier(link);
+    t.like(await verify(), { different: 0, missing: 0, orphans: 0 });
+  },
+);

@@ -253,7 +253,7 @@ test('SET-20, SET-21: percentage only with a known size, and 100 only at the end
   t.is(of({ calculateSize: false }, { remainingMirrorBytes: 9 }).remainingMirrorBytes, 0);
 });
 
-test('STA-10: Replication Status', (t) => {
+test('STA-10, REP-08: Replication Status', (t) => {
   t.is(of({}).replicationStatus, 'Replicating');
   t.is(of({}, { queuedOps: 2, queuedMirrorOps: 2 }).replicationStatus, 'Ready');
   t.is(of({ replication: false }).replicationStatus, 'Stopped');
