@@ -24,7 +24,7 @@ class RangeHints {
   // Watches the file systems with these device numbers (stat's st_dev). `ring_bytes`: a power of two, at least 4096.
   // Fails with the refusing call: EPERM without CAP_BPF and CAP_PERFMON, ENOENT where the kernel lacks BTF or a
   // tracepoint, EOPNOTSUPP when there is nothing to watch.
-  static Result<std::unique_ptr<RangeHints>> open(const std::vector<u64>& devices, u32 ring_bytes = 1u << 20);
+  static Result<std::unique_ptr<RangeHints>> open(const std::vector<u64>& devices, u32 ring_bytes = 512u << 10);
   virtual ~RangeHints() = default;
   // Hands over all ranges so far, in order. A range is there before the write that it announces has returned; so drain
   // after the event for a write was seen, before the file is read.

@@ -3,18 +3,12 @@
 
 #include "base.h"
 
-struct ZSTD_CCtx_s;
-
 namespace understudy {
 
 // False: the batch travels as it is, because compression is off, it is tiny, or it does not shrink by a sixteenth. Data
 // that is compressed already is told by a few samples, before work is spent on all of it (TRN-43).
-// `context` is made at first use; `level` 0 off, 1 minimum, 2 medium, 3 maximum.
-bool compress_batch(ZSTD_CCtx_s*& context, int level, const u8* data, std::size_t size, Bytes& out);
+// `level` 0 off, 1 minimum, 2 medium, 3 maximum. Any thread.
+bool compress_batch(int level, const u8* data, std::size_t size, Bytes& out);
 bool decompress_batch(const u8* data, std::size_t size, u8* out, std::size_t out_size);
-void free_compressor(ZSTD_CCtx_s* context);
-
-// True when samples of the data shrink by a sixteenth.
-bool looks_compressible(ZSTD_CCtx_s* context, const u8* data, std::size_t size);
 
 }  // namespace understudy

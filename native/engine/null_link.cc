@@ -18,7 +18,6 @@ NullLink::NullLink(LinkHandler& handler, int compression) : handler_(handler), c
 NullLink::~NullLink() {
   close({ECANCELED, "close"});
   thread_.join();
-  free_compressor(zstd_);
 }
 
 bool NullLink::post(wire::FrameType type, Bytes payload) {
@@ -94,7 +93,7 @@ void NullLink::welcome(const Bytes& hello) {
 
 void NullLink::take(OutFrame& frame) {
   const Bytes& raw = *frame.bytes;
-  frame.packed = compress_batch(zstd_, compression_, raw.data(), raw.size(), compressed_);
+  frame.packed = compress_batch(compression_, raw.data(), raw.size(), compressed_);
   const u64 bytes = sizeof(wire::FrameHeader) + (frame.packed ? compressed_.size() : raw.size());
   wire_bytes_ += bytes;
   handler_.on_sent(frame, bytes);

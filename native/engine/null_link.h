@@ -39,7 +39,6 @@ class NullLink final : public Road {
   std::atomic<int> compression_;
   std::atomic<u64> wire_bytes_{0};
   std::atomic<bool> up_{false};
-  ZSTD_CCtx_s* zstd_ = nullptr;   // the thread's
   Bytes compressed_;
   u64 written_ = 0;
   std::mutex mutex_;

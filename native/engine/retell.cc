@@ -178,6 +178,11 @@ void Source::tell_gone(Channel& channel, u32 mapping, const std::string& path) {
   if (above != kNoNode && shadow_.is_directory(above) && (shadow_.at(above).told & channel.bit)) times_.insert(above);
 }
 
+// Taken again since, it was told as what it is.
+void Source::take_away(Channel& channel, const SetPath& gone) {
+  if (shadow_.find_path(gone.mapping, gone.path) == kNoNode) tell_gone(channel, gone.mapping, gone.path);
+}
+
 // A directory moves, there too, and with it what is still to be taken away below it. Null: the way it goes is not simple.
 void Source::gone_moves(Mask mask, NodeId node, const SetPath* to) {
   if (mask == 0 || !shadow_.is_directory(node)) return;
@@ -192,7 +197,7 @@ void Source::gone_moves(Mask mask, NodeId node, const SetPath* to) {
       return true;
     });
     for (const SetPath& each : below) {
-      if (to == nullptr) tell_gone(*channel, each.mapping, each.path);
+      if (to == nullptr) take_away(*channel, each);
       else gone_later(*channel, to->mapping, to->path + "/" + each.path.substr(from.size()));
     }
   }
@@ -203,8 +208,7 @@ void Source::remove_gone(Channel& channel) {
   while (!channel.gone.empty() && channel.stream.walk_room(channel.mirror.active)) {
     const SetPath path = std::move(channel.gone.back());
     channel.gone.pop_back();
-    // Taken again since, that was told as what it is.
-    if (shadow_.find_path(path.mapping, path.path) == kNoNode) tell_gone(channel, path.mapping, path.path);
+    take_away(channel, path);
     if (channel.writer.size() >= kGoneTurn) flush(channel);
   }
   flush(channel);
@@ -230,7 +234,7 @@ Source::Mask Source::in_doubt_there() const {
   if (doubting_) return replicating_;
   Mask mask = 0;
   for (const auto& channel : channels_)
-    if (!channel->clean.empty() || !channel->gone.empty()) mask |= channel->bit;
+    if (!channel->clean.empty() || !channel->gone.empty() || !channel->mirror.late.empty()) mask |= channel->bit;
   return mask & replicating_;
 }
 

@@ -17,6 +17,7 @@
 namespace understudy {
 
 namespace {
+constexpr i64 kRestNs = 4'000'000'000;         // before memory that was freed goes back to the system (memory.h)
 constexpr i64 kRootCheckNs = 1'000'000'000;
 constexpr i64 kSnapshotEveryNs = 300'000'000'000;
 constexpr u64 kTouchedLogMax = 64u << 20;      // beyond it a new snapshot is due
@@ -563,7 +564,7 @@ void Source::work() {
     while (shadow_.root_count() < roots_.size()) shadow_.add_root();
   for (NodeId node = 1; node < shadow_.limit(); ++node)
     if (shadow_.live(node) && shadow_.is_regular(node)) total_bytes_ += static_cast<u64>(shadow_.at(node).size);
-  i64 heartbeat_ns = 0, published_ns = 0;
+  i64 heartbeat_ns = 0, published_ns = 0, busy_ns = 0;
   snapshot_ns_ = monotonic_ns();
   // What changed while nobody looked is found by the first look, and must be told to every stream of the earlier run.
   while (!stopping_ && shadow_loaded_ && channels_.size() < options_.streams && monotonic_ns() - snapshot_ns_ < kAttachPatienceNs) {
@@ -615,9 +616,11 @@ void Source::work() {
     if (ready_told_ && (touched_log_bytes_ > kTouchedLogMax || (now - snapshot_ns_ > kSnapshotEveryNs && touched_log_bytes_ > 0)))
       save_state();
     if (more) {
+      busy_ns = now;
       memory_used();
       continue;
     }
+    if (now - busy_ns > kRestNs) read_buffer_ = {};
     memory_rests();
     close_roots();
     pollfd wait{wake_.get(), POLLIN, 0};

@@ -406,6 +406,7 @@ class Source final : CaptureSink {
   void retell(Channel& channel, const SetPath& path, Retold why, Ensured& ensured);
   void gone_later(Channel& channel, u32 mapping, const std::string& path);
   void tell_gone(Channel& channel, u32 mapping, const std::string& path);
+  void take_away(Channel& channel, const SetPath& gone);
   void remove_gone(Channel& channel);
   bool tell_last(Channel& channel);
   void gone_moves(Mask mask, NodeId node, const SetPath* to);

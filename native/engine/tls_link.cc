@@ -26,6 +26,8 @@ constexpr std::size_t kReplyWorth = 1u << 10;   // bytes from which an answer is
 constexpr int kReplyLevel = 1;
 constexpr std::size_t kWriteChunk = 64u << 10;  // plain bytes per SSL_write
 constexpr std::size_t kReadChunk = 256u << 10;
+constexpr std::size_t kQuietChunk = 4u << 10;   // of a link that carries heartbeats only
+constexpr i64 kRestNs = 10'000'000'000;         // after that its buffers are given back
 constexpr std::size_t kControlMax = 65'536;
 constexpr u32 kLookEvery = 8;                   // rounds of sending alone between two looks for something to read
 constexpr i64 kWaitNs = 500'000'000;            // between two looks at what no descriptor tells
@@ -158,7 +160,6 @@ Link::~Link() {
   close({ECANCELED, "close"});
   if (thread_.joinable()) thread_.join();
   if (ssl_ != nullptr) SSL_free(ssl_);
-  free_compressor(zstd_);
 }
 
 bool Link::post(wire::FrameType type, Bytes payload) {
@@ -346,7 +347,9 @@ Status Link::loop() {
     if (!reading || now - looked_ns_ > kAbsentNs) attentive_ns_ = now;
     looked_ns_ = now;
     if (Status alive = keep_alive(now); !alive) return alive;
+    if (out_.size() > kQuietChunk || in_.size() > kQuietChunk) busy_ns_ = now;
     if (progressed) continue;
+    if (now - busy_ns_ > kRestNs) give_back();
     const i64 paused = throttled_until_ - monotonic_ns();
     const bool wants_out = out_at_ < out_.size() && paused <= 0;
     pollfd polls[2] = {{socket_.get(), static_cast<short>((reading ? POLLIN : 0) | (wants_out ? POLLOUT : 0)), 0},
@@ -360,6 +363,17 @@ Status Link::loop() {
       (void)!::read(wake_.get(), &drop, sizeof drop);
     }
   }
+}
+
+// Many links rest most of the time, and each has been busy once.
+void Link::give_back() {
+  if (out_.empty() && out_.capacity() > kQuietChunk) out_ = {};
+  if (in_at_ == in_.size() && chunk_ > kQuietChunk) {
+    in_ = {};
+    in_at_ = 0;
+    chunk_ = kQuietChunk;
+  }
+  if (!writing_ && !held_frame_.bytes) compressed_ = {};
 }
 
 // SRV-35, SRV-36: sends what is due, and judges the silence of the peer. Each side asks the other to be heard as often as
@@ -454,7 +468,7 @@ bool Link::start_frame() {
   if (bulk) return pack_frame();
   // Listings are names and numbers much alike.
   frame_.packed = frame_.type == wire::FrameType::reply && !held_ && frame_.bytes->size() >= kReplyWorth &&
-                  compress_batch(zstd_, kReplyLevel, frame_.bytes->data(), frame_.bytes->size(), compressed_);
+                  compress_batch(kReplyLevel, frame_.bytes->data(), frame_.bytes->size(), compressed_);
   prepare();
   return true;
 }
@@ -466,7 +480,7 @@ bool Link::pack_frame() {
     held_ = true;
     const Bytes& raw = *held_frame_.bytes;
     held_frame_.packed = held_frame_.type == wire::FrameType::batch &&
-                         compress_batch(zstd_, compression_.load(), raw.data(), raw.size(), compressed_);
+                         compress_batch(compression_.load(), raw.data(), raw.size(), compressed_);
   }
   const std::size_t size = held_frame_.packed ? compressed_.size() : held_frame_.bytes->size();
   if (options_.throttle) {
@@ -580,10 +594,11 @@ Status Link::flush(bool& progressed) {
 
 Status Link::drain(bool& progressed) {
   if (in_at_ < in_.size()) return ok();
-  in_.resize(kReadChunk);
+  in_.resize(chunk_);
   in_at_ = 0;
-  const ssize_t got = ::recv(socket_.get(), in_.data(), kReadChunk, MSG_DONTWAIT);
+  const ssize_t got = ::recv(socket_.get(), in_.data(), chunk_, MSG_DONTWAIT);
   in_.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  if (in_.size() == chunk_) chunk_ = kReadChunk;
   if (got > 0) {
     wire_bytes_ += static_cast<u64>(got);
     progressed = true;

@@ -16,7 +16,6 @@
 #include "tuning.h"
 #include "wire.h"
 
-struct ZSTD_CCtx_s;
 struct ssl_ctx_st;
 struct ssl_st;
 struct bio_st;
@@ -114,6 +113,7 @@ class Link final : public Road {
   void adopt_rate(i64 now);
   void adopt_patience();
   Status keep_alive(i64 now);
+  void give_back();
   void take_pong(const Bytes& payload);
   void note_missed(i64 now, i64 every);
   void reconcile(i64 now);
@@ -133,6 +133,8 @@ class Link final : public Road {
   std::size_t out_at_ = 0;
   Bytes in_;                   // received, waiting for decryption
   std::size_t in_at_ = 0;
+  std::size_t chunk_ = 4u << 10;   // how much is read at once; more while much comes
+  i64 busy_ns_ = 0;                // when there was more than heartbeats
   friend int link_bio_write(bio_st*, const char*, int);
   friend int link_bio_read(bio_st*, char*, int);
 
@@ -145,7 +147,6 @@ class Link final : public Road {
   u64 reserved_ = 0;           // of the budget, for the frame being written
   wire::FrameHeader out_header_{};
   Bytes compressed_;
-  ZSTD_CCtx_s* zstd_ = nullptr;
   u64 rate_ = 0;               // the limit the socket is set up for
   Segments segments_;
   double charged_ = 0;         // bytes at the interface, as estimated and corrected
