@@ -242,6 +242,7 @@ void Channel::on_down(const SysError& error) {
   dead_ = true;
   ready_ = false;
   stream.link_lost();
+  source_.wake();   // What it holds itself back for may be different now.
   if (error.code != ECANCELED) tell_(Fact("link_down").with("connection", i64{options_.id}).error(error));
 }
 

@@ -458,8 +458,9 @@ void Source::publish() {
 // has just become so: one may have been passed over meanwhile.
 bool Source::note_waiting() {
   bool news = false;
+  const bool starved = !room_ && !(dirty_.empty() && jobs_.empty() && scan_.empty());
   for (const auto& channel : channels_) {
-    const bool matter = !barriers_.empty() || channel->behind || channel->full_told || !channel->tasks.empty() || !channel->quarantine.empty() || channel->mirror.active ||
+    const bool matter = starved || !barriers_.empty() || channel->behind || channel->full_told || !channel->tasks.empty() || !channel->quarantine.empty() || channel->mirror.active ||
                         channel->settling || channel->repair_pending || mirror_running(*channel);
     news |= matter && !channel->acks_matter.exchange(matter);
     channel->acks_matter = matter;
@@ -498,7 +499,7 @@ bool Source::work_once() {
   }
   bool more = false;
   // While no channel can take more, changes wait as dirty names: bounded by the number of files, not of writes.
-  const bool room = room_for(replicating_);
+  const bool room = room_ = room_for(replicating_);
   watch_queues(room);
   if (room) {
     more |= process_dirty();
@@ -544,7 +545,9 @@ bool Source::work_once() {
 int Source::idle_ms() {
   const i64 now = monotonic_ns();
   i64 next = now + 1'000'000'000;
+  // Names that wait for room are due all the time: an acknowledgement wakes us (note_waiting).
   for (const Dirty& dirty : dirty_) {
+    if (!room_) break;
     next = std::min(next, dirty.due_ns);
     if (next <= now) break;
   }

@@ -489,6 +489,7 @@ class Source final : CaptureSink {
   bool scanning_ = false;
   bool doubt_ = false;                                 // events were lost: until the scan is over, nothing is vouched for
   std::atomic<i64> looked_ns_{0};                      // monotonic: what was noticed by then is accounted for
+  bool room_ = true;                                   // of the last round: changes could be told
   i64 delivered_ns_ = 0;                               // last time that capture was asked
   i64 oldest_name_ns_ = 0, names_counted_ns_ = 0;      // of dirty_ and missing_
   i64 points_kept_ns_ = 0;

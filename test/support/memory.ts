@@ -1,4 +1,4 @@
-/** What a process holds, as the kernel counts it. */
+/** What a process holds and takes, as the kernel counts it. */
 import fs from 'node:fs';
 
 export const MIB = 1_048_576;
@@ -20,4 +20,11 @@ export function readCalls(pid: number): number {
   const [, calls] = /^syscr:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/io`, 'utf8')) ?? [];
   if (calls === undefined) throw new Error(`process ${pid} does not count its calls`);
   return Number(calls);
+}
+
+/** Milliseconds of processor time, its own and the system's for it, since it began. @throws when the process is gone */
+export function cpuMs(pid: number): number {
+  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  // utime and stime, in hundredths of a second (USER_HZ).
+  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
