@@ -1,5 +1,5 @@
-// What is told again, by what it is now and not by its history: what a target refused (P6), what it may have lost, and
-// what was moved on top of either.
+// What is told again, by what it is now and not by its history: what a target refused (P6), what it may have lost,
+// what was moved on top of either, and what a rename carried past a walk.
 #include <algorithm>
 
 #include "batch_reader.h"
@@ -275,6 +275,69 @@ void Source::retell(Channel& channel, const SetPath& which, Retold why, Ensured&
     times_.insert(*at);
   }
   if (!plain) tell_later(channel, node, why == Retold::doubted && !shadow_.is_directory(node));
+}
+
+// Objects told one by one: behind the walk's back or after a refusal.
+void Source::mirror_extra(Channel& channel) {
+  MirrorRun& mirror = channel.mirror;
+  std::vector<NodeId> extra;
+  extra.swap(mirror.extra);
+  for (NodeId node : extra) {
+    if (!shadow_.live(node) || (shadow_.at(node).told & channel.bit)) continue;
+    if (shadow_.is_root(node)) {
+      mirror.stack.emplace_back(node, false);
+      continue;
+    }
+    const NodeId parent = shadow_.at(node).parent;
+    if (!(shadow_.at(parent).told & channel.bit)) continue;   // The walk comes to the parent, or the parent is here too.
+    if (busy(node) || !channel.stream.walk_room(mirror.active)) {
+      mirror.extra.push_back(node);
+      continue;
+    }
+    const int fd = directory_fd(parent);
+    if (fd < 0) {
+      add_dirty(shadow_.at(parent).parent == kNoNode ? parent : shadow_.at(parent).parent,
+                shadow_.is_root(parent) ? std::string_view{} : shadow_.name(parent), kHintName | kHintDirectory, 0);
+      mirror.extra.push_back(node);
+      continue;
+    }
+    if (!tell_afresh(channel, node, fd)) {
+      add_dirty(parent, shadow_.name(node), kHintName | kHintContent, 0);
+      if (shadow_.live(node)) mirror.extra.push_back(node);   // Gone, or moved on: its hint decides, we wait for that.
+    }
+  }
+}
+
+// Told as a link, its bytes and attributes were not, and they may be what the target refused or lost.
+void Source::tell_beneath_link(Channel& channel, NodeId node) {
+  const bool mirror = channel.mirror.active;
+  if (shadow_.is_regular(node) && !busy(node)) request_hashes(channel, node, mirror, nullptr);
+  tell_attributes(channel.bit, mirror, node, true);
+}
+
+// One object whose parent was told, whatever the target has at its place. False when it is not there now.
+bool Source::tell_afresh(Channel& channel, NodeId node, int directory) {
+  MirrorRun& mirror = channel.mirror;
+  if (busy(node)) return false;
+  const NodeId parent = shadow_.at(node).parent;
+  const bool is_dir = shadow_.is_directory(node), linked = shadow_.linked(node);
+  if (shadow_.is_regular(node) && shadow_.at(node).size > kComparedBytes && !linked) {
+    // Large: compared, not sent whole. The name must exist from now on (links and renames may follow).
+    wire::OpHeader header = header_for(wire::OpKind::create, node);
+    header.flags = wire::kOpUnshare;   // What lies there may be a name of something else.
+    emit_to(channel, mirror.active, header, shadow_.path(node), {}, {});
+    times_.insert(parent);
+    request_hashes(channel, node, mirror.active, nullptr);
+    return true;
+  }
+  // What lies at this place on the target may be a name of something else: it must not be written through.
+  if (!tell_object(channel.bit, mirror.active, node, directory, false, true)) return false;
+  shadow_.at(node).told |= channel.bit;
+  if (is_dir) mirror.stack.emplace_back(node, false);
+  else if (linked) tell_beneath_link(channel, node);
+  else tell_attributes(channel.bit, mirror.active, node, true);
+  times_.insert(parent);
+  return true;
 }
 
 }  // namespace understudy

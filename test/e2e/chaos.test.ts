@@ -7,7 +7,7 @@
  *
  *   SEED=n      first seed (default: a fixed one). The same seed draws the same faults; their moments differ.
  *   CHAOS_SECONDS=n
- *               time for the rounds; without it there are none. `npm run soak:chaos` takes 20 minutes, or $SECONDS
+ *               time for the rounds; without it there are none. CI takes 2 minutes, `npm run soak:chaos` 20, or $SECONDS
  *   FAULTS=text only faults whose name has it, to find a failure sooner
  *   KEEP=folder both logs are copied there
  */
@@ -27,7 +27,7 @@ const SECONDS = Number(process.env['CHAOS_SECONDS'] ?? 0);
 const ROUNDS = 4;
 const DEALS_PER_WORLD = 4;
 const root = process.getuid?.() === 0;
-const why = root ? ' (a soak: npm run soak:chaos)' : ' (needs root for namespaces and file systems)';
+const why = root ? ' (CI and npm run soak:chaos give it time)' : ' (needs root for namespaces and file systems)';
 /** How a full queue is met decides which roads are taken after a long fault. */
 const CONFIGS = [
   '[queue]\nmemory_mb = 32\n',
