@@ -406,11 +406,15 @@ async function test(asked) {
   const compiled = compiledBelow('dist/test').filter((it) => it.endsWith('.test.js'));
   const alone = compiled.filter((it) => /^dist\/test\/(e2e|screens)\//.test(it));
   const pure = compiled.filter((it) => !alone.includes(it));
+  // What measures bytes on a wire by the second, not even one of those beside it.
+  const measured = alone.filter((it) => it.startsWith('dist/test/e2e/alone/'));
+  const processes = alone.filter((it) => !measured.includes(it));
   await Promise.all([
     total.add('native tests', native).then(() => lines.forEach(print)),
     total.add('pure tests', ava(pure, 1)),
   ]);
-  await total.add('tests with processes', ava(alone, 2));
+  await total.add('tests with processes', ava(processes, 2));
+  await total.add('tests that measure', ava(measured, 1));
   return total.closing();
 }
 

@@ -160,10 +160,10 @@ void Source::retell_all(Channel& channel, const std::vector<SetPath>& paths) {
 
 // Under this name an object is gone which the target may hold only by it (I2).
 void Source::gone_later(Channel& channel, u32 mapping, const std::string& path) {
+  if (channel.broken) return note_lost(channel, mapping, path, true);
+  if (channel.behind) return note_later(channel, mapping, path, true);
   log_doubt(mapping, path, true);
-  if (channel.broken) channel.lost.push_back({mapping, path, true});
-  else if (channel.behind) note_later(channel, mapping, path, true);
-  else if (channel.gone.size() >= kGoneMax) tell_gone(channel, mapping, path);
+  if (channel.gone.size() >= kGoneMax) tell_gone(channel, mapping, path);
   else channel.gone.push_back({mapping, path, true});
 }
 

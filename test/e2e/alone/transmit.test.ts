@@ -15,11 +15,11 @@ import {
   TransmitShow,
   TransmitStart,
   TransmitStop,
-} from '../../protocol/messages/index.js';
-import { AgentProcess } from '../support/agent-process.js';
-import { connect } from '../support/introduce.js';
-import { extremes, Namespaces } from '../support/namespaces.js';
-import { type Link, Pair } from '../support/pair.js';
+} from '../../../protocol/messages/index.js';
+import { AgentProcess } from '../../support/agent-process.js';
+import { connect } from '../../support/introduce.js';
+import { extremes, Namespaces } from '../../support/namespaces.js';
+import { type Link, Pair } from '../../support/pair.js';
 
 const MIB = 1_048_576;
 const root = process.getuid?.() === 0;
