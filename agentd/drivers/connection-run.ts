@@ -10,6 +10,7 @@ import type { Instant } from '../../protocol/units.js';
 import { SOFTWARE_VERSION } from '../../protocol/version.js';
 import { type LinkEffect, type LinkState, linkStart, linkStep } from '../core/connection/step.js';
 import type { LinkFact } from '../core/connection/table.js';
+import { captures } from '../core/source/table.js';
 import { composeItem } from './connection-item.js';
 import { decodeRefusal, decodeWelcome, encodeHello, encodeOrigins, LINK_HELLO_VERSION } from './hello.js';
 import { MirrorRun, type MirrorOwner } from './mirror-run.js';
@@ -592,8 +593,7 @@ export class ConnectionRun implements SourceUser, MirrorOwner, VerifyOwner, Tran
 
   /** Capture comes first: what changes during the walk must not be missed (DESIGN 7). */
   canMirror(): boolean {
-    const state = this.#capture?.state;
-    return this.link.phase === 'linked' && (state === 'watching' || state === 'rescanning');
+    return this.link.phase === 'linked' && captures(this.sourceState);
   }
 
   mirrorBytes(): number {

@@ -8,6 +8,7 @@ import type { SetState } from '../../protocol/messages/set.js';
 import { freshMs } from '../core/connection/heartbeat.js';
 import { instant } from '../../protocol/units.js';
 import type { LinkState } from '../core/connection/step.js';
+import { captures } from '../core/source/table.js';
 import { STALL_START, type StallState, stallStep } from '../core/stall/step.js';
 import type { StallAct } from '../core/stall/table.js';
 import { decodeTrouble, type LinkTrouble } from './hello.js';
@@ -85,7 +86,8 @@ export class StallRun {
     const [next, acts] = stallStep(
       this.#state,
       {
-        marks: counters && !this.#excused(counters) ? { ...counters, capturing: this.#capturing } : null,
+        marks:
+          counters && !this.#excused(counters) ? { ...counters, capturing: captures(this.owner.sourceState) } : null,
         errno: this.#trouble?.errno ?? null,
         limitMs: world.settings['connection.stall_s'] * 1_000,
         freshMs: freshMs(world.settings),
@@ -101,11 +103,6 @@ export class StallRun {
   get #stopped(): boolean {
     const { link, transmit } = this.owner;
     return link.phase !== 'linked' || transmit.phase !== 'flowing' || !transmit.allowed.link;
-  }
-
-  get #capturing(): boolean {
-    const { sourceState } = this.owner;
-    return sourceState === 'watching' || sourceState === 'rescanning';
   }
 
   /** It waits because somebody wants it to. */

@@ -106,6 +106,16 @@ struct MirrorRun {
   std::vector<std::string> details;   // one for each path
   std::size_t path_bytes = 0;
   u64 omitted = 0;
+
+  bool singles() const { return !extra.empty() || !late.empty(); }
+  bool walks() const { return open || !stack.empty() || !asked.empty() || singles(); }
+  // What is still to be told when the walk is over.
+  MirrorRun left() && {
+    MirrorRun run;
+    run.extra = std::move(extra);
+    run.late = std::move(late);
+    return run;
+  }
 };
 
 inline constexpr u64 kNotTold = ~u64{0};

@@ -66,10 +66,7 @@ void Source::forget_node(NodeId node) {
 void Source::remove_node(NodeId node, Mask tell) {
   const NodeId parent = shadow_.at(node).parent;
   if (tell != 0) {
-    wire::OpHeader header{};
-    header.kind = static_cast<u8>(wire::OpKind::remove);
-    header.mapping = static_cast<u16>(shadow_.mapping(node));
-    emit(tell, false, header, shadow_.path(node));
+    tell_removed(tell, shadow_.mapping(node), shadow_.path(node));
     times_.insert(parent);
   }
   shadow_.remove(node, [this](NodeId each) { forget_node(each); });

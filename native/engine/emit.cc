@@ -92,7 +92,7 @@ void Source::log_doubt(u32 mapping, std::string_view path, bool deep) {
 // The walk would not come by: told on its own, soon. Until then a crash must not forget that it is still to be told.
 void Source::tell_later(Channel& channel, NodeId node, bool late) {
   log_doubt(shadow_.mapping(node), shadow_.path(node), true);
-  if (channel.mirror.extra.empty() && channel.mirror.late.empty()) channel.extra_since_ns = 0;
+  if (!channel.mirror.singles()) channel.extra_since_ns = 0;
   channel.extra_since_ns = earlier(channel.extra_since_ns, noticed_ns());
   (late ? channel.mirror.late : channel.mirror.extra).push_back(node);
 }
@@ -236,6 +236,13 @@ void Source::note_lost(Channel& channel, u32 mapping, std::string_view path, boo
         "more names changed since than can be remembered; what was deleted here stays on the target as orphans")));
   }
   log_doubt(mapping, path, deep);
+}
+
+void Source::tell_removed(Mask mask, u32 mapping, std::string_view path) {
+  wire::OpHeader header{};
+  header.kind = static_cast<u8>(wire::OpKind::remove);
+  header.mapping = static_cast<u16>(mapping);
+  emit(mask, false, header, path);
 }
 
 void Source::tell_attributes(Mask mask, bool mirror, NodeId node, bool times) {

@@ -23,8 +23,7 @@ constexpr i64 kChangesPatienceNs = 1'000'000'000;
 }  // namespace
 
 bool Source::mirror_running(const Channel& channel) const {
-  const MirrorRun& mirror = channel.mirror;
-  return mirror.active || mirror.open || !mirror.stack.empty() || !mirror.asked.empty() || !mirror.extra.empty() || !mirror.late.empty() || !channel.gone.empty();
+  return channel.mirror.active || channel.mirror.walks() || !channel.gone.empty();
 }
 
 u32 Source::mirror_jobs(const Channel& channel) const {
@@ -49,11 +48,7 @@ void Source::cancel_work(Channel& channel) {
       job->mask &= ~channel.bit;
     }
   }
-  std::vector<NodeId> extra = std::move(channel.mirror.extra), late = std::move(channel.mirror.late);
-  channel.mirror = {};
-  if (!only_look) return;
-  channel.mirror.extra = std::move(extra);
-  channel.mirror.late = std::move(late);
+  channel.mirror = only_look ? std::move(channel.mirror).left() : MirrorRun{};
 }
 
 void Source::mirror_start(Channel& channel, const MirrorOptions& options, bool verify) {
@@ -293,10 +288,7 @@ bool Source::mirror_step(Channel& channel) {
   if (mirror.open && fd < 0) {
     // The directory moved or went while we were at it: its own hint tells what became of it.
     if (shadow_.live(directory) && !shadow_.is_root(directory)) {
-      if (!mirror.verify) {
-        untell(directory, channel.bit);
-        tell_later(channel, directory);
-      }
+      if (!mirror.verify) tell_anew(channel.bit, directory, 0);
       add_dirty(shadow_.at(directory).parent, shadow_.name(directory), kHintName | kHintDirectory, 1'000'000, 1);
     }
     mirror.open = false;
@@ -430,9 +422,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
 
 void Source::mirror_finish(Channel& channel) {
   MirrorRun done = std::move(channel.mirror);
-  channel.mirror = {};
-  channel.mirror.extra = std::move(done.extra);
-  channel.mirror.late = std::move(done.late);
+  channel.mirror = std::move(done).left();
   const i64 ms = (monotonic_ns() - done.started_ns) / 1'000'000;
   channel.counters.remaining = 0;
   if (done.verify) return verify_finish(channel, done, ms);

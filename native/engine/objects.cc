@@ -70,28 +70,20 @@ void Source::replace(NodeId occupant, NodeId parent, int directory, const std::s
       if (swapped && !shadow_.inside(shadow_.at(gone).parent, occupant)) {
         // Both objects only changed places.
         const Mask mask = doubting_ ? 0 : told_mask(gone) & told_mask(occupant);
-        for (NodeId each : {gone, occupant}) gone_moves(mask, each, nullptr);
+        for (NodeId each : {gone, occupant}) gone_moves(mask, each, 0, {});
         wire::OpHeader header = header_for(wire::OpKind::rename, gone);
         header.flags = wire::kOpExchange;
         header.aux = shadow_.mapping(occupant);
         emit(mask, false, header, shadow_.path(gone), shadow_.path(occupant));
         const Mask rest = replicating_ & ~mask;
         // A channel that knows only one of them: both places are emptied and told afresh, never written through.
-        for (NodeId each : {gone, occupant}) {
-          wire::OpHeader empty{};
-          empty.kind = static_cast<u8>(wire::OpKind::remove);
-          empty.mapping = static_cast<u16>(shadow_.mapping(each));
-          emit(rest & ~shaky, false, empty, shadow_.path(each));
-        }
+        for (NodeId each : {gone, occupant}) tell_removed(rest & ~shaky, shadow_.mapping(each), shadow_.path(each));
         times_.insert(shadow_.at(gone).parent);
         times_.insert(parent);
         shadow_.exchange(gone, occupant);
         for (NodeId each : {gone, occupant})
           if (scanning_ && shadow_.is_directory(each)) shadow_.at(each).flags |= kNodeUnlisted;
-        if (rest != 0)
-          for (const auto& channel : channels_)
-            if (channel->bit & rest)
-              for (NodeId each : {gone, occupant}) tell_anew(*channel, each, (channel->bit & shaky) != 0);
+        for (NodeId each : {gone, occupant}) tell_anew(rest, each, shaky);
         update(gone, directory, stat, what | kHintAttributes);
         add_dirty(shadow_.at(occupant).parent, shadow_.name(occupant), kHintName | kHintAttributes, 0);
         return;
@@ -154,18 +146,13 @@ void Source::create(NodeId parent, int directory, const std::string& name, const
   } else if (mask != 0) {
     remove_node(node, 0);   // Gone again; a later hint tells what became of it.
     if (replaces || unsure) {
-      wire::OpHeader header{};
-      header.kind = static_cast<u8>(wire::OpKind::remove);
-      header.mapping = static_cast<u16>(shadow_.mapping(parent));
       const std::string at = shadow_.path(parent);
-      emit(mask, false, header, at.empty() ? name : at + "/" + name);
+      tell_removed(mask, shadow_.mapping(parent), at.empty() ? name : at + "/" + name);
     }
     add_dirty(parent, name, kHintName, kLookAgainNs, 1);
     return;
   }
-  if (later != 0)
-    for (const auto& channel : channels_)
-      if (channel->bit & later) tell_anew(*channel, node, true);
+  tell_anew(later, node, later);
   // Replication off on a channel that knows the parent: it will only be right after its next mirror.
   if (S_ISDIR(stat.stx_mode)) {
     times_.insert(node);
@@ -215,12 +202,17 @@ void Source::untell(NodeId node, Mask mask) {
   forget_listed(node, mask);
 }
 
-// Told again from the beginning, soon. `compared`: over what the target has there, which may be right.
-void Source::tell_anew(Channel& channel, NodeId node, bool compared) {
-  untell(node, channel.bit);
+// Told again from the beginning, soon. `compared`: those of whom what they have there may be right.
+void Source::tell_anew(Mask mask, NodeId node, Mask compared) {
+  if (mask == 0) return;
+  untell(node, mask);
   const bool directory = shadow_.is_directory(node);
-  if (compared && directory) channel.clean.insert(node);
-  tell_later(channel, node, compared && !directory);
+  for (const auto& channel : channels_) {
+    if (!(channel->bit & mask)) continue;
+    const bool over = (channel->bit & compared) != 0;
+    if (over && directory) channel->clean.insert(node);
+    tell_later(*channel, node, over && !directory);
+  }
 }
 
 void Source::take_back(NodeId node, Mask mask) {
@@ -268,28 +260,20 @@ void Source::rename_to(NodeId node, NodeId parent, const std::string& name) {
   new_path += name;
   wire::OpHeader header = header_for(wire::OpKind::rename, node);
   header.aux = shadow_.mapping(parent);
-  const SetPath to{shadow_.mapping(parent), new_path, true};
-  gone_moves(both, node, &to);
+  gone_moves(both, node, shadow_.mapping(parent), new_path);
   emit(both, false, header, old_path, new_path);
   // A channel that has not met the object (or its new place) yet: nothing may stay at the old path, and the walk
   // might already be past the new one.
   const Mask rest = replicating_ & ~both, shaky = in_doubt_there();
-  if (rest != 0) {
-    wire::OpHeader gone{};
-    gone.kind = static_cast<u8>(wire::OpKind::remove);
-    gone.mapping = static_cast<u16>(old_mapping);
-    emit(rest & ~shaky, false, gone, old_path);
-  }
+  tell_removed(rest & ~shaky, old_mapping, old_path);
   if (old_mapping != shadow_.mapping(parent)) indexes_.drop(shadow_.object(node));
   times_.insert(old_parent);
   times_.insert(parent);
   shadow_.move(node, parent, name);
   shadow_.at(node).flags &= static_cast<u16>(~kNodeMissing);
-  for (const auto& channel : channels_) {
-    if (!(channel->bit & rest)) continue;
-    if (channel->bit & shaky) gone_later(*channel, old_mapping, old_path);
-    tell_anew(*channel, node, (channel->bit & shaky) != 0);
-  }
+  for (const auto& channel : channels_)
+    if (channel->bit & rest & shaky) gone_later(*channel, old_mapping, old_path);
+  tell_anew(rest, node, shaky);
   // Rules go by path: below its new place other things may be wanted.
   if (shadow_.is_directory(node) && !rules_.simple()) list_later(node);
   // From where the sweep has not been to where it has: it would not come by.

@@ -86,8 +86,7 @@ void Source::doubt() {
 void Source::settle_repair(Channel& channel) {
   if (!channel.settling || !ready_told_ || doubt_ || channel.repair_pending || channel.behind) return;
   if (channel.repair_until == 0) {
-    const MirrorRun& mirror = channel.mirror;
-    if (!mirror.extra.empty() || !mirror.late.empty() || !mirror.stack.empty() || !mirror.asked.empty() || mirror.open || !channel.gone.empty() || !times_.empty()) return;
+    if (channel.mirror.walks() || !channel.gone.empty() || !times_.empty()) return;
     const i64 since_ns = channel.repair_since_ns;
     for (const auto& [id, request] : channel.hash_requests)
       if (request.since_ns <= since_ns) return;
@@ -117,7 +116,7 @@ i64 Source::waits_since(const Channel& channel) const {
     if ((job->mask & channel.bit) || !stale_.empty()) oldest = earlier(oldest, job->since_ns != 0 ? job->since_ns : again_ns);
   for (const auto& [id, request] : channel.hash_requests)
     if (!request.verify) oldest = earlier(oldest, request.since_ns != 0 ? request.since_ns : again_ns);
-  if (!channel.mirror.active && !(channel.mirror.extra.empty() && channel.mirror.late.empty())) oldest = earlier(oldest, channel.extra_since_ns);
+  if (!channel.mirror.active && channel.mirror.singles()) oldest = earlier(oldest, channel.extra_since_ns);
   return oldest;
 }
 
@@ -133,7 +132,7 @@ void Source::publish_waiting() {
   for (const auto& channel : channels_) {
     channel->waiting_ns = waits_since(*channel);
     channel->open_bytes = channel->writer.empty() ? 0 : channel->writer.size();
-    channel->names_wait = names || channel->behind || !channel->hash_requests.empty() || !channel->mirror.extra.empty() || !channel->mirror.late.empty() || !channel->gone.empty() ||
+    channel->names_wait = names || channel->behind || !channel->hash_requests.empty() || channel->mirror.singles() || !channel->gone.empty() ||
                           std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& job) { return (job->mask & channel->bit) != 0; });
   }
   looked_ns_ = delivered_ns_;

@@ -98,7 +98,7 @@ void Source::retry_quarantine(Channel& channel) {
       flush(channel);
       entry.sequence = channel.stream.last_sequence();
     }
-    if (entry.retry_ns == 0 && entry.sequence != kNotTold && applied >= entry.sequence) {
+    if (entry.retry_ns == 0 && applied >= entry.sequence) {
       // Told again, applied, and not refused: healed. But no more durable there than anything else up to here.
       channel.stream.vouched(entry.missing_ns);
       at = channel.quarantine.erase(at);
@@ -169,10 +169,7 @@ void Source::gone_later(Channel& channel, u32 mapping, const std::string& path) 
 
 // Only below a directory that is still there; otherwise removing that one covered it.
 void Source::tell_gone(Channel& channel, u32 mapping, const std::string& path) {
-  wire::OpHeader header{};
-  header.kind = static_cast<u8>(wire::OpKind::remove);
-  header.mapping = static_cast<u16>(mapping);
-  emit_to(channel, false, header, path, {}, {});
+  tell_removed(channel.bit, mapping, path);
   const std::size_t slash = path.rfind('/');
   const NodeId above = shadow_.find_path(mapping, slash == std::string::npos ? std::string_view{} : std::string_view(path).substr(0, slash));
   if (above != kNoNode && shadow_.is_directory(above) && (shadow_.at(above).told & channel.bit)) times_.insert(above);
@@ -183,22 +180,23 @@ void Source::take_away(Channel& channel, const SetPath& gone) {
   if (shadow_.find_path(gone.mapping, gone.path) == kNoNode) tell_gone(channel, gone.mapping, gone.path);
 }
 
-// A directory moves, there too, and with it what is still to be taken away below it. Null: the way it goes is not simple.
-void Source::gone_moves(Mask mask, NodeId node, const SetPath* to) {
-  if (mask == 0 || !shadow_.is_directory(node)) return;
-  const u32 mapping = shadow_.mapping(node);
-  const std::string from = shadow_.path(node) + "/";
+// A directory moves, there too, and with it what is still to be taken away below it. `to` is empty where two change
+// places: then it is taken away now.
+void Source::gone_moves(Mask mask, NodeId node, u32 mapping, std::string_view to) {
+  if (!shadow_.is_directory(node)) return;
   for (const auto& channel : channels_) {
     if (!(channel->bit & mask) || channel->gone.empty()) continue;
+    const u32 before = shadow_.mapping(node);
+    const std::string from = shadow_.path(node) + "/";
     std::vector<SetPath> below;
     std::erase_if(channel->gone, [&](SetPath& each) {
-      if (each.mapping != mapping || each.path.compare(0, from.size(), from) != 0) return false;
+      if (each.mapping != before || each.path.compare(0, from.size(), from) != 0) return false;
       below.push_back(std::move(each));
       return true;
     });
     for (const SetPath& each : below) {
-      if (to == nullptr) take_away(*channel, each);
-      else gone_later(*channel, to->mapping, to->path + "/" + each.path.substr(from.size()));
+      if (to.empty()) take_away(*channel, each);
+      else gone_later(*channel, mapping, std::string(to) + "/" + each.path.substr(from.size()));
     }
   }
 }
@@ -247,7 +245,7 @@ void Source::retell(Channel& channel, const SetPath& which, Retold why, Ensured&
   if (node == kNoNode) {
     if (path.empty()) return;
     if (why != Retold::doubted) tell_gone(channel, mapping, path);
-    else channel.gone.push_back(which);
+    else gone_later(channel, mapping, path);
     return;
   }
   if (which.deep && shadow_.is_directory(node)) channel.clean.insert(node);

@@ -186,7 +186,7 @@ class Source final : CaptureSink {
   // source.cc: life and loop
   void work();
   bool open_roots();
-  void renumber(const std::vector<bool>& same);
+  void renumber(const std::vector<bool>& same, const std::vector<struct stat>& stats);
   void close_roots();
   void root_problem(const std::string& detail);
   void run_commands();
@@ -320,10 +320,11 @@ class Source final : CaptureSink {
   void log_doubt(u32 mapping, std::string_view path, bool deep);
   void found_equal(Channel& channel, NodeId node);
   void tell_later(Channel& channel, NodeId node, bool late = false);
-  void tell_anew(Channel& channel, NodeId node, bool compared);
+  void tell_anew(Mask mask, NodeId node, Mask compared);
   void flush(Channel& channel);
   void flush_all();
   wire::OpHeader header_for(wire::OpKind kind, NodeId node);
+  void tell_removed(Mask mask, u32 mapping, std::string_view path);
   void tell_attributes(Mask mask, bool mirror, NodeId node, bool times);
   void tell_xattrs(Mask mask, bool mirror, NodeId node, int directory_fd, const char* name);
   void set_xattr_digest(NodeId node, u64 digest);
@@ -409,7 +410,7 @@ class Source final : CaptureSink {
   void take_away(Channel& channel, const SetPath& gone);
   void remove_gone(Channel& channel);
   bool tell_last(Channel& channel);
-  void gone_moves(Mask mask, NodeId node, const SetPath* to);
+  void gone_moves(Mask mask, NodeId node, u32 mapping, std::string_view to);
   Mask in_doubt_there() const;
   void retell_all(Channel& channel, const std::vector<SetPath>& paths);
   void reissue(Channel& channel);

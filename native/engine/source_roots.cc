@@ -12,10 +12,9 @@ namespace {
 constexpr i64 kRootCheckNs = 1'000'000'000;
 
 // File system and inode: survives a reboot, unlike device numbers.
-std::string identity_of(int fd) {
-  struct stat stat;
+std::string identity_of(int fd, const struct stat& stat) {
   struct statfs fs;
-  if (::fstat(fd, &stat) != 0 || ::fstatfs(fd, &fs) != 0) return {};
+  if (::fstatfs(fd, &fs) != 0) return {};
   return std::to_string(static_cast<u64>(fs.f_type)) + ":" + std::to_string(static_cast<u32>(fs.f_fsid.__val[0])) + "." +
          std::to_string(static_cast<u32>(fs.f_fsid.__val[1])) + ":" + std::to_string(stat.st_ino);
 }
@@ -49,13 +48,14 @@ bool Source::open_roots() {
   if (stopped_ && now - root_check_ns_ < kRootCheckNs) return false;
   root_check_ns_ = now;
   std::vector<bool> same(roots_.size());   // as it was when it was seen last
+  std::vector<struct stat> stats(roots_.size());
   for (std::size_t i = 0; i < roots_.size(); ++i) {
     Fd fd(::open(roots_[i].path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd) {
+    if (!fd || ::fstat(fd.get(), &stats[i]) != 0) {
       root_problem(roots_[i].path + ": " + std::strerror(errno));
       return false;
     }
-    const std::string identity = identity_of(fd.get());
+    const std::string identity = identity_of(fd.get(), stats[i]);
     same[i] = identities_[i] == identity;
     if (identities_[i].empty() || (accept_roots_ && stopped_)) identities_[i] = identity;
     if (identities_[i] != identity) {
@@ -70,7 +70,7 @@ bool Source::open_roots() {
     stopped_ = accept_roots_ = false;
     tell_(Fact("source_continues").with("source", i64{options_.id}));
   }
-  renumber(same);
+  renumber(same, stats);
   // Marks and watches end with a file system's last mount, and one that was mounted again meanwhile has none.
   std::vector<u64> mounts;
   for (const CaptureRoot& root : roots_) mounts.push_back(mount_mark(root.fd));
@@ -81,10 +81,8 @@ bool Source::open_roots() {
     capture_.reset();
   }
   for (std::size_t i = 0; i < roots_.size(); ++i) {
-    struct stat stat;
-    if (::fstat(roots_[i].fd, &stat) != 0) continue;
     const NodeId root = static_cast<NodeId>(i + 1);
-    shadow_.set_identity(root, stat.st_dev, stat.st_ino);
+    shadow_.set_identity(root, stats[i].st_dev, stats[i].st_ino);
     // A root of a new shadow: a directory, of which the scan will learn the rest.
     if (shadow_.mode(root) == 0) shadow_.set_attributes(root, Attributes{.mode = S_IFDIR});
   }
@@ -102,12 +100,11 @@ bool Source::open_roots() {
 
 // A known file system on a device of another number: the next boot found its disks in another order, or it was mounted
 // anew. Its objects are the ones that they were (I2: nothing is told again).
-void Source::renumber(const std::vector<bool>& same) {
+void Source::renumber(const std::vector<bool>& same, const std::vector<struct stat>& stats) {
   std::vector<std::pair<u64, u64>> devices;
   for (std::size_t i = 0; i < roots_.size(); ++i) {
-    struct stat stat;
     const u64 before = shadow_.device(shadow_.at(static_cast<NodeId>(i + 1)).device);
-    if (before != 0 && same[i] && ::fstat(roots_[i].fd, &stat) == 0 && stat.st_dev != before) devices.emplace_back(before, stat.st_dev);
+    if (before != 0 && same[i] && stats[i].st_dev != before) devices.emplace_back(before, stats[i].st_dev);
   }
   if (devices.empty()) return;
   shadow_.renumber(devices);

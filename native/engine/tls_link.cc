@@ -26,7 +26,6 @@ constexpr std::size_t kReplyWorth = 1u << 10;   // bytes from which an answer is
 constexpr int kReplyLevel = 1;
 constexpr std::size_t kWriteChunk = 64u << 10;  // plain bytes per SSL_write
 constexpr std::size_t kReadChunk = 256u << 10;
-constexpr std::size_t kQuietChunk = 4u << 10;   // of a link that carries heartbeats only
 constexpr i64 kRestNs = 10'000'000'000;         // after that its buffers are given back
 constexpr std::size_t kControlMax = 65'536;
 constexpr u32 kLookEvery = 8;                   // rounds of sending alone between two looks for something to read

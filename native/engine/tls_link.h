@@ -133,7 +133,8 @@ class Link final : public Road {
   std::size_t out_at_ = 0;
   Bytes in_;                   // received, waiting for decryption
   std::size_t in_at_ = 0;
-  std::size_t chunk_ = 4u << 10;   // how much is read at once; more while much comes
+  static constexpr std::size_t kQuietChunk = 4u << 10;   // of a link that carries heartbeats only
+  std::size_t chunk_ = kQuietChunk;   // how much is read at once; more while much comes
   i64 busy_ns_ = 0;                // when there was more than heartbeats
   friend int link_bio_write(bio_st*, const char*, int);
   friend int link_bio_read(bio_st*, char*, int);

@@ -2,6 +2,9 @@
 import type { SetState } from '../../../protocol/messages/set.js';
 import type { Row } from '../machine.js';
 
+/** What changes from now on is noticed. */
+export const captures = (state: SetState): boolean => state === 'watching' || state === 'rescanning';
+
 export type SourceFact =
   | 'wanted'
   | 'root_missing'
