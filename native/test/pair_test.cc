@@ -503,7 +503,7 @@ u64 mirror_share(u32 ratio) {
   };
   ms_until(pair, [&] { return changes_queued() >= 10'000'000; }, "there are more changes than the line takes");
   const Told from = told();
-  ms_until(pair, [&] { return told().all > from.all + 40'000'000; }, "it goes on");
+  ms_until(pair, [&] { return told().all > from.all + 64'000'000; }, "it goes on");
   const Told now = told();
   CHECK(now.mirror - before < 80'000'000);   // There was more of it to tell.
   pair.source->limit(0);
