@@ -145,6 +145,8 @@ export interface AcceptOptions {
   /** State file of this connection (applied mark). Its directory exists. */
   readonly markPath: string;
   readonly roots: readonly GrantRoot[];
+  /** CON-60: nothing is applied, from the first operation on; `receiverPause` changes it. */
+  readonly paused: boolean;
   readonly ignoreDeletes: boolean;
   readonly remapLinks: boolean;
   readonly retryMs: number;

@@ -72,8 +72,12 @@ export class Grants {
     if (link) this.#applyPause(link);
   }
 
+  #pauses(connection: string): boolean {
+    return this.#paused || (this.#tasks?.holds(connection) ?? false);
+  }
+
   #applyPause({ handle, grant }: Link): void {
-    this.world.engine.receiverPause(handle, this.#paused || (this.#tasks?.holds(grant) ?? false));
+    this.world.engine.receiverPause(handle, this.#pauses(grant));
   }
 
   get count(): number {
@@ -316,6 +320,7 @@ export class Grants {
       }),
       markPath: this.#markPath(grant.connection),
       roots: grant.mappings.map((mapping) => ({ path: mapping.target, sourcePath: mapping.source })),
+      paused: this.#pauses(grant.connection),
       ignoreDeletes: grant.ignoreDeletes,
       remapLinks: grant.remapLinks,
       retryMs: world.settings['target.retry_s'] * 1000,
@@ -324,7 +329,6 @@ export class Grants {
     const link = { handle: event.link, address: event.address, grant: grant.connection };
     this.#links.set(event.link, link);
     this.#byGrant.set(grant.connection, link);
-    if (this.#paused || this.#tasks?.holds(grant.connection)) this.#applyPause(link);
     if (JSON.stringify(grant.origins) !== JSON.stringify(hello.origins) || grant.server !== hello.server) {
       this.#grants.set(grant.connection, { ...grant, origins: hello.origins, server: hello.server });
       saveSoon(world, GRANTS_FILE, this.#stored());

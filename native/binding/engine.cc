@@ -209,6 +209,7 @@ napi_value accept(napi_env env, Host& host, Arguments& arguments) {
   receiver.mark_path = text_field(env, options, "markPath");
   for (napi_value root : list_field(env, options, "roots"))
     receiver.roots.push_back({text_field(env, root, "path"), text_field(env, root, "sourcePath")});
+  receiver.paused = flag_field(env, options, "paused");
   receiver.ignore_deletes = flag_field(env, options, "ignoreDeletes");
   receiver.remap_links = flag_field(env, options, "remapLinks");
   receiver.orphans = orphan_options(env, field(env, options, "orphans"));

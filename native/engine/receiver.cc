@@ -20,7 +20,9 @@ TargetReceiver::TargetReceiver(ReceiverOptions options, Send send, Report report
       answerer_(applier_.paths(), links_, stop_answer_),
       orphans_(options_.roots, report_),
       ignore_deletes_(options_.ignore_deletes),
+      interrupt_(options_.paused),
       announced_(!options_.hold_acks),
+      paused_(options_.paused),
       mirror_memory_(options_.tuning->mirror_memory) {
   refusals_.load(marks_->stream());
   orphan_options_ = options_.orphans;

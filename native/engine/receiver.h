@@ -31,6 +31,7 @@ struct ReceiverOptions {
   std::string mark_path;            // state file of this connection (applied mark, see marks.h); its directory exists
   std::vector<GrantRoot> roots;
   bool remap_links = true;          // CAP-31..34: absolute link texts inside a source root become target paths
+  bool paused = false;              // CON-60: from its first operation on
   bool ignore_deletes = false;      // REP-13: `remove` is not executed (renames are)
   OrphanOptions orphans;
   u64 checkpoint_bytes = 1u << 30;  // written bytes after which a checkpoint starts at once

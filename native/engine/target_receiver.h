@@ -92,7 +92,7 @@ class TargetReceiver final : public Receiver {
   i64 reports_since_ns_ = 0;  // apply thread only
   u32 reports_ = 0;           // apply thread only
   std::atomic<bool> ignore_deletes_;
-  std::atomic<bool> interrupt_{false};   // paused_, closing_ or abandon_, cheap to look at before each operation
+  std::atomic<bool> interrupt_;   // paused_, closing_ or abandon_, cheap to look at before each operation
   std::atomic<i64> last_ack_ns_{0};
   std::atomic<u64> written_{0};          // written by the apply thread only
 
@@ -114,7 +114,7 @@ class TargetReceiver final : public Receiver {
   bool announced_;            // acknowledgements may leave
   bool full_ = false;
   bool applying_ = false;
-  bool paused_ = false;
+  bool paused_;
   bool holding_ = false;      // the applier waits between two operations, because of paused_
   bool closing_ = false;
   bool abandon_ = false;      // a new stream begins: leave the batch at hand

@@ -90,6 +90,22 @@ TEST("QUE-12, QUE-13: what all receivers hold of mirrors is counted; at the mark
   }
 }
 
+TEST("CON-60: a target that is paused when a link comes applies nothing of it, and its first acknowledgement says so") {
+  Link link;
+  link.options.paused = true;
+  for (int i = 0; i < 50; ++i) {
+    link.open(9);
+    CHECK_OK(link.send({mkdir_op("d")}));
+    link.wait_flags(wire::kAckPaused);
+    CHECK_EQUAL(link.ack().applied, 0u);
+    CHECK(link.ack().queued_bytes > 0);
+    CHECK(!exists(link / "d"));
+  }
+  link.receiver->pause(false);
+  link.wait_applied(1);
+  CHECK(exists(link / "d"));
+}
+
 TEST("I4: gaps, garbage and unnamed streams are refused, repeats are dropped") {
   Link link;
   link.open();

@@ -246,6 +246,7 @@ export class SimEngine implements Engine, SourceHost {
     const welcome = Buffer.from(options.welcome);
     link.send('source', (at) => at.from.#welcomed(at, position, welcome));
     // Those of the last link may be lost with it, and nothing else may follow.
+    if (options.paused) inbound.receiver.pause(true);
     inbound.receiver.announce(inbound.hello.refusalsTaken);
   }
 

@@ -101,6 +101,7 @@ export class FakeEngine implements Engine {
   accept(link: number, options: AcceptOptions): void {
     const found = this.#link(link);
     found.accepted = options;
+    found.paused = options.paused;
     const { from, connection } = found;
     const fresh = from.connections.get(connection)?.streamNew ?? false;
     from.later(() => {
