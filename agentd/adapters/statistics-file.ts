@@ -139,11 +139,12 @@ export class StatisticsFile implements StatisticsStore {
     try {
       const handle = await open(this.file, 'r+');
       const source = await sourceOf(handle);
-      // Empty or cut within its header: killed while it was made, and nothing is lost.
-      const problem = headerProblem(await source.read(0, STATISTICS_BLOCK_BYTES));
-      if (!problem) return handle;
+      const begin = await source.read(0, STATISTICS_BLOCK_BYTES);
+      if (!headerProblem(begin)) return handle;
       await handle.close();
-      if (source.size >= STATISTICS_BLOCK_BYTES) {
+      // Empty or cut within its header: killed while it was made, and nothing is lost.
+      const cut = statisticsHeader().subarray(0, begin.length).equals(begin);
+      if (!cut) {
         const kept = `${this.file}.${randomBytes(4).toString('hex')}.kept`;
         await rename(this.file, kept);
         this.onForeign(kept);

@@ -23,9 +23,11 @@ const Stored = z.object({
 
 export class FileVault implements Vault {
   readonly #secrets: z.infer<typeof Stored>['secrets'];
+  /** Those that could not be read when they were asked for last. */
+  readonly #troubled = new Set<string>();
 
   /**
-   * @param onTrouble a secret cannot be read
+   * @param onTrouble a secret cannot be read; told once, until it can be
    * @throws Failure STATE_INVALID when the key is readable by others or the document is not what it should be
    */
   constructor(
@@ -49,22 +51,31 @@ export class FileVault implements Vault {
     if (!kept) return null;
     const secret = this.#key(false);
     if (!secret) {
-      this.onTrouble(key, `${KEY_FILE} is gone`);
+      this.#trouble(key, `${KEY_FILE} is gone`);
       return null;
     }
     try {
       const cipher = createDecipheriv('aes-256-gcm', secret, Buffer.from(kept.nonce, 'base64'), { authTagLength: 16 });
       cipher.setAAD(Buffer.from(key));
       cipher.setAuthTag(Buffer.from(kept.tag, 'base64'));
-      return Buffer.concat([cipher.update(Buffer.from(kept.data, 'base64')), cipher.final()]).toString('utf8');
+      const text = Buffer.concat([cipher.update(Buffer.from(kept.data, 'base64')), cipher.final()]).toString('utf8');
+      this.#troubled.delete(key);
+      return text;
     } catch {
-      this.onTrouble(key, `it does not fit ${KEY_FILE}`);
+      this.#trouble(key, `it does not fit ${KEY_FILE}`);
       return null;
     }
   }
 
+  #trouble(key: string, problem: string): void {
+    if (this.#troubled.has(key)) return;
+    this.#troubled.add(key);
+    this.onTrouble(key, problem);
+  }
+
   async write(key: string, value: string | null): Promise<void> {
     const before = this.#secrets[key];
+    this.#troubled.delete(key);
     if (value === null) delete this.#secrets[key];
     else {
       const nonce = randomBytes(12);

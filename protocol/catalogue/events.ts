@@ -476,12 +476,13 @@ export const EVENTS = {
   TARGET_PAUSED: define<{ connections: number }>({
     id: 2313,
     severity: 'information',
-    message: (p) => `This server is paused as a target; ${p.connections} incoming connections wait (CON-60).`,
+    message: (p) =>
+      `This server is paused as a target; ${things(p.connections, 'incoming connection')} ${p.connections === 1 ? 'waits' : 'wait'} (CON-60).`,
   }),
   TARGET_RESUMED: define<{ connections: number }>({
     id: 2314,
     severity: 'information',
-    message: (p) => `This server goes on as a target; ${p.connections} incoming connections (CON-61).`,
+    message: (p) => `This server goes on as a target of ${things(p.connections, 'incoming connection')} (CON-61).`,
   }),
   DELETES_IGNORED: define<{ server: string; set: string }>({
     id: 2316,

@@ -254,7 +254,7 @@ export const REQUESTS = {
     retry: 'after_fix',
     exit: 1,
     message: (p) => `${p.server} does not listen for data.`,
-    remedy: () => 'Configure `listen` there and restart its agent.',
+    remedy: () => 'Set agent.listen in its configuration file and restart its agent.',
   }),
   BARRIER_FAILED: define<{ id: number; why: string }>({
     id: 1208,

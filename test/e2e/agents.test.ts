@@ -134,7 +134,7 @@ test.serial('verify lists what somebody changed on the target, and a mirror by c
 });
 
 test.serial(
-  'exit codes: 1 failed, 2 usage, 3 not reachable, 4 refused by a guard, 5 conflict, 75 try again',
+  'I10: exit codes: 1 failed, 2 usage, 3 not reachable, 4 refused by a guard, 5 conflict, 75 try again',
   async (t) => {
     const pair = await opened(t, OPENING);
     const source = pair.folder('data');
@@ -210,7 +210,7 @@ test.serial('killed in the middle of a mirror, source and target end identical',
   }
 });
 
-test.serial('a target that does not hold the pinned key gets not one byte', async (t) => {
+test.serial('I5: a target that does not hold the pinned key gets not one byte', async (t) => {
   const pair = await opened(t, OPENING);
   const source = pair.folder('data');
   fill(source, 0, 10);

@@ -291,7 +291,7 @@ test.serial('REP-06: of a batch that has arrived in part when its source dies, n
   client.end();
 });
 
-test.serial('SEC: who is not paired or not granted is refused in words, and writes nothing', async (t) => {
+test.serial('I5: who is not paired or not granted is refused in words, and writes nothing', async (t) => {
   const it = await stage(t);
   const attack = frame(FRAME.batch, batch(1, [operation({ kind: OP.file, path: 'evil', data: BAD })]));
   const refusal = async (client: WireClient): Promise<string> => {

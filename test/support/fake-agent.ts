@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { Duplex } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import { systemClock } from '../../agentd/adapters/clock.js';
+import type { VolumeFacts } from '../../agentd/core/queue/alert.js';
 import { readSettings } from '../../agentd/core/settings/settings.js';
 import type { PathKind } from '../../agentd/core/set/rules.js';
 import { Agent } from '../../agentd/drivers/agent.js';
@@ -10,6 +11,7 @@ import { ControlSession, type Served } from '../../agentd/drivers/control-sessio
 import { loadOverrides } from '../../agentd/drivers/settings.js';
 import type { Clock } from '../../agentd/ports/clock.js';
 import type { Documents } from '../../agentd/ports/documents.js';
+import type { LogSink } from '../../agentd/ports/log-sink.js';
 import { alone, type Outside } from '../../agentd/ports/outside.js';
 import type { VerifyLogs } from '../../agentd/ports/verify-logs.js';
 import { Client } from '../../protocol/client.js';
@@ -70,6 +72,10 @@ export class FakeAgent {
   readonly kinds = new Map<string, PathKind>();
   readonly fileSystems = new Map<string, number>();
   readonly removed: string[] = [];
+  /** Volume by path; none where nothing is said. */
+  readonly volumes = new Map<string, VolumeFacts>();
+  /** Directories that cannot be made. */
+  readonly unmakable = new Set<string>();
   readonly verifyLogs = new MemoryVerifyLogs();
   readonly key: string;
   /** Roads to the outside; those that are left out lead nowhere. */
@@ -78,6 +84,9 @@ export class FakeAgent {
   engine!: FakeEngine;
   readonly #clients: Client[] = [];
   #killed = false;
+  readonly sinks: LogSink[] = [];
+  /** False: it is never a target. */
+  listening = true;
   /** Somebody set its clock. */
   wallAheadMs = 0;
   /** Time that passed for nobody else. */
@@ -105,7 +114,7 @@ export class FakeAgent {
     const configured = readSettings(
       places,
       this.file,
-      { 'agent.listen': `127.0.0.1:${this.port}` },
+      { 'agent.listen': this.listening ? `127.0.0.1:${this.port}` : '' },
       loadOverrides(this.documents),
     );
     if ('problem' in configured) throw new Error(configured.problem);
@@ -121,14 +130,16 @@ export class FakeAgent {
       places: {
         kind: (path) => this.kinds.get(path) ?? 'directory',
         resolve: (path) => path,
-        ensureDirectory: () => undefined,
-        volume: () => null,
+        ensureDirectory: (path) => {
+          if (this.unmakable.has(path)) throw Object.assign(new Error('EROFS'), { code: 'EROFS', syscall: 'mkdir' });
+        },
+        volume: (path) => this.volumes.get(path) ?? null,
         fileSystem: (path) => this.fileSystems.get(path) ?? null,
         removeTree: (path) => void this.removed.push(path),
         listDirectory: () => ({ entries: [], omitted: 0 }),
       },
       verifyLogs: this.verifyLogs,
-      sinks: [],
+      sinks: this.sinks,
       configured,
       outside: { ...alone(configured), ...this.outside },
       ownKey: this.key,

@@ -6,9 +6,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import { CATALOGUE } from '../../protocol/errors.js';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const FILES_SHOWN_MAX = 3;
+const ROWS_SHOWN_MAX = 6;
 
 export interface SpecRow {
   readonly id: string;
@@ -19,6 +21,10 @@ export interface Title {
   /** From the root of the repository. */
   readonly file: string;
   readonly text: string;
+}
+/** A test with what stands in it. */
+export interface Body extends Title {
+  readonly body: string;
 }
 
 function lines(file: string): string[][] {
@@ -66,9 +72,9 @@ function textOf(node: ts.Expression | undefined): string | null {
   return null;
 }
 
-/** Titles of one TypeScript test file. One that is never run (`skip`, `todo`, `failing`) proves nothing. */
-export function titlesIn(file: string, source: string): Title[] {
-  const titles: Title[] = [];
+/** The tests of one TypeScript file. One that is never run (`skip`, `todo`, `failing`) proves nothing. */
+export function testsIn(file: string, source: string): Body[] {
+  const tests: Body[] = [];
   const tree = ts.createSourceFile(file, source, ts.ScriptTarget.Latest, true);
   const visit = (node: ts.Node): void => {
     if (ts.isCallExpression(node) && node.arguments.length >= 2) {
@@ -76,12 +82,12 @@ export function titlesIn(file: string, source: string): Title[] {
       const never = /^test(\.\w+)*\.(skip|todo|failing)$/.test(node.expression.getText(tree));
       const body = node.arguments.at(-1) as ts.Node;
       const runs = ts.isArrowFunction(body) || (ts.isIdentifier(body) && /test/.test(node.expression.getText(tree)));
-      if (text !== null && !never && runs) titles.push({ file, text });
+      if (text !== null && !never && runs) tests.push({ file, text, body: body.getText(tree) });
     }
     ts.forEachChild(node, visit);
   };
   visit(tree);
-  return titles;
+  return tests;
 }
 
 function filesBelow(folder: string, ending: RegExp): string[] {
@@ -91,17 +97,17 @@ function filesBelow(folder: string, ending: RegExp): string[] {
     .sort();
 }
 
+export const allTests = (): Body[] =>
+  filesBelow('test', /\.test\.ts$/).flatMap((file) => testsIn(file, readFileSync(join(ROOT, file), 'utf8')));
+
 export function allTitles(): Title[] {
-  const typed = filesBelow('test', /\.test\.ts$/).flatMap((file) =>
-    titlesIn(file, readFileSync(join(ROOT, file), 'utf8')),
-  );
   const native = filesBelow('native/test', /_test\.cc$/).flatMap((file) =>
     [...readFileSync(join(ROOT, file), 'utf8').matchAll(/^TEST\("((?:[^"\\]|\\.)*)"/gm)].map((match) => ({
       file,
       text: match[1] ?? '',
     })),
   );
-  return [...typed, ...native];
+  return [...allTests(), ...native];
 }
 
 export interface Coverage {
@@ -135,17 +141,54 @@ export function coverage(titles: readonly Title[] = allTitles()): Coverage {
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 
+const fileList = (files: Iterable<string>): string => {
+  const names = [...new Set(files)].sort();
+  const shown = names.slice(0, FILES_SHOWN_MAX).map((name) => `\`${name}\``);
+  return `${shown.join(', ')}${names.length > FILES_SHOWN_MAX ? ', …' : ''}`;
+};
+
 /** What a row is: a test decides before a list does. */
 function stateOf({ proven, notApplicable }: Coverage, id: string): readonly [string, string] {
   const files = proven.get(id);
   const reason = notApplicable.get(id);
   if (files) {
-    const names = [...files].sort();
-    const more = names.length > FILES_SHOWN_MAX ? ', …' : '';
-    const shown = names.slice(0, FILES_SHOWN_MAX).map((name) => `\`${name}\``);
-    return ['done', `${shown.join(', ')}${more}${reason === undefined ? '' : `; otherwise than written: ${reason}`}`];
+    return ['done', `${fileList(files)}${reason === undefined ? '' : `; otherwise than written: ${reason}`}`];
   }
   return reason === undefined ? ['not yet', ''] : ['N/A', reason];
+}
+
+export interface Proof {
+  readonly file: string;
+  /** Rows of the specification, invariants and promises (`I8`, `P28`, `T2`, `DESIGN 6`) that the title names. */
+  readonly rows: readonly string[];
+}
+
+/** By message of the catalogue: the tests that speak of it by its code, and whose title says what for. */
+export function messageProofs(tests: readonly Body[] = allTests()): ReadonlyMap<string, readonly Proof[]> {
+  const known = new Set(specRows().map((row) => row.id));
+  const found = new Map<string, Proof[]>(Object.keys(CATALOGUE).map((code) => [code, []]));
+  for (const { file, text, body } of tests) {
+    const rows = citedRows(text, known).filter((id) => known.has(id));
+    rows.push(...(text.match(/\b[IPT]\d{1,2}\b|\bDESIGN \d+\b/g) ?? []));
+    if (rows.length === 0) continue;
+    for (const code of new Set(body.match(/\b[A-Z][A-Z0-9_]+\b/g) ?? [])) found.get(code)?.push({ file, rows });
+  }
+  return found;
+}
+
+function messageTable(proofs: ReadonlyMap<string, readonly Proof[]>): string[] {
+  const rowOf = ([code, list]: [string, readonly Proof[]]): string =>
+    `| ${code} | ${[...new Set(list.flatMap(({ rows }) => rows))].slice(0, ROWS_SHOWN_MAX).join(', ') || 'no test'} | ${fileList(list.map(({ file }) => file))} |`;
+  return [
+    '## Messages',
+    '',
+    'Every message of the catalogue (`docs/messages.md`), what the tests that speak of it are for, and where they are.',
+    '',
+    '| Message | For | Proven in |',
+    '|---|---|---|',
+    ...[...proofs].sort(([a], [b]) => (a < b ? -1 : 1)).map(rowOf),
+    '',
+  ];
 }
 
 export function coveragePage(found: Coverage = coverage()): string {
@@ -181,5 +224,6 @@ export function coveragePage(found: Coverage = coverage()): string {
     }
     out.push('');
   }
+  out.push(...messageTable(messageProofs()));
   return `${out.join('\n').trimEnd()}\n`;
 }

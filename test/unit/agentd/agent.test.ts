@@ -1,67 +1,18 @@
 /** The drivers of two agents over a fake engine and a fake network. */
 import { networkInterfaces } from 'node:os';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import type { Client } from '../../../protocol/client.js';
 import { Failure } from '../../../protocol/errors.js';
 import * as m from '../../../protocol/messages/index.js';
+import type { LogLine } from '../../../protocol/messages/log.js';
 import { SOFTWARE_VERSION } from '../../../protocol/version.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
 import { FakeNetwork } from '../../support/fake-engine.js';
+import { fakePair, handleOf, refused } from '../../support/fake-pair.js';
 import { connect } from '../../support/introduce.js';
 
-interface Pair {
-  readonly a: FakeAgent;
-  readonly b: FakeAgent;
-  readonly ca: Client;
-  readonly cb: Client;
-  item(): Promise<m.ConnectionItem>;
-}
-
-async function pair(
-  t: ExecutionContext,
-  file: unknown = null,
-  mirror: m.MirrorOptions = { kind: 'full' },
-  connected = true,
-): Promise<Pair> {
-  const network = new FakeNetwork();
-  const a = new FakeAgent('alpha', network, file).start();
-  const b = new FakeAgent('beta', network).start();
-  const ca = await a.client();
-  const cb = await b.client();
-  t.teardown(async () => {
-    await a.stop();
-    await b.stop();
-  });
-  const item = async (): Promise<m.ConnectionItem> => {
-    const { connections } = await (await a.client()).request(m.ConnectionList, {});
-    const [first] = connections;
-    if (!first) throw new Error('no connection');
-    return first;
-  };
-  if (connected) {
-    await connect(ca, cb, {
-      set: 'docs',
-      source: '/data',
-      target: '/replica',
-      host: '127.0.0.1',
-      port: b.port,
-      mirror,
-    });
-    if (mirror.kind !== 'none') await until('mirrored', () => a.log().includes('MIRROR_DONE'));
-  }
-  return { a, b, ca, cb, item };
-}
-
-async function refused(t: ExecutionContext, code: string, call: Promise<unknown>): Promise<Failure | undefined> {
-  const error = await t.throwsAsync(call, { instanceOf: Failure });
-  t.is(error.code, code, error.message);
-  return error;
-}
-
-const handleOf = (agent: FakeAgent): number => [...agent.engine.connections.keys()][0] ?? -1;
-
 test('CON-28, CON-29: connecting opens the capture, links, mirrors, and is then OK', async (t) => {
-  const { a, b, item } = await pair(t);
+  const { a, b, item } = await fakePair(t);
   t.deepEqual(
     a.log().filter((code) => code !== 'AUDIT'),
     [
@@ -95,7 +46,7 @@ test('CON-28, CON-29: connecting opens the capture, links, mirrors, and is then 
 });
 
 test("the agents' own folders are excluded, and the engine is told the rules with their wildcards split off", async (t) => {
-  const { a, ca, cb, b } = await pair(t, null, { kind: 'full' }, false);
+  const { a, ca, cb, b } = await fakePair(t, null, { kind: 'full' }, false);
   await connect(ca, cb, {
     set: 'db',
     source: '/data',
@@ -118,7 +69,7 @@ test("the agents' own folders are excluded, and the engine is told the rules wit
 });
 
 test('MIR-31, CON-01: after a restart connections come back by themselves, numbered from 1', async (t) => {
-  const { a, b, ca, cb } = await pair(t);
+  const { a, b, ca, cb } = await fakePair(t);
   await connect(ca, cb, {
     set: 'more',
     source: '/more',
@@ -147,7 +98,7 @@ test('MIR-31, CON-01: after a restart connections come back by themselves, numbe
 });
 
 test('MIR-34: a mirror under way when the agent dies begins again after the restart', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   a.engine.instant = false;
   await ca.request(m.MirrorStart, { id: 1, options: { kind: 'full' } });
   await until('mirroring', () => a.log().filter((code) => code === 'MIRROR_STARTED').length === 2);
@@ -163,7 +114,7 @@ test('MIR-34: a mirror under way when the agent dies begins again after the rest
 });
 
 test('MIR-30, MIR-32: a broken stream is mirrored again by itself', async (t) => {
-  const { a, item } = await pair(t);
+  const { a, item } = await fakePair(t);
   a.engine.instant = false;
   a.engine.breakStream(handleOf(a));
   await until('mirroring again', () => a.engine.calls.includes('mirrorStart content'));
@@ -174,7 +125,7 @@ test('MIR-30, MIR-32: a broken stream is mirrored again by itself', async (t) =>
 });
 
 test('SRV-23: with reconnecting off a restart leaves connections alone until somebody asks', async (t) => {
-  const { a } = await pair(t, { source: { reconnect: false } });
+  const { a } = await fakePair(t, { source: { reconnect: false } });
   a.kill();
   const again = new FakeAgent('alpha', a.network, a.file, a.documents, a.port).start();
   t.teardown(() => again.stop());
@@ -187,12 +138,12 @@ test('SRV-23: with reconnecting off a restart leaves connections alone until som
 });
 
 test('REP-13, SRV-52: a source that ignores deletes asks its targets for it', async (t) => {
-  const { ca } = await pair(t, { source: { ignore_deletes: true } });
+  const { ca } = await fakePair(t, { source: { ignore_deletes: true } });
   t.true((await ca.request(m.ConnectionPrepare, { set: 'docs', mapping: { kind: 'one_to_one' } })).ignoreDeletes);
 });
 
 test('MIR-10, MIR-11: choices that leave something out are told', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   await ca.request(m.MirrorStart, { id: 1, options: { kind: 'difference', newer: true } });
   await until('mirrored', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
   await ca.request(m.MirrorStart, { id: 1, options: { kind: 'difference' } });
@@ -200,7 +151,7 @@ test('MIR-10, MIR-11: choices that leave something out are told', async (t) => {
 });
 
 test('MIR-33: without auto-remirror the connection stays pending until a person mirrors, and says the command', async (t) => {
-  const { a, ca, item } = await pair(t, { source: { remirror: 'off' } });
+  const { a, ca, item } = await fakePair(t, { source: { remirror: 'off' } });
   a.engine.breakStream(handleOf(a));
   const stuck = await item();
   t.like(stuck.statistics, { targetDataState: 'Mirror Required', replicationStatus: 'Pending', mirrorStatus: 'Idle' });
@@ -211,8 +162,8 @@ test('MIR-33: without auto-remirror the connection stays pending until a person 
   t.is((await item()).statistics.targetDataState, 'OK');
 });
 
-test('a mirror the engine gives up is begun again after a while', async (t) => {
-  const { a } = await pair(t);
+test('I3: a mirror the engine gives up is begun again after a while', async (t) => {
+  const { a } = await fakePair(t);
   a.engine.instant = false;
   a.engine.breakStream(handleOf(a));
   await until('mirroring', () => a.log().filter((code) => code === 'MIRROR_STARTED').length === 2);
@@ -222,7 +173,7 @@ test('a mirror the engine gives up is begun again after a while', async (t) => {
 });
 
 test('CON-06: a broken link is an error that is retried; the stream goes on afterwards', async (t) => {
-  const { a, b, item } = await pair(t);
+  const { a, b, item } = await fakePair(t);
   a.network.cut = true;
   a.engine.breakLink(handleOf(a));
   t.like((await item()).statistics, {
@@ -238,16 +189,16 @@ test('CON-06: a broken link is an error that is retried; the stream goes on afte
   t.true(b.log().includes('INCOMING_DOWN'));
 });
 
-test('a target that answers with another key gets no data, and the message says so', async (t) => {
-  const { a, b, item } = await pair(t);
+test('I5: a target that answers with another key gets no data, and the message says so', async (t) => {
+  const { a, b, item } = await fakePair(t);
   a.network.listening.set(b.port, a.engine);
   a.engine.breakLink(handleOf(a));
   await until('told', () => a.log().includes('LINK_WRONG_KEY'));
   t.is((await item()).problem?.code, 'LINK_WRONG_KEY');
 });
 
-test('a revoked grant refuses the source with a reason it can read, and a new grant is found by itself', async (t) => {
-  const { a, b, cb, item } = await pair(t);
+test('I5, I10: a revoked grant refuses the source with a reason it can read, and a new grant is found by itself', async (t) => {
+  const { a, b, cb, item } = await fakePair(t);
   const { grants } = await cb.request(m.GrantList, {});
   await cb.request(m.GrantRemove, { connection: grants[0]?.connection ?? '' });
   await until('refused', () => a.log().includes('LINK_REFUSED'));
@@ -268,7 +219,7 @@ test('a revoked grant refuses the source with a reason it can read, and a new gr
 });
 
 test('P6, REP-10: what the target refused is listed in pages with its error, and told again when asked', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   const { engine } = a;
   const found = engine.connections.get(handleOf(a));
   if (!found) throw new Error('no connection');
@@ -309,8 +260,8 @@ test('P6, REP-10: what the target refused is listed in pages with its error, and
   await asked;
 });
 
-test('a server that is not trusted is refused, and so is a grant for one', async (t) => {
-  const { a, cb, b } = await pair(t);
+test('I5: a server that is not trusted is refused, and so is a grant for one', async (t) => {
+  const { a, cb, b } = await fakePair(t);
   await refused(
     t,
     'PEER_UNKNOWN',
@@ -329,7 +280,7 @@ test('a server that is not trusted is refused, and so is a grant for one', async
 });
 
 test('TOP-08, TOP-09: loops and shared locations are refused before anything is connected', async (t) => {
-  const { ca, cb, b, a } = await pair(t);
+  const { ca, cb, b, a } = await fakePair(t);
   const wish = (set: string, source: string, target: string, port: number) => ({
     set,
     source,
@@ -346,7 +297,7 @@ test('TOP-08, TOP-09: loops and shared locations are refused before anything is 
 });
 
 test('TOP-05, TOP-06: a chain and a single server are allowed', async (t) => {
-  const { a, b, ca, cb } = await pair(t);
+  const { a, b, ca, cb } = await fakePair(t);
   await connect(cb, ca, {
     set: 'onward',
     source: '/replica',
@@ -410,7 +361,7 @@ test('TOP-08: a ring is found in whatever order its connections are made', async
 });
 
 test('SET-05, P17: a missing directory is waited for and the replica left alone', async (t) => {
-  const { a, item } = await pair(t);
+  const { a, item } = await fakePair(t);
   a.kinds.set('/data', 'missing');
   a.kill();
   const again = new FakeAgent('alpha', a.network, null, a.documents, a.port);
@@ -427,7 +378,7 @@ test('SET-05, P17: a missing directory is waited for and the replica left alone'
 });
 
 test('I11: a stopped set says the exact command, and going on is a decision', async (t) => {
-  const { a, ca, item } = await pair(t);
+  const { a, ca, item } = await fakePair(t);
   const [source] = a.engine.sources.keys();
   a.engine.tell({
     kind: 'source_stopped',
@@ -451,7 +402,7 @@ test('I11: a stopped set says the exact command, and going on is a decision', as
 });
 
 test('SET-15: a save from an older generation is refused', async (t) => {
-  const { ca } = await pair(t, null, { kind: 'full' }, false);
+  const { ca } = await fakePair(t, null, { kind: 'full' }, false);
   const rules = [{ path: '/a', include: true, recursive: true }];
   const { set } = await ca.request(m.SetSave, { name: 'x', rules, generation: null });
   await ca.request(m.SetSave, { name: 'x', rules, generation: set.generation });
@@ -462,7 +413,7 @@ test('SET-15: a save from an older generation is refused', async (t) => {
 });
 
 test('SET-16, SET-24: a connected set keeps running with its definition and cannot be deleted', async (t) => {
-  const { ca, a } = await pair(t);
+  const { ca, a } = await fakePair(t);
   const saved = await ca.request(m.SetSave, {
     name: 'docs',
     rules: [{ path: '/new', include: true, recursive: true }],
@@ -477,7 +428,7 @@ test('SET-16, SET-24: a connected set keeps running with its definition and cann
 });
 
 test('SET-17: rename copies or moves; SET-19: the size of a set that is not connected', async (t) => {
-  const { ca, a } = await pair(t, null, { kind: 'full' }, false);
+  const { ca, a } = await fakePair(t, null, { kind: 'full' }, false);
   await ca.request(m.SetSave, { name: 'x', rules: [{ path: '/a', include: true, recursive: true }], generation: null });
   await ca.request(m.SetRename, { name: 'x', to: 'y', copy: true });
   await ca.request(m.SetRename, { name: 'x', to: 'z' });
@@ -491,7 +442,7 @@ test('SET-17: rename copies or moves; SET-19: the size of a set that is not conn
 });
 
 test('a rule for a file keeps its directory and its mapping, even when the file is gone at a restart', async (t) => {
-  const { a, b, ca, cb } = await pair(t, null, { kind: 'full' }, false);
+  const { a, b, ca, cb } = await fakePair(t, null, { kind: 'full' }, false);
   a.kinds.set('/etc/app.conf', 'file');
   await connect(ca, cb, {
     set: 'conf',
@@ -516,7 +467,7 @@ test('a rule for a file keeps its directory and its mapping, even when the file 
 });
 
 test('TOP-04: one capture serves every connection of a set, and ends with the last', async (t) => {
-  const { a, ca, cb, b } = await pair(t);
+  const { a, ca, cb, b } = await fakePair(t);
   const c = new FakeAgent('gamma', a.network).start();
   t.teardown(() => c.stop());
   const cc = await c.client();
@@ -549,7 +500,7 @@ test('TOP-04: one capture serves every connection of a set, and ends with the la
 });
 
 test('MIR-06..08: pause keeps the position, stop forgets it, and what is not possible is refused', async (t) => {
-  const { a, ca, item } = await pair(t);
+  const { a, ca, item } = await fakePair(t);
   await refused(t, 'NOT_POSSIBLE_NOW', ca.request(m.MirrorPause, { id: 1 }));
   a.engine.instant = false;
   await ca.request(m.MirrorStart, { id: 1, options: { kind: 'full' } });
@@ -564,7 +515,7 @@ test('MIR-06..08: pause keeps the position, stop forgets it, and what is not pos
 });
 
 test('REP-01, REP-02: stopping replication is told, starting it mirrors', async (t) => {
-  const { a, ca, item } = await pair(t);
+  const { a, ca, item } = await fakePair(t);
   await ca.request(m.ReplicationStop, { id: 1 });
   t.like((await item()).statistics, { replicationStatus: 'Stopped', targetDataState: 'Unknown' });
   await refused(t, 'BARRIER_FAILED', ca.request(m.Barrier, { id: 1 }));
@@ -575,7 +526,7 @@ test('REP-01, REP-02: stopping replication is told, starting it mirrors', async 
 });
 
 test('I2: a barrier waits for the mirror and outlives a broken link; its time limit is kept', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   t.true((await ca.request(m.Barrier, { id: 1 })).ms >= 0);
   a.network.cut = true;
   a.engine.breakLink(handleOf(a));
@@ -594,7 +545,7 @@ test('I2: a barrier waits for the mirror and outlives a broken link; its time li
 });
 
 test('verify answers with what differs, one at a time; REP-11', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   t.like(await ca.request(m.Verify, { id: 1, checksum: true }), { files: 5, different: 1, paths: ['different /f'] });
   t.true(a.log().includes('VERIFY_DIFFERENT'));
   a.network.cut = true;
@@ -603,20 +554,22 @@ test('verify answers with what differs, one at a time; REP-11', async (t) => {
 });
 
 test('CON-60, CON-61: a paused target pauses every link, later ones too, and remembers it', async (t) => {
-  const { b, cb } = await pair(t);
+  const { b, cb } = await fakePair(t);
   t.is((await cb.request(m.ServerPauseTarget, {})).connections, 1);
   t.true([...b.engine.links.values()].every((link) => link.paused));
   b.kill();
   const again = new FakeAgent('beta', b.network, null, b.documents, b.port).start();
   t.teardown(() => again.stop());
   await until('linked again', () => again.engine.links.size === 1);
-  t.true([...again.engine.links.values()][0]?.paused);
+  const link = [...again.engine.links.values()][0];
+  t.true(link?.paused);
+  t.true(link?.accepted?.paused, 'from its first operation on: none is applied before the pause');
   await (await again.client()).request(m.ServerResumeTarget, {});
   t.false([...again.engine.links.values()][0]?.paused);
 });
 
 test('a source that comes back before its old link was noticed waits for the end of the old one', async (t) => {
-  const { a, b } = await pair(t);
+  const { a, b } = await fakePair(t);
   // Only the source noticed; the target still holds the old link.
   const connection = a.engine.connections.get(handleOf(a));
   if (connection) connection.remote = null;
@@ -625,8 +578,8 @@ test('a source that comes back before its old link was noticed waits for the end
   t.is([...b.engine.links.values()].filter((link) => link.accepted).length, 1);
 });
 
-test('state that cannot be saved is told to whoever asked, and nothing is half done', async (t) => {
-  const { a, ca } = await pair(t, null, { kind: 'full' }, false);
+test('I4, I10: state that cannot be saved is told to whoever asked, and nothing is half done', async (t) => {
+  const { a, ca } = await fakePair(t, null, { kind: 'full' }, false);
   a.documents.broken = Object.assign(new Error('no space'), { code: 'ENOSPC', syscall: 'write' });
   const error = await refused(
     t,
@@ -648,13 +601,25 @@ test('state that cannot be read stops the start and is left as it is', (t) => {
   t.is(a.documents.saved.get('connect.sts'), '{"schema":1,"connections":[{"key":5}]}');
 });
 
-test('repeats of a message are counted on its line, audit lines never (STYLE 6)', async (t) => {
-  const { a, ca } = await pair(t, null, { kind: 'full' }, false);
+test('LOG-01: repeats of a message are counted on its line, and once behind it in the file; audit lines never', async (t) => {
+  const a = new FakeAgent('alpha', new FakeNetwork());
+  const file: LogLine[] = [];
+  a.sinks.push({ write: (line) => void file.push(line), close: () => undefined });
+  a.start();
+  t.teardown(() => a.stop());
+  const ca = await a.client();
   for (let i = 0; i < 5; i += 1) a.agent.world.log.say('SOURCE_LOST', { set: 'x', why: 'overflow' }, { set: 'x' });
   const { lines } = await ca.request(m.LogRead, {});
   t.deepEqual(
     lines.filter((line) => line.notice.code === 'SOURCE_LOST').map((line) => line.count),
     [5],
+  );
+  a.wallAheadMs = 11_000;
+  a.steadyAheadMs = 11_000;
+  await until('the count', () => file.some((line) => line.notice.code === 'REPEATED'));
+  t.is(
+    file.find((line) => line.notice.code === 'REPEATED')?.notice.text,
+    '4 more times within 10 s: Set "x": change events were lost (overflow); everything is compared again by itself.',
   );
   await ca.request(m.PeerTrust, { name: 'z', key: 'e'.repeat(64) });
   await ca.request(m.PeerTrust, { name: 'z', key: 'e'.repeat(64) });
@@ -662,7 +627,7 @@ test('repeats of a message are counted on its line, audit lines never (STYLE 6)'
 });
 
 test('CAP-02, CAP-04, CAP-11: a set lives on disks of this server; pseudo, shared and stacked file systems are refused', async (t) => {
-  const { a, cb, ca } = await pair(t, null, { kind: 'full' }, false);
+  const { a, cb, ca } = await fakePair(t, null, { kind: 'full' }, false);
   const save = (path: string): Promise<unknown> =>
     ca.request(m.SetSave, { name: 'docs', rules: [{ path, include: true, recursive: true }], generation: null });
   for (const [type, name] of [
@@ -701,7 +666,7 @@ test('CAP-02, CAP-04, CAP-11: a set lives on disks of this server; pseudo, share
 });
 
 test('SRV-02, SRV-03, SRV-04, SRV-06: who a server is, read only: machine, addresses, control socket, system and version', async (t) => {
-  const { ca } = await pair(t, { agent: { name: 'nickname' } }, { kind: 'none' }, false);
+  const { ca } = await fakePair(t, { agent: { name: 'nickname' } }, { kind: 'none' }, false);
   const info = await ca.request(m.ServerInfo, {});
   t.is(info.machine, 'alpha', 'the real name, whatever it is called');
   t.is(info.status.name, 'nickname');
@@ -715,7 +680,7 @@ test('SRV-02, SRV-03, SRV-04, SRV-06: who a server is, read only: machine, addre
 });
 
 test('SRV-63, SRV-64, SRV-65, SRV-62: sets, connections and schedules lie in files of their own in the state folder', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   await ca.request(m.TransmitSet, { id: 1, patch: { window: { enabled: true, open: '00:00', close: '24:00' } } });
   const text = (file: string): string => a.documents.saved.get(file) ?? '';
   t.regex(text('understudy.db'), /"docs"/);
@@ -725,13 +690,13 @@ test('SRV-63, SRV-64, SRV-65, SRV-62: sets, connections and schedules lie in fil
 });
 
 test('QUE-05: the doctor tells a queue that may take so much memory that applications do not fit beside it', async (t) => {
-  const { a, ca } = await pair(t, { queue: { memory_mb: 512 } }, { kind: 'none' }, false);
+  const { a, ca } = await fakePair(t, { queue: { memory_mb: 512 } }, { kind: 'none' }, false);
   t.is(a.agent.tuning.memoryBytes, 1024 ** 3);
   const { checks } = await ca.request(m.ServerDoctor, {});
   const check = checks.find((one) => one.text.includes('QUE-05'));
   t.like(check ?? {}, { name: 'queue', result: 'warning' });
   t.regex(check?.text ?? '', /queue.memory_mb may take 50 % of the memory/);
-  const other = await pair(t, { queue: { memory_mb: 256 } }, { kind: 'none' }, false);
+  const other = await fakePair(t, { queue: { memory_mb: 256 } }, { kind: 'none' }, false);
   t.false(
     (await other.ca.request(m.ServerDoctor, {})).checks.some((one) => one.text.includes('QUE-05')),
     'a quarter is what the row gives it',

@@ -6,6 +6,7 @@ import type { TaskSpec } from '../../../agentd/ports/task-runner.js';
 import * as m from '../../../protocol/messages/index.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
 import { FakeNetwork } from '../../support/fake-engine.js';
+import { refused, told } from '../../support/fake-pair.js';
 import { connect } from '../../support/introduce.js';
 
 const PLAIN: m.BookmarkOptions = { freezeMs: null, before: null, after: null, command: null };
@@ -106,7 +107,14 @@ test('DESIGN 6: commands around a point run only where tasks are enabled, and a 
       endLeftovers: async () => 0,
       run: async (spec) => {
         ran.push(spec.command.join(' '));
-        return { how: 'exited', exit: 0, signal: null, output: '', omitted: 0, why: '' };
+        return {
+          how: 'exited',
+          exit: spec.command[0] === '/fails' ? 3 : 0,
+          signal: null,
+          output: '',
+          omitted: 0,
+          why: '',
+        };
       },
     },
   };
@@ -128,14 +136,28 @@ test('DESIGN 6: commands around a point run only where tasks are enabled, and a 
     client.request(m.BookmarkMake, { id: 1, options: { ...PLAIN, ...options }, placeMs }, { timeoutMs: 20_000 });
   await t.throwsAsync(make({ before: ['/q'] }), { message: /REP-21/ });
   await client.request(m.SettingsSet, { changes: [{ key: 'task.enabled', value: 'true' }] });
+  const name = 'nightly';
+  const asked = client.request(m.BookmarkMake, { id: 1, name, options: { ...PLAIN, before: ['/fails'] } });
+  t.regex(
+    (await refused(t, 'BOOKMARK_NOT_MADE', asked))?.message ?? '',
+    /^Bookmark "nightly" of connection 1 was not made: the command before it .*exit code 3/,
+  );
+  t.deepEqual(ran.splice(0), ['/fails']);
   a.engine.holdTasks = true;
   await t.throwsAsync(make({ before: ['/q'], after: ['/r'] }, 10_000), { message: /was not put into the stream/ });
+  t.regex(await told(a, 'BOOKMARK_FAILED'), /^Connection 1: bookmark ".*" was not made: /);
   t.deepEqual(ran, ['/q', '/r']);
   a.engine.holdTasks = false;
   const made = await make({});
   t.like(made, { how: 'plain', stoodMs: -1, why: '' });
   t.true(a.documents.saved.get(BOOKMARKS_FILE)?.includes(made.key));
   const { lines } = await client.request(m.LogRead, {});
+  t.is(await told(a, 'BOOKMARK_PLACED'), `Connection 1: bookmark "${made.name}" is in the stream to b.`);
+  t.is(await told(a, 'BOOKMARK_MADE'), `Connection 1: b has bookmark "${made.name}" (plain), durable.`);
+  t.is(
+    await told(b, 'BOOKMARK_RECORDED'),
+    `Set "s" of a: everything up to bookmark "${made.name}" (plain) is on stable storage here.`,
+  );
   t.deepEqual(
     lines.flatMap(({ notice }) => (/_PLACED$/.test(notice.code) ? [notice.text] : [])),
     [`Connection 1: bookmark "${made.name}" is in the stream to b.`],

@@ -1,11 +1,12 @@
 /** The control link: client and session over a pair of streams. */
 import test, { type ExecutionContext } from 'ava';
+import { systemClock } from '../../../agentd/adapters/clock.js';
 import { handlers } from '../../../agentd/drivers/methods.js';
 import { Client } from '../../../protocol/client.js';
 import { decode, encode } from '../../../protocol/codec.js';
 import { Failure } from '../../../protocol/errors.js';
 import { encodeFrame, FrameDecoder } from '../../../protocol/frame.js';
-import { LINK_REQUESTS_MAX, LOG_LINES_MAX } from '../../../protocol/limits.js';
+import { LINK_BACKLOG_BYTES_MAX, LINK_REQUESTS_MAX, LOG_LINES_MAX } from '../../../protocol/limits.js';
 import * as m from '../../../protocol/messages/index.js';
 import { MAGIC } from '../../../protocol/version.js';
 import { ControlSession } from '../../../agentd/drivers/control-session.js';
@@ -46,7 +47,7 @@ test('SEC-03: a monitor sees everything and changes nothing', async (t) => {
     if (method.changes) t.is(await code(t, client.request(method, {})), 'ACCESS_DENIED', method.name);
 });
 
-test('calls are checked at the edge; unknown fields are ignored, unknown methods answered', async (t) => {
+test('I10: calls are checked at the edge; unknown fields are ignored, unknown methods answered', async (t) => {
   const client = await agent(t).client();
   t.is(await code(t, client.request(m.SetSave, { name: 5 } as never)), 'BAD_REQUEST');
   t.deepEqual(await client.request(m.SetList, { ofTheFuture: true } as never), { sets: [] });
@@ -54,7 +55,61 @@ test('calls are checked at the edge; unknown fields are ignored, unknown methods
   t.is(await code(t, client.request(m.Barrier, { id: 7 })), 'CONNECTION_UNKNOWN');
 });
 
-test('a request can be cancelled and has a time limit', async (t) => {
+test('I10: a fault of the agent itself is answered as one, and the link lives on', async (t) => {
+  const it = agent(t);
+  const client = await it.client();
+  it.agent.sets.size = () => {
+    throw new Error('an invariant broke');
+  };
+  const error = await t.throwsAsync(client.request(m.SetSize, { name: 'x' }), { instanceOf: Failure });
+  t.is(error.code, 'INTERNAL');
+  t.is(error.message, 'The agent failed in a way nobody foresaw: an invariant broke.');
+  t.deepEqual((await client.request(m.SetList, {})).sets, []);
+});
+
+test('I8: a reader that is too slow loses its subscription, is told so, and begins again with what is true then', async (t) => {
+  const it = agent(t);
+  const [near, far] = duplexPair();
+  const { agent: served } = it;
+  new ControlSession(
+    far,
+    { access: 'monitor', user: 'x' },
+    { hub: served.hub, clock: systemClock, call: (method, params, context) => served.call(method, params, context) },
+    () => undefined,
+  );
+  const client = await Client.open(near, { address: 'alpha' });
+  t.teardown(() => client.close());
+  let begun = 0;
+  const seen = client.subscribe(
+    m.LogTopic,
+    { last: 3 },
+    {
+      synced: () => {
+        begun += 1;
+      },
+    },
+  );
+  await until('synced', () => seen.live);
+  // The line stands still: what is written waits, as it would in a socket whose peer does not read.
+  const write = far._write.bind(far);
+  const held: (() => void)[] = [];
+  far._write = (bytes, encoding, done) => void held.push(() => write(bytes, encoding, done));
+  const wide = 'x'.repeat(200);
+  for (let i = 0; far.writableLength <= LINK_BACKLOG_BYTES_MAX; i += 1)
+    it.agent.world.log.say('SET_DELETED', { set: `${wide}${i}` }, { set: `${i}` });
+  it.agent.world.log.say('SET_DELETED', { set: 'the last' }, { set: 'the last' });
+  let wire = '';
+  far._write = (bytes: Buffer, encoding, done) => {
+    wire = (wire + bytes.toString('latin1')).slice(-100_000);
+    write(bytes, encoding, done);
+  };
+  for (const go of held) go();
+  await until('begun again', () => begun === 2);
+  t.true(wire.includes('SUBSCRIPTION_SLOW'));
+  t.is([...seen.items.values()].at(-1)?.set, 'the last');
+});
+
+test('I8: a request can be cancelled and has a time limit', async (t) => {
   const it = agent(t);
   const client = await it.client();
   it.agent.sets.size = () => new Promise(() => undefined);
@@ -159,7 +214,7 @@ test('a gap in the deltas makes the client subscribe again', async (t) => {
   client.close();
 });
 
-test('a stranger on the socket is recognised: banner, other version, silence', async (t) => {
+test('P23: a stranger on the socket is recognised: banner, other version, silence', async (t) => {
   const opening = async (first: Uint8Array[]): Promise<string> => {
     const [near, far] = duplexPair();
     far.on('data', () => undefined);
@@ -209,7 +264,7 @@ test('garbage after the opening closes the link and harms nobody else', async (t
   t.deepEqual(await other.request(m.SetList, {}), { sets: [] });
 });
 
-test('the end of the link ends what is open, with a reason', async (t) => {
+test('I10: the end of the link ends what is open, with a reason', async (t) => {
   const it = agent(t);
   const client = await it.client();
   it.agent.sets.size = () => new Promise(() => undefined);

@@ -17,6 +17,7 @@ import * as m from '../../../protocol/messages/index.js';
 import { formatBandwidth, readBandwidth } from '../../../tui/cli/commands/estimate.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
 import { FakeNetwork } from '../../support/fake-engine.js';
+import { fakePair, refused } from '../../support/fake-pair.js';
 
 const minutesOf = (packed: readonly number[], from = 100): Minute[] =>
   packed.flatMap((one, at) => (one > 0 ? [{ minute: from + at, bytes: one * 2, packed: one }] : []));
@@ -138,7 +139,11 @@ test('CON-40, CON-41: a simulated connection needs no target, is never called OK
     [m.BookmarkMake, { id, options: { freezeMs: null, before: null, after: null, command: null } }],
     [m.OrphansStart, { id, preview: true }],
   ] as const)
-    await t.throwsAsync(client.request(method as never, params as never), { message: /is simulated/ });
+    t.regex(
+      (await refused(t, 'SIMULATED_ONLY', client.request(method as never, params as never)))?.message ?? '',
+      /^Connection 1 is simulated: .* needs a target\.$/,
+    );
+  t.is(item?.problem?.code, 'SIMULATED', 'it protects nothing, and says so');
   await t.throwsAsync(client.request(m.ConnectionSimulate, { set: 's' }), { message: /already connected/ });
   await a.stop();
   const b = new FakeAgent('a', network, null, a.documents).start();
@@ -152,4 +157,10 @@ test('CON-40, CON-41: a simulated connection needs no target, is never called OK
   );
   await again.request(m.ConnectionRemove, { id: 1 });
   await until('forgotten', () => b.documents.saved.get(RATES_FILE)?.includes('"rates":{}') ?? false);
+});
+
+test('CON-40, EDN-50: a connection that is real has no estimate, and says what makes one', async (t) => {
+  const { ca } = await fakePair(t);
+  const real = await refused(t, 'NOT_SIMULATED', ca.request(m.ConnectionEstimate, { id: 1 }));
+  t.regex(real?.notice.remedy ?? '', /^`understudy connect SERVER:docs diagnostics`/);
 });

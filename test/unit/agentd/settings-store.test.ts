@@ -42,7 +42,7 @@ test('SRV rows: every setting is listed with its row, origin, and whether it nee
   t.true(secrets.every((secret) => !secret.set));
 });
 
-test('a live setting is obeyed at once, another after the next start, and both outlive it', async (t) => {
+test('SRV-24, SRV-58: a live setting is obeyed at once, another after the next start, and both outlive it', async (t) => {
   const fake = agent(t);
   const client = await fake.client();
   const { settings, restart } = await client.request(m.SettingsSet, {
@@ -65,7 +65,7 @@ test('a live setting is obeyed at once, another after the next start, and both o
   t.like(await one(again, 'source.remirror'), { value: 'difference_checksum', origin: 'default' });
 });
 
-test('a change with anything wrong in it changes nothing and says what', async (t) => {
+test('I10: a change with anything wrong in it changes nothing and says what', async (t) => {
   const fake = agent(t);
   const client = await fake.client();
   const set = (...changes: m.SettingChange[]) => refused(t, client.request(m.SettingsSet, { changes }));
@@ -100,7 +100,7 @@ test('a check says what would change and changes nothing', async (t) => {
   t.is((await one(client, 'log.files')).next, null);
 });
 
-test('what an older release kept and this one does not know is told and does no harm', async (t) => {
+test('P23: what an older release kept and this one does not know is told and does no harm', async (t) => {
   const fake = new FakeAgent('alpha', new FakeNetwork());
   fake.documents.saved.set('settings.sts', JSON.stringify({ schema: 1, values: { 'old.thing': 1, 'log.files': 7 } }));
   fake.start();

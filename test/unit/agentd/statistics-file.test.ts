@@ -12,6 +12,7 @@ import {
   encodeRecord,
   readStatistics,
   STATISTICS_BLOCK_BYTES,
+  statisticsHeader,
 } from '../../../protocol/statistics-file.js';
 
 const statistics = composeStatistics({
@@ -218,11 +219,18 @@ test('what is not a statistics file is put aside, never overwritten; a header cu
   t.is(readFileSync(kept, 'utf8'), precious);
   t.is((await store.read(all)).records.length, 1);
   await store.close();
-  writeFileSync(file, 'USS');
+  writeFileSync(file, 'a note');
+  const short = new StatisticsFile(file, 65_536, (path) => {
+    kept = path;
+  });
+  await short.append([draft(1)]);
+  t.is(readFileSync(kept, 'utf8'), 'a note', 'however short it is');
+  await short.close();
+  writeFileSync(file, statisticsHeader().subarray(0, 10));
   const young = opened(t, file);
   await young.append([draft(1)]);
   t.is((await young.read(all)).records.length, 1);
-  t.is(readdirSync(join(file, '..')).length, 2);
+  t.is(readdirSync(join(file, '..')).length, 3);
   await young.close();
 });
 

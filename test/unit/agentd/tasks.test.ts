@@ -3,12 +3,14 @@ import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { Excerpt, keptTasks, outcomeText, programPaths } from '../../../agentd/core/task/step.js';
 import { TASK_TABLE } from '../../../agentd/core/task/table.js';
+import { encodeWelcome, LINK_HELLO_VERSION } from '../../../agentd/drivers/hello.js';
 import type { TaskEnd, TaskSpec } from '../../../agentd/ports/task-runner.js';
 import { Failure } from '../../../protocol/errors.js';
 import * as m from '../../../protocol/messages/index.js';
 import { words } from '../../../tui/model/words.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
 import { FakeNetwork } from '../../support/fake-engine.js';
+import { handleOf, refused, told } from '../../support/fake-pair.js';
 import { connect } from '../../support/introduce.js';
 
 test('REP-20, I7: the table of tasks has one answer per phase and fact, and every phase is reached', (t) => {
@@ -136,7 +138,6 @@ async function pair(t: ExecutionContext): Promise<{ a: FakeAgent; b: FakeAgent; 
 
 const ask = async (a: FakeAgent, more = {}): Promise<m.TaskItem> =>
   (await a.client()).request(m.TaskRun, { id: 1, command: ['/task', 'x'], ...more }, { timeoutMs: 20_000 });
-const handle = (a: FakeAgent): number => [...a.engine.connections.keys()][0] ?? -1;
 
 test('REP-20: the outcome comes back, and the stream goes on only then', async (t) => {
   const { a, b, runner } = await pair(t);
@@ -153,6 +154,9 @@ test('REP-20: the outcome comes back, and the stream goes on only then', async (
   const item = await asked;
   t.like(item.outcome, { result: 'failed', exit: 3, output: 'out' });
   await until('done', () => b.engine.calls.includes('receiverTaskDone'));
+  t.is(await told(a, 'TASK_PLACED'), 'Connection 1: the task `/task x` is in the stream to b.');
+  t.regex(await told(b, 'TASK_BEGAN'), /^Task `\/task x` \(.*\) begins as .+\.$/);
+  for (const side of [a, b]) t.regex(await told(side, 'TASK_NOT_DONE'), /^Task `\/task x` \(.*\) .*exit code 3/);
   t.true(a.engine.calls.includes('task durable'));
 });
 
@@ -161,7 +165,7 @@ test('REP-20: a task whose stream broke before it was reached is forbidden, and 
   await (await b.client()).request(m.ServerPauseTarget, {});
   const asked = ask(a);
   await until('placed', () => a.agent.taskJournal.list()[0]?.phase === 'placed');
-  a.engine.breakStream(handle(a));
+  a.engine.breakStream(handleOf(a));
   const item = await asked;
   t.is(item.outcome?.result, 'not_run', outcomeText(item.outcome as m.TaskOutcome));
   t.is(runner.specs.length, 0);
@@ -205,4 +209,31 @@ test('REP-20: one that cannot be placed is given up in time, and one of a remove
   await until('begun', () => runner.specs.length === 1);
   await (await a.client()).request(m.ConnectionRemove, { id: 1 });
   t.is((await asked).outcome?.result, 'unknown');
+});
+
+test('REP-20: a target of an older release, which cannot hold its stream, gets no task; a task nobody knows is said so', async (t) => {
+  const network = new FakeNetwork();
+  const file = { task: { enabled: true } };
+  const a = new FakeAgent('a', network, file).start();
+  const b = new FakeAgent('b', network, file).start();
+  t.teardown(() => Promise.all([a.stop(), b.stop()]));
+  const accept = b.engine.accept.bind(b.engine);
+  b.engine.accept = (link, options) =>
+    accept(link, {
+      ...options,
+      welcome: encodeWelcome({ version: LINK_HELLO_VERSION, software: '0.0.1', server: 'b', can: [] }),
+    });
+  const client = await a.client();
+  await connect(client, await b.client(), {
+    set: 's',
+    source: '/data',
+    target: '/replica',
+    host: '127.0.0.1',
+    port: b.port,
+    mirror: { kind: 'full' },
+  });
+  await until('mirrored', () => a.agent.connections.items()[0]?.statistics.targetDataState === 'OK');
+  t.is((await refused(t, 'TASK_OUTDATED', ask(a)))?.message, 'The agent of b is too old to hold its stream at a task.');
+  const unknown = await refused(t, 'TASK_UNKNOWN', client.request(m.TaskShow, { key: 'none' }));
+  t.is(unknown?.message, 'No task none is remembered here.');
 });

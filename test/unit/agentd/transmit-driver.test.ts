@@ -5,6 +5,7 @@ import { Failure } from '../../../protocol/errors.js';
 import * as m from '../../../protocol/messages/index.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
 import { FakeNetwork } from '../../support/fake-engine.js';
+import { said, told } from '../../support/fake-pair.js';
 import { connect } from '../../support/introduce.js';
 
 interface Stage {
@@ -249,4 +250,36 @@ test('TRN-05: clearing is by type or everything; wrong settings are refused and 
   const all = await it.ca.request(m.TransmitClear, { id });
   t.is(all.settings.bandwidth.kbps, null);
   t.true(it.a.engine.calls.includes('limit 0'));
+});
+
+test('TRN-02, TRN-20, TRN-21, TRN-22: what a person does, and what the schedule does, is told', async (t) => {
+  const it = await stage(t);
+  const id = await it.more('127.0.0.1');
+  for (const [method, code, words] of [
+    [m.TransmitPause, 'TRANSMIT_PAUSED', 'transmission paused; data is queued'],
+    [m.TransmitResume, 'TRANSMIT_RESUMED', 'transmission resumed'],
+    [m.TransmitStop, 'TRANSMIT_STOPPED', 'transmission stopped; the link is closed, data is held in the source queue'],
+    [m.TransmitStart, 'TRANSMIT_STARTED', 'transmission started'],
+  ] as const) {
+    await it.ca.request(method, { id });
+    t.is(await told(it.a, code), `Connection 1: ${words}.`);
+  }
+  await it.ca.request(m.TransmitSet, { id, patch: { limiting: true, start: { thresholdBytes: 500 } } });
+  t.is(await told(it.a, 'TRANSMIT_SET'), 'Transmission limits to 127.0.0.1 changed; they count for connection 1.');
+  t.regex(await told(it.a, 'TRANSMIT_SCHEDULED'), /^Transmission to 127\.0\.0\.1 is scheduled: /);
+  // A window that is closed now, whenever that is, and a start that falls outside of it.
+  const clock = (hours: number): string => `${String((new Date().getHours() + hours) % 24).padStart(2, '0')}:00`;
+  const soon = new Date(Date.now() - new Date().getTimezoneOffset() * 60_000 + 1_500).toISOString().slice(0, 19);
+  const window = { enabled: true, open: clock(2), close: clock(4) };
+  await it.ca.request(m.TransmitSet, { id, patch: { window, start: { at: soon } } });
+  t.is(
+    await told(it.a, 'SESSION_OUTSIDE_WINDOW'),
+    'A session start to 127.0.0.1 was passed over: the transmission window is closed (TRN-20).',
+  );
+  t.is(
+    said(it.a, 'SESSION_OUTSIDE_WINDOW')[0]?.remedy,
+    `The window opens at ${clock(2)}; give a session start inside it.`,
+  );
+  await it.ca.request(m.TransmitClear, { id });
+  t.regex(await told(it.a, 'TRANSMIT_REALTIME'), /^Transmission to 127\.0\.0\.1 is not scheduled any more; /);
 });

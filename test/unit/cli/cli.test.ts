@@ -88,7 +88,7 @@ test('text of servers cannot steer the terminal, and tables line up for wide cha
   );
 });
 
-test.serial('the list of servers is private, keeps its order and refuses doubles', (t) => {
+test.serial('I10: the list of servers is private, keeps its order and refuses doubles', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'understudy-unit-'));
   const before = process.env['UNDERSTUDY_CONFIG_DIR'];
   process.env['UNDERSTUDY_CONFIG_DIR'] = join(folder, 'deep', 'er');
@@ -113,7 +113,7 @@ test.serial('the list of servers is private, keeps its order and refuses doubles
   t.is((JSON.parse(readFileSync(path, 'utf8')) as { schema: number }).schema, 1);
 });
 
-test('what is not known leaves with exit code 1, what nobody can carry out with 2, each in its own words', (t) => {
+test('I10: what is not known leaves with exit code 1, what nobody can carry out with 2, each in its own words', (t) => {
   const server = failure('SERVER_UNKNOWN', { name: 'x', known: 'alpha' });
   t.is(exitCode(server), 1);
   t.is(exitCode(failure('CONNECTION_UNKNOWN', { id: '9' })), 1);

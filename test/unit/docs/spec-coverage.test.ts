@@ -1,6 +1,6 @@
 /** The page of what is proven must be true: it counts tests that run, and nothing else. */
 import test from 'ava';
-import { citedRows, coverage, coveragePage, specRows, titlesIn } from '../../support/spec-coverage.js';
+import { citedRows, coverage, coveragePage, messageProofs, specRows, testsIn } from '../../support/spec-coverage.js';
 
 const known = new Set(specRows().map((row) => row.id));
 
@@ -42,9 +42,18 @@ test('a test counts only when it runs', (t) => {
     test.todo('CON-05: not written');
     log('CON-06: no test');`;
   t.deepEqual(
-    titlesIn('x.test.ts', source).flatMap(({ text }) => citedRows(text, known)),
+    testsIn('x.test.ts', source).flatMap(({ text }) => citedRows(text, known)),
     ['CON-01', 'CON-02', 'CON-03'],
   );
+});
+
+test('LOG-03, I10: every message has a test that speaks of it, and says what for', (t) => {
+  t.deepEqual(
+    [...messageProofs()].filter(([, proofs]) => proofs.length === 0).map(([code]) => code),
+    [],
+  );
+  const none = messageProofs(testsIn('x.test.ts', "test('no row', (t) => t.is(code, 'LOOP'))"));
+  t.deepEqual(none.get('LOOP'), [], 'a title that names nothing proves nothing');
 });
 
 test('the page says done only with a test, and N/A only with a reason', (t) => {

@@ -10,6 +10,7 @@ import * as m from '../../../../protocol/messages/index.js';
 import { healthOf } from '../../../../tui/cli/commands/health.js';
 import { FakeAgent, until } from '../../../support/fake-agent.js';
 import { FakeNetwork } from '../../../support/fake-engine.js';
+import { refused, said, told } from '../../../support/fake-pair.js';
 import { REPOSITORY } from '../../../support/import-rules.js';
 import { connect } from '../../../support/introduce.js';
 
@@ -310,4 +311,62 @@ test('LOG-32: a mail server that is not reached has the help text about port 25'
   const client = await fake.client();
   const error = await t.throwsAsync(client.request(m.MailTest, {}), { instanceOf: Failure });
   t.regex(error?.notice.remedy ?? '', /Virus scanners and firewalls often block port 25/);
+});
+
+test('LOG-06, LOG-28: a test of mail or traps says what is missing, or what the other side says', async (t) => {
+  const fake = make(
+    t,
+    { snmp: { version: '3', privacy: 'none' } },
+    {
+      sendTrap: async () => {
+        throw new Error('no route to host');
+      },
+    },
+  );
+  const client = await fake.client();
+  const set = (key: string, value: string) => client.request(m.SettingsSet, { changes: [{ key, value }] });
+  const missing = async (code: string, method: typeof m.MailTest | typeof m.SnmpTest): Promise<string> =>
+    (await refused(t, code, client.request(method as typeof m.SnmpTest, {})))?.message ?? '';
+  t.is(await missing('MAIL_NOT_CONFIGURED', m.MailTest), 'No mail can be sent without a From address.');
+  await set('mail.from', 'a@x');
+  t.is(await missing('MAIL_NOT_CONFIGURED', m.MailTest), 'No mail can be sent without a recipient.');
+  t.is(await missing('SNMP_NOT_CONFIGURED', m.SnmpTest), 'No trap can be sent without a target.');
+  await set('snmp.targets', 'nms');
+  t.is(await missing('SNMP_NOT_CONFIGURED', m.SnmpTest), 'No trap can be sent without a user.');
+  await set('snmp.user', 'watch');
+  t.is(await missing('SNMP_NOT_CONFIGURED', m.SnmpTest), 'No trap can be sent without the authentication pass phrase.');
+  await set('snmp.version', '2c');
+  t.is(await missing('SNMP_TEST_FAILED', m.SnmpTest), 'The test trap to nms:162 was not sent: no route to host.');
+});
+
+test('LOG-07, LOG-08: a statistics file that cannot be read is named with the cause', async (t) => {
+  let problem = Object.assign(new Error('denied'), { code: 'EACCES', syscall: 'open' });
+  const statistics = {
+    file: '/log/statistic.sts',
+    append: async () => undefined,
+    read: async () => Promise.reject(problem),
+    close: async () => undefined,
+  };
+  const client = await make(t, null, { statistics }).client();
+  const denied = await refused(t, 'STATISTICS_UNREADABLE', client.request(m.StatisticsRead, {}));
+  t.is(denied?.notice.text, '/log/statistic.sts cannot be read as a statistics file: the system refused it.');
+  t.deepEqual(denied?.notice.cause, { call: 'open', errno: 'EACCES' });
+  problem = new Error('it begins with something else') as typeof problem;
+  const foreign = await refused(t, 'STATISTICS_UNREADABLE', client.request(m.StatisticsRead, {}));
+  t.regex(foreign?.message ?? '', /: it begins with something else\.$/);
+});
+
+test('LOG-04: where metrics are served is told, and where they cannot be', async (t) => {
+  let taken = true;
+  const serveMetrics = async (address: string) => {
+    if (taken) throw Object.assign(new Error('in use'), { code: 'EADDRINUSE', syscall: 'listen' });
+    return { address, close: async () => undefined };
+  };
+  const fake = make(t, { metrics: { listen: '127.0.0.1:9' } }, { serveMetrics });
+  t.is(await told(fake, 'METRICS_REFUSED'), 'Metrics cannot be served at 127.0.0.1:9.');
+  t.deepEqual(said(fake, 'METRICS_REFUSED')[0]?.cause, { call: 'listen', errno: 'EADDRINUSE' });
+  taken = false;
+  const client = await fake.client();
+  await client.request(m.SettingsSet, { changes: [{ key: 'metrics.listen', value: '127.0.0.1:10' }] });
+  t.is(await told(fake, 'METRICS_LISTENING'), 'Metrics are served at 127.0.0.1:10.');
 });
