@@ -1,11 +1,10 @@
 /** What sources may write on this server, and their links (target side of DESIGN 4). */
-import type { EngineEvent, OrphanOptions } from '../../native/index.js';
+import type { EngineEvent } from '../../native/index.js';
 import { Failure, failure, noticeRemedy, noticeText } from '../../protocol/errors.js';
 import { GRANT_COUNT_MAX } from '../../protocol/limits.js';
 import type { Grant, GrantSpec, Mapping, Origin } from '../../protocol/messages/peer.js';
 import { SOFTWARE_VERSION } from '../../protocol/version.js';
 import { findLoop, findShared, type Granted, originsOf } from '../core/mapping/guards.js';
-import { readTotals, replicaAround } from '../core/mapping/orphans.js';
 import { innerOverlap } from '../core/mapping/mapping.js';
 import { normalize, overlaps, pathProblem } from '../core/paths.js';
 import {
@@ -21,6 +20,7 @@ import {
 import type { Peers } from './peers.js';
 import type { TargetTasks } from './target-tasks.js';
 import { GRANTS_FILE, loadDocument, type StoredGrant, StoredGrants } from './stored.js';
+import { TargetOrphans } from './target-orphans.js';
 import { tellHeartbeat } from './tuning.js';
 import { asFailure, saveDocument, saveSoon, type World } from './world.js';
 
@@ -33,15 +33,13 @@ interface Link {
   readonly grant: string;
 }
 
-const insideReplica = (folder: string, replica: string): string =>
-  `orphans.folder ${folder} lies inside the replica ${replica} or around it: what is moved there would be an orphan again (MIR-58)`;
-
 export class Grants {
   readonly #grants = new Map<string, StoredGrant>();
   readonly #links = new Map<number, Link>();
   readonly #byGrant = new Map<string, Link>();
   /** Links that were told to close for a newer one of the same source, which waits. */
   readonly #replacing = new Map<number, { incoming: Incoming; hello: LinkHello }>();
+  readonly orphans: TargetOrphans;
   #paused: boolean;
   #tasks: TargetTasks | null = null;
 
@@ -51,6 +49,9 @@ export class Grants {
     /** Called when what is granted, or where it comes from, has changed. */
     readonly onOrigins: () => void,
   ) {
+    this.orphans = new TargetOrphans(world, () =>
+      [...this.#grants.values()].flatMap((grant) => this.#resolved(grant.mappings).map((mapping) => mapping.target)),
+    );
     const stored = loadDocument(world.documents, GRANTS_FILE, StoredGrants);
     this.#paused = stored?.paused ?? false;
     for (const grant of stored?.grants ?? []) this.#grants.set(grant.connection, grant);
@@ -179,40 +180,9 @@ export class Grants {
     return true;
   }
 
-  /** MIR-58: orphans are not moved into a replica. @throws Failure SETTING_INVALID */
-  checkSettings(changes: readonly { readonly key: string; readonly value: string | null }[]): void {
-    const folder = changes.find((change) => change.key === 'orphans.folder')?.value ?? '';
-    const replica = this.#replicaAround(folder);
-    if (replica !== null) throw failure('SETTING_INVALID', { problem: insideReplica(folder, replica) });
-  }
-
   /** MIR-51: the settings count for every connection, from the next orphan on. */
   settingsChanged(): void {
-    for (const link of this.#links.values()) this.world.engine.receiverOrphans(link.handle, this.#orphans());
-  }
-
-  #replicaAround(folder: string): string | null {
-    const replicas = [...this.#grants.values()].flatMap((grant) => this.#resolved(grant.mappings));
-    return folder === ''
-      ? null
-      : replicaAround(
-          this.world.places.resolve(folder),
-          replicas.map((mapping) => mapping.target),
-        );
-  }
-
-  #orphans(): OrphanOptions {
-    const { settings, log } = this.world;
-    const folder = settings['orphans.folder'];
-    // A file of settings may say what the command line would have refused.
-    const replica = settings['orphans.action'] === 'move' ? this.#replicaAround(folder) : null;
-    if (replica !== null) log.say('ORPHANS_FOLDER_INSIDE', { folder, replica });
-    return {
-      action: replica === null ? settings['orphans.action'] : 'none',
-      log: settings['orphans.log'],
-      ageMs: settings['orphans.age_s'] * 1000,
-      folder,
-    };
+    for (const link of this.#links.values()) this.world.engine.receiverOrphans(link.handle, this.orphans.options());
   }
 
   async removeOf(peer: string): Promise<number> {
@@ -251,7 +221,7 @@ export class Grants {
       case 'receiver_report': {
         const grant = this.#grants.get(this.#links.get(event.link)?.grant ?? '');
         if (!grant) return;
-        if (this.#orphanReport(grant, event)) return;
+        if (this.orphans.told(grant, event)) return;
         this.#tellTrouble(event);
         this.world.log.say(
           'RECEIVER_REPORT',
@@ -324,7 +294,7 @@ export class Grants {
       ignoreDeletes: grant.ignoreDeletes,
       remapLinks: grant.remapLinks,
       retryMs: world.settings['target.retry_s'] * 1000,
-      orphans: this.#orphans(),
+      orphans: this.orphans.options(),
     });
     const link = { handle: event.link, address: event.address, grant: grant.connection };
     this.#links.set(event.link, link);
@@ -367,34 +337,6 @@ export class Grants {
       this.world.engine.linkSend(link, encodeTrouble({ trouble: { path: detail, call, errno: code } }));
     else if (what === 'retry_succeeded' || what === 'retry_ended' || what === 'root_returned')
       this.world.engine.linkSend(link, encodeTrouble({ trouble: null }));
-  }
-
-  /** MIR-52, MIR-57, MIR-60: what became of orphans, in the log of the target. */
-  #orphanReport(grant: StoredGrant, event: EventOf<'receiver_report'>): boolean {
-    const scope = { server: grant.server, set: grant.set };
-    const { log } = this.world;
-    const cause = event.code ? { call: event.call, errno: event.code } : null;
-    switch (event.what) {
-      case 'orphan_found':
-        log.say('ORPHAN_FOUND', { ...scope, path: event.detail }, scope);
-        return true;
-      case 'orphan_moved':
-        log.say('ORPHAN_MOVED', { ...scope, path: event.detail }, scope);
-        return true;
-      case 'orphan_deleted':
-        log.say('ORPHAN_DELETED', { ...scope, path: event.detail }, scope);
-        return true;
-      case 'orphan_not_removed':
-        log.say('ORPHAN_NOT_REMOVED', { ...scope, path: event.detail }, scope, cause);
-        return true;
-      case 'orphans_done': {
-        const totals = readTotals(event.detail);
-        if (totals) log.say('ORPHANS_DONE', { ...scope, ...totals }, scope);
-        return true;
-      }
-      default:
-        return false;
-    }
   }
 
   /** A ring may be closed by a connection made elsewhere, long after this one (TOP-08). */
@@ -459,13 +401,8 @@ export class Grants {
       const own = world.ownFolders.find((folder) => overlaps(resolved, world.places.resolve(folder)));
       if (own !== undefined) throw failure('AGENT_DIRECTORY', { target: mapping.target, own });
     }
-    const orphans = world.settings['orphans.folder'];
     const resolved = this.#resolved(mappings);
-    const around = replicaAround(
-      world.places.resolve(orphans),
-      orphans === '' ? [] : resolved.map((mapping) => mapping.target),
-    );
-    if (around !== null) throw failure('MAPPING_INVALID', { path: around, problem: insideReplica(orphans, around) });
+    this.orphans.checkReplicas(resolved.map((mapping) => mapping.target));
     const inner = innerOverlap(resolved);
     if (inner)
       throw failure('MAPPING_INVALID', {

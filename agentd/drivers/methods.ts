@@ -212,7 +212,7 @@ export function handlers(agent: Agent): Handlers {
 
   on(m.SettingsList, () => ({ settings: settings.list(), secrets: settings.secrets() }));
   on(m.SettingsSet, ({ changes }, { user }) => {
-    grants.checkSettings(changes);
+    grants.orphans.checkSettings(changes);
     return settings.set(world, changes, { audit: user });
   });
   on(m.SettingsCheck, ({ changes }) => {

@@ -8,6 +8,8 @@
 #include "channel.h"
 #include "freeze.h"
 #include "inbound.h"
+#include "listener.h"
+#include "sockets.h"
 #include "source.h"
 #include "values.h"
 

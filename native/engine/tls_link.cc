@@ -14,17 +14,13 @@
 
 #include "compress.h"
 #include "crc.h"
-#include "tcp_facts.h"
+#include "sockets.h"
 #include "tls_util.h"
 
 namespace understudy {
 
 namespace {
 
-constexpr std::size_t kOutMax = 512u << 10;     // encrypted bytes waiting for the socket
-constexpr std::size_t kReplyWorth = 1u << 10;   // bytes from which an answer is compressed
-constexpr int kReplyLevel = 1;
-constexpr std::size_t kWriteChunk = 64u << 10;  // plain bytes per SSL_write
 constexpr std::size_t kReadChunk = 256u << 10;
 constexpr i64 kRestNs = 10'000'000'000;         // after that its buffers are given back
 constexpr std::size_t kControlMax = 65'536;
@@ -36,55 +32,6 @@ constexpr i64 kPeerEveryMinNs = 200'000'000;    // nobody makes us send heartbea
 constexpr u32 kNoHeartbeatTimeoutMs = 20'000;   // without heartbeats the kernel judges a line that takes nothing
 constexpr i64 kKernelSlackMs = 2'000;           // the kernel gives up later than we do, so that we say why
 constexpr i64 kUserTimeoutMaxMs = 86'400'000;
-constexpr int kTcpRtoMaxMs = 44;                // TCP_RTO_MAX_MS, Linux 6.15: glibc may be older than the kernel
-constexpr int kRetransmitMs = 2'000;            // a line that was away for a minute is not tried again a minute later only
-constexpr i64 kReconcileNs = 20'000'000;        // how often a limited link asks the kernel what really left
-
-Status wait_socket(int fd, short events, u32 timeout_ms, int wake) {
-  pollfd polls[2] = {{fd, events, 0}, {wake, POLLIN, 0}};
-  const int ready = ::poll(polls, 2, static_cast<int>(timeout_ms));
-  if (ready < 0 && errno != EINTR) return sys_error("poll");
-  if (ready == 0) return SysError{ETIMEDOUT, "connect"};
-  return ok();
-}
-
-// SRV-38. Before the socket is connected or listens, or the scale of its window is agreed without it.
-void set_buffers(int fd, u32 bytes) {
-  if (bytes == 0) return;
-  const int size = static_cast<int>(bytes);
-  for (const auto &[forced, plain] : {std::pair{SO_SNDBUFFORCE, SO_SNDBUF}, std::pair{SO_RCVBUFFORCE, SO_RCVBUF}})
-    if (::setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0) ::setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
-}
-
-void tune(int fd, u32 window) {
-  const int one = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-  ::setsockopt(fd, IPPROTO_TCP, kTcpRtoMaxMs, &kRetransmitMs, sizeof kRetransmitMs);
-  set_buffers(fd, window);
-}
-
-// SRV-30: the socket is bound to our own `address` before it connects to a peer of this family.
-Status bind_to(int fd, const std::string& address, int family) {
-  addrinfo hints{}, *own = nullptr;
-  hints.ai_family = family;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICHOST;
-  const std::string call = "bind " + address;
-  if (::getaddrinfo(address.c_str(), nullptr, &hints, &own) != 0) return SysError{EAFNOSUPPORT, call};
-  std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(own, ::freeaddrinfo);
-  const int one = 1;
-  ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-  if (::bind(fd, own->ai_addr, own->ai_addrlen) != 0) return SysError{errno, call};
-  return ok();
-}
-
-std::string address_text(const sockaddr* address, socklen_t size) {
-  char host[NI_MAXHOST], port[NI_MAXSERV];
-  if (::getnameinfo(address, size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-    return "?";
-  return std::string(host) + ":" + port;
-}
 
 }  // namespace
 
@@ -209,7 +156,7 @@ void Link::run() {
 Status Link::open_socket() {
   const u32 window = options_.tuning->window;
   if (server_) {
-    tune(socket_.get(), window);
+    tune_socket(socket_.get(), window);
     ::fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
     return ok();
   }
@@ -224,7 +171,7 @@ Status Link::open_socket() {
   for (addrinfo* each = list; each != nullptr; each = each->ai_next) {
     Fd fd(::socket(each->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd) continue;
-    tune(fd.get(), window);
+    tune_socket(fd.get(), window);
     if (!local.empty())
       if (Status bound = bind_to(fd.get(), local, each->ai_family); !bound) {
         last = bound.error();
@@ -418,179 +365,6 @@ void Link::adopt_patience() {
   ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &wanted, sizeof wanted);
 }
 
-// Sets the socket up for a new limit: little may wait in the kernel, or a line that stood still would be followed by a
-// burst above the limit.
-void Link::adopt_rate(i64 now) {
-  if (!options_.throttle) return;
-  const u64 rate = options_.throttle->rate();
-  if (rate == rate_) return;
-  if (rate_ == 0) {
-    // What left before was not limited; what the kernel still holds is counted as sent.
-    if (const auto facts = tcp_facts(socket_.get())) {
-      segments_ = facts->segments;
-      charged_ = static_cast<double>(facts->left) + static_cast<double>(segments_.cost(facts->unsent));
-    }
-    reconciled_ns_ = now;
-  }
-  rate_ = rate;
-  throttled_until_ = 0;
-  const int low = rate == 0 ? 0 : static_cast<int>(std::clamp<u64>(rate / 20, 4'096, 64u << 20));
-  ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof low);
-}
-
-// Corrects what was charged by what the kernel says has left: acknowledgements, small segments, retransmissions.
-void Link::reconcile(i64 now) {
-  if (rate_ == 0 || now - reconciled_ns_ < kReconcileNs) return;
-  reconciled_ns_ = now;
-  const auto facts = tcp_facts(socket_.get());
-  if (!facts) return;
-  segments_ = facts->segments;
-  const double left = static_cast<double>(facts->left) + static_cast<double>(segments_.cost(facts->unsent));
-  options_.throttle->charge(left - charged_);
-  charged_ = left;
-}
-
-// Takes the next frame: what is posted first, then the stream.
-bool Link::start_frame() {
-  bool bulk = false;
-  {
-    std::lock_guard lock(mutex_);
-    if (!control_.empty()) {
-      frame_ = std::move(control_.front());
-      control_.pop_front();
-    } else if (!closing_) {
-      bulk = true;
-    } else {
-      return false;
-    }
-  }
-  if (bulk) return pack_frame();
-  // Listings are names and numbers much alike.
-  frame_.packed = frame_.type == wire::FrameType::reply && !held_ && frame_.bytes->size() >= kReplyWorth &&
-                  compress_batch(kReplyLevel, frame_.bytes->data(), frame_.bytes->size(), compressed_);
-  prepare();
-  return true;
-}
-
-// The stream's next frame, compressed where that pays, if the budget has room for it.
-bool Link::pack_frame() {
-  if (!held_) {
-    if (!handler_.next_frame(held_frame_)) return false;
-    held_ = true;
-    const Bytes& raw = *held_frame_.bytes;
-    held_frame_.packed = held_frame_.type == wire::FrameType::batch &&
-                         compress_batch(compression_.load(), raw.data(), raw.size(), compressed_);
-  }
-  const std::size_t size = held_frame_.packed ? compressed_.size() : held_frame_.bytes->size();
-  if (options_.throttle) {
-    if (!options_.throttle->admit(Throttle::reservation(size))) return false;
-    reserved_ = Throttle::reservation(size);
-  }
-  held_ = false;
-  frame_ = std::move(held_frame_);
-  held_frame_ = {};
-  prepare();
-  return true;
-}
-
-void Link::prepare() {
-  const Bytes& payload = frame_.packed ? compressed_ : *frame_.bytes;
-  out_data_ = payload.data();
-  out_header_ = {};
-  out_header_.raw_length = static_cast<u32>(frame_.bytes->size());
-  out_header_.type = static_cast<u8>(frame_.type);
-  out_header_.version = wire::kVersion;
-  if (frame_.packed) out_header_.flags = wire::kFrameCompressed;
-  out_header_.length = static_cast<u32>(payload.size());
-  out_header_.checksum = checksum(payload.data(), payload.size());
-  out_length_ = sizeof out_header_ + payload.size();
-  out_position_ = 0;
-  writing_ = true;
-}
-
-// Encrypts until the outgoing buffer is full or nothing is left to send. True when something was encrypted.
-bool Link::fill() {
-  bool moved = false;
-  // A limited link encrypts little ahead, in records small enough that the other side hears of us often.
-  const std::size_t ahead = rate_ == 0 ? kOutMax : std::min<std::size_t>(kOutMax, Throttle::ahead(rate_));
-  const std::size_t piece = rate_ == 0 ? kWriteChunk : std::clamp<std::size_t>(Throttle::ahead(rate_) / 2, 1'024, kWriteChunk);
-  while (out_.size() - out_at_ < ahead) {
-    if (!writing_ && !start_frame()) break;
-    const u8* from;
-    std::size_t count;
-    u8 joined[4096];
-    if (out_position_ < sizeof out_header_) {
-      // The header travels with the payload's first bytes, so that a small frame is one record.
-      const std::size_t more = std::min(out_length_ - sizeof out_header_, std::min(piece, sizeof joined) - sizeof out_header_);
-      std::memcpy(joined, &out_header_, sizeof out_header_);
-      std::memcpy(joined + sizeof out_header_, out_data_, more);
-      from = joined;
-      count = sizeof out_header_ + more;
-    } else {
-      from = out_data_ + (out_position_ - sizeof out_header_);
-      count = std::min<std::size_t>(out_length_ - out_position_, piece);
-    }
-    if (out_at_ == out_.size()) out_.clear(), out_at_ = 0;
-    if (SSL_write(ssl_, from, static_cast<int>(count)) <= 0) {
-      const SysError error = tls_error("SSL_write");
-      std::lock_guard lock(mutex_);
-      closing_ = true;
-      close_reason_ = error;
-      writing_ = false;
-      control_.clear();
-      return moved;
-    }
-    out_position_ += count;
-    moved = true;
-    if (out_position_ == out_length_) {
-      writing_ = false;
-      if (reserved_ > 0) options_.throttle->release(reserved_);
-      reserved_ = 0;
-      handler_.on_sent(frame_, out_length_);
-      frame_.bytes.reset();
-    }
-  }
-  return moved;
-}
-
-Status Link::flush(bool& progressed) {
-  const i64 now = rate_ == 0 ? 0 : monotonic_ns();
-  if (rate_ != 0) reconcile(now);
-  while (out_at_ < out_.size()) {
-    std::size_t size = out_.size() - out_at_;
-    Throttle::Grant grant;
-    if (rate_ != 0) {
-      grant = options_.throttle->ask(now, size, segments_);
-      throttled_until_ = grant.bytes == 0 ? now + grant.wait_ns : 0;
-      if (grant.bytes == 0) break;
-      size = std::min<std::size_t>(size, grant.bytes);
-    }
-    const ssize_t sent = ::send(socket_.get(), out_.data() + out_at_, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (rate_ != 0) {
-      const double cost = sent > 0 ? static_cast<double>(segments_.cost(static_cast<u64>(sent))) : 0;
-      options_.throttle->charge(cost - grant.taken);
-      charged_ += cost;
-    }
-    if (sent < 0) {
-      if (errno == EINTR) continue;
-      if (errno == EAGAIN) break;
-      return sys_error("send");
-    }
-    out_at_ += static_cast<std::size_t>(sent);
-    wire_bytes_ += static_cast<u64>(sent);
-    progressed = true;
-  }
-  if (out_at_ == out_.size()) {
-    out_.clear();
-    out_at_ = 0;
-  } else if (out_at_ > kOutMax) {
-    std::memmove(out_.data(), out_.data() + out_at_, out_.size() - out_at_);
-    out_.resize(out_.size() - out_at_);
-    out_at_ = 0;
-  }
-  return ok();
-}
-
 Status Link::drain(bool& progressed) {
   if (in_at_ < in_.size()) return ok();
   in_.resize(chunk_);
@@ -673,81 +447,6 @@ Status Link::take_frames(bool& progressed) {
     else handler_.on_frame(type, std::move(in_payload_));
     in_payload_ = Bytes();
     if (!handler_.wants_frames()) return ok();
-  }
-}
-
-Result<std::unique_ptr<Listener>> Listener::open(const std::string& host, u16 port, Accept accept) {
-  addrinfo hints{}, *list = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  const int failed = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), std::to_string(port).c_str(), &hints, &list);
-  if (failed != 0) return SysError{EINVAL, std::string("getaddrinfo: ") + ::gai_strerror(failed)};
-  std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, ::freeaddrinfo);
-  SysError last{EADDRNOTAVAIL, "bind"};
-  for (addrinfo* each = list; each != nullptr; each = each->ai_next) {
-    Fd fd(::socket(each->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!fd) continue;
-    const int one = 1;
-    ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (::bind(fd.get(), each->ai_addr, each->ai_addrlen) != 0) {
-      last = sys_error("bind");
-      continue;
-    }
-    if (::listen(fd.get(), 64) != 0) {
-      last = sys_error("listen");
-      continue;
-    }
-    sockaddr_storage local{};
-    socklen_t size = sizeof local;
-    ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&local), &size);
-    std::unique_ptr<Listener> listener(new Listener());
-    listener->port_ = ntohs(local.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&local)->sin6_port
-                                                        : reinterpret_cast<sockaddr_in*>(&local)->sin_port);
-    listener->socket_ = std::move(fd);
-    listener->wake_ = Fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    listener->accept_ = std::move(accept);
-    listener->thread_ = std::thread([raw = listener.get()] { raw->run(); });
-    return listener;
-  }
-  return last;
-}
-
-void Listener::set_window(u32 bytes) { set_buffers(socket_.get(), bytes); }
-
-u32 granted_window(u32 bytes) {
-  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd || bytes == 0) return bytes;
-  set_buffers(fd.get(), bytes);
-  u32 least = bytes;
-  for (const int which : {SO_SNDBUF, SO_RCVBUF}) {
-    int size = 0;
-    socklen_t length = sizeof size;
-    if (::getsockopt(fd.get(), SOL_SOCKET, which, &size, &length) != 0) continue;
-    least = std::min(least, static_cast<u32>(size / 2));   // The kernel doubles it, for its own books (socket(7)).
-  }
-  return least;
-}
-
-Listener::~Listener() {
-  const u64 one = 1;
-  (void)!::write(wake_.get(), &one, sizeof one);
-  if (thread_.joinable()) thread_.join();
-}
-
-void Listener::run() {
-  for (;;) {
-    pollfd polls[2] = {{socket_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
-    if (::poll(polls, 2, -1) < 0 && errno != EINTR) return;
-    if (polls[1].revents != 0) return;
-    if (!(polls[0].revents & POLLIN)) continue;
-    Fd peer(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (peer) {
-      accept_(std::move(peer));
-    } else if (errno == EMFILE || errno == ENFILE) {
-      // Out of descriptors: leave the connection in the backlog for a moment in place of spinning.
-      timespec pause{0, 50'000'000};
-      ::nanosleep(&pause, nullptr);
-    }
   }
 }
 

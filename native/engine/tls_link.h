@@ -176,25 +176,4 @@ class Link final : public Road {
   std::thread thread_;
 };
 
-// Bytes of socket buffers that the kernel gives to whoever asks for `bytes` (SRV-38).
-u32 granted_window(u32 bytes);
-
-// Accepts connections and hands the sockets over, at most `pending_max` not yet trusted at a time.
-class Listener {
- public:
-  using Accept = std::function<void(Fd socket)>;
-  static Result<std::unique_ptr<Listener>> open(const std::string& host, u16 port, Accept accept);
-  void set_window(u32 bytes);   // of the sockets that it accepts from now on
-  ~Listener();
-  u16 port() const { return port_; }
-
- private:
-  Listener() = default;
-  void run();
-  Fd socket_, wake_;
-  u16 port_ = 0;
-  Accept accept_;
-  std::thread thread_;
-};
-
 }  // namespace understudy

@@ -14,6 +14,7 @@
 
 #include "channel.h"
 #include "inbound.h"
+#include "listener.h"
 #include "source.h"
 
 namespace understudy::test {

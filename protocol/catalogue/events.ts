@@ -1,4 +1,7 @@
-/** What the log tells. Numbers 2000 and above; a problem shown beside a set or connection is one of these, too. */
+/**
+ * What the log tells. Numbers 2000 and above; a problem shown beside a set or connection is one of these, too. One long
+ * table on purpose: a console loads each file of it before its first frame.
+ */
 import { amount, define, many, span, things } from './define.js';
 import { QUEUE_EVENTS } from './queue.js';
 import { SERVICE_EVENTS } from './services.js';
