@@ -171,23 +171,17 @@ Status Applier::fill_new(int fd, const OpView& op, const Place& place) {
 }
 
 // The old file keeps its name until the new one is whole: neither the end of this process nor a full disk leaves the name
-// with less than one of them. False: no file has the name, or the file system has no unnamed files.
+// with less than one of them. False: a directory has the name, or nothing has, or the file system has no unnamed files.
 Result<bool> Applier::replace_whole(const OpView& op, const Place& place) {
   struct stat old;
-  if (::fstatat(place.directory, place.name, &old, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(old.st_mode)) return false;
+  if (::fstatat(place.directory, place.name, &old, AT_SYMLINK_NOFOLLOW) != 0 || S_ISDIR(old.st_mode)) return false;
   const Fd fresh(::openat(place.directory, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, op.header.mode & 0777));
   if (!fresh) return false;
   auto filled = fill_new(fresh.get(), op, place);
   if (!filled) return filled.error();
-  char unnamed[40], temporary[64];
+  char unnamed[40];
   std::snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", fresh.get());
-  // Named after the old one, so that whoever repeats an interrupted try finds what it left.
-  std::snprintf(temporary, sizeof temporary, "%snew-%llx", kTemporaryPrefix, static_cast<unsigned long long>(old.st_ino));
-  const auto name_it = [&] { return ::linkat(AT_FDCWD, unnamed, place.directory, temporary, AT_SYMLINK_FOLLOW) == 0; };
-  if (!name_it() && (errno != EEXIST || ::unlinkat(place.directory, temporary, 0) != 0 || !name_it())) return false;
-  if (::renameat(place.directory, temporary, place.directory, place.name) == 0) return true;
-  ::unlinkat(place.directory, temporary, 0);
-  return false;
+  return take_name(place, [&](const char* name) { return ::linkat(AT_FDCWD, unnamed, place.directory, name, AT_SYMLINK_FOLLOW) == 0; });
 }
 
 Status Applier::file(const OpView& op) {

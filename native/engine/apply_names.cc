@@ -26,6 +26,18 @@ bool in_the_way(int code) { return code == ENOTEMPTY || code == EEXIST || code =
 
 }  // namespace
 
+bool take_name(const Place& place, const std::function<bool(const char* name)>& make) {
+  struct stat old;
+  if (!stat_of(place, old) || S_ISDIR(old.st_mode)) return false;
+  char temporary[64];
+  // Named after the old one, so that whoever repeats an interrupted try finds what it left.
+  std::snprintf(temporary, sizeof temporary, "%snew-%llx", kTemporaryPrefix, static_cast<unsigned long long>(old.st_ino));
+  if (!make(temporary) && (errno != EEXIST || ::unlinkat(place.directory, temporary, 0) != 0 || !make(temporary))) return false;
+  if (::renameat(place.directory, temporary, place.directory, place.name) == 0) return true;
+  ::unlinkat(place.directory, temporary, 0);
+  return false;
+}
+
 Status Applier::clear_name(const Place& place, u32 mapping, std::string_view path) {
   auto removed = remove_tree(place.directory, place.name);
   if (!removed) {
@@ -74,10 +86,12 @@ Status Applier::symlink(const OpView& op) {
     if (errno != EEXIST) return sys_error("symlinkat");
     char existing[wire::kPathBytesMax + 2];
     const ssize_t size = ::readlinkat(place->directory, place->name, existing, sizeof existing);
-    if (size < 0 || std::string_view(existing, static_cast<std::size_t>(size)) != text) {
+    const bool same = size >= 0 && std::string_view(existing, static_cast<std::size_t>(size)) == text;
+    const auto make = [&](const char* name) { return ::symlinkat(text.c_str(), place->directory, name) == 0; };
+    if (!same && !take_name(*place, make)) {
       auto cleared = clear_name(*place, op.header.mapping, op.path);
       if (!cleared) return cleared.error();
-      if (::symlinkat(text.c_str(), place->directory, place->name) != 0) return sys_error("symlinkat");
+      if (!make(place->name)) return sys_error("symlinkat");
     }
   }
   const Fd fd = open_path(*place);
@@ -93,8 +107,8 @@ Status Applier::link(const OpView& op) {
   if (!place) return place.error();
   auto other = paths_.locate(op.header.aux, op.path2, 1);
   if (!other) return other.error();
-  const auto make = [&] { return ::linkat(other->directory, other->name, place->directory, place->name, 0) == 0; };
-  if (make()) return ok();
+  const auto make = [&](const char* name) { return ::linkat(other->directory, other->name, place->directory, name, 0) == 0; };
+  if (make(place->name)) return ok();
   if (errno != EEXIST) return sys_error("linkat");
   struct stat existing, wanted;
   if (!stat_of(*other, wanted)) return sys_error("fstatat");   // nothing to link to: keep what is there
@@ -106,9 +120,10 @@ Status Applier::link(const OpView& op) {
       op.path2.substr(0, op.path.size()) == op.path && op.path2[op.path.size()] == '/') {
     return SysError{EINVAL, "linkat"};
   }
+  if (take_name(*place, make)) return ok();
   auto cleared = clear_name(*place, op.header.mapping, op.path);
   if (!cleared) return cleared.error();
-  if (!make()) return sys_error("linkat");
+  if (!make(place->name)) return sys_error("linkat");
   return ok();
 }
 

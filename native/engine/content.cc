@@ -8,7 +8,6 @@
 namespace understudy {
 
 namespace {
-constexpr u64 kSmallMax = 256u << 10;       // told whole, in one operation
 constexpr std::size_t kChunk = 1u << 20;    // one write operation, one read
 constexpr u64 kStepBytes = 8u << 20;        // read per step of a job before other work gets its turn
 constexpr int kHotShare = 4;                // a file written without pause: 1 part reading, 4 parts rest

@@ -291,6 +291,24 @@ void Source::tell_xattrs_all(NodeId node, int directory, const char* name) {
   speakers(node, [&](NodeId speaker, Mask mask) { tell_xattrs(mask, false, speaker, directory, name); });
 }
 
+// Another name of the same object may be known already: then this one is a link (CAP-50). Returns those who were told so.
+Source::Mask Source::tell_link(Mask mask, bool mirror, NodeId node) {
+  if (shadow_.is_directory(node) || !shadow_.linked(node)) return 0;
+  Mask told = 0;
+  for (NodeId each = shadow_.first_name(node); each != kNoNode && told != mask; each = shadow_.next_name(each)) {
+    Mask both = mask & ~told & shadow_.at(each).told;
+    if (both & apart_)
+      for (const auto& channel : channels_)
+        if (channel->lie_apart(shadow_.mapping(node), shadow_.mapping(each))) both &= ~channel->bit;
+    if (each == node || both == 0 || !believed(each)) continue;
+    wire::OpHeader header = header_for(wire::OpKind::link, node);
+    header.aux = shadow_.mapping(each);
+    emit(both, mirror, header, shadow_.path(node), shadow_.path(each));
+    told |= both;
+  }
+  return told;
+}
+
 // Tells everything about one object whose parent the channels know. Directories: without what they hold. Large files
 // begin a job which tells them in steps. False when the object is not there any more (its own hint will come).
 bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, bool fresh, bool replaces,
@@ -304,22 +322,8 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
   const bool has_xattrs = shadow_.attributes(node).xattr_digest != 0 || (S_ISDIR(mode) && !fresh) ||
                           (!shadow_.is_root(node) && shadow_.attributes(shadow_.at(node).parent).xattr_digest != 0);
   const u8 flags = static_cast<u8>((fresh ? wire::kOpFresh : 0) | (replaces ? wire::kOpReplace : 0));
-  if (!S_ISDIR(mode) && shadow_.linked(node)) {
-    // Another name of the same object may be known already: then this one is a link (CAP-50).
-    NodeId each = shadow_.first_name(node);
-    for (; each != kNoNode && mask != 0; each = shadow_.next_name(each)) {
-      Mask both = mask & shadow_.at(each).told;
-      if (both & apart_)
-        for (const auto& channel : channels_)
-          if (channel->lie_apart(shadow_.mapping(node), shadow_.mapping(each))) both &= ~channel->bit;
-      if (each == node || both == 0 || !believed(each)) continue;
-      wire::OpHeader header = header_for(wire::OpKind::link, node);
-      header.aux = shadow_.mapping(each);
-      emit(both, mirror, header, path, shadow_.path(each));
-      mask &= ~both;
-    }
-    if (mask == 0) return true;
-  }
+  mask &= ~tell_link(mask, mirror, node);
+  if (mask == 0) return true;
   if (S_ISREG(mode)) {
     Fd file = opened != nullptr && opened->file ? std::move(opened->file) : open_for_read(directory, name.c_str());
     if (!file) {

@@ -373,6 +373,7 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
     return true;
   }
   bool whole = full || fresh || entry == nullptr || (entry->mode & S_IFMT) != (stat.stx_mode & S_IFMT);
+  const bool content = !mirror.active || mirror.options.compare == MirrorOptions::Compare::content;
   const bool linked = shadow_.linked(node);
   // On the target this name shares its bytes with another one, here it does not: writing through it would be wrong.
   const bool split = entry != nullptr && (entry->flags & wire::kManifestLinks) && !linked;
@@ -393,14 +394,20 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
       same = entry->detail == shadow_.attributes(node).rdev;
     }
     const bool alias = entry != nullptr && (entry->flags & wire::kManifestLinks);
-    if (!same && !tell_object(channel.bit, mirror.active, node, fd, fresh, alias || leftover || (full && !fresh))) return false;
+    if (!same && tell_link(channel.bit, mirror.active, node) == 0) {
+      if (!whole && content && compared_there(stat.stx_mode, size)) {
+        if (busy(node)) return false;
+        compare_there(channel, node);
+        return true;
+      }
+      if (!tell_object(channel.bit, mirror.active, node, fd, fresh, alias || leftover || (full && !fresh))) return false;
+    }
     record.told |= channel.bit;
     // In a repair, what counts as told by another name may be in doubt by this one only.
     if (linked && (!mirror.active || channel.settling)) tell_beneath_link(channel, node);
     return true;
   }
   const bool differs = whole || entry_differs(*entry, node, false);
-  const bool content = !mirror.active || mirror.options.compare == MirrorOptions::Compare::content;
   if (!whole && content && (differs || !mirror.active || mirror.options.all)) {
     request_hashes(channel, node, mirror.active, entry);
     return true;

@@ -137,7 +137,7 @@ void Source::create(NodeId parent, int directory, const std::string& name, const
   // else. A directory or a large file is then found out about, and not taken away to be told from the beginning; and what is
   // none comes last, because in its place there may be a directory with what has moved elsewhere.
   const Mask all = told_mask(parent), shaky = all & in_doubt_there();
-  const bool compared = S_ISDIR(stat.stx_mode) || (S_ISREG(stat.stx_mode) && stat.stx_size > kComparedBytes);
+  const bool compared = S_ISDIR(stat.stx_mode) || compared_there(stat.stx_mode, stat.stx_size);
   const Mask later = compared || doubting_ ? shaky : 0, mask = all & ~later;
   const bool unsure = (mask & shaky) != 0;
   if (mask != 0 && tell_object(mask, false, node, directory, !replaces && !unsure, replaces || unsure)) {
@@ -171,7 +171,9 @@ void Source::link_to(NodeId existing, NodeId parent, int directory, const std::s
   record.mtime_ns = shadow_.at(existing).mtime_ns;
   record.ctime_ns = shadow_.at(existing).ctime_ns;
   if (shadow_.is_regular(node)) total_bytes_ += static_cast<u64>(record.size);
-  const Mask mask = told_mask(parent);
+  const Mask all = told_mask(parent), later = compared_there(stat.stx_mode, stat.stx_size) ? all & in_doubt_there() : 0;
+  const Mask mask = all & ~later;
+  tell_anew(later, node, later);
   if (mask != 0 && tell_object(mask, false, node, directory, false, true)) {
     shadow_.at(node).told = mask;
   } else if (mask != 0) {

@@ -317,25 +317,31 @@ void Source::tell_beneath_link(Channel& channel, NodeId node) {
 bool Source::tell_afresh(Channel& channel, NodeId node, int directory) {
   MirrorRun& mirror = channel.mirror;
   if (busy(node)) return false;
-  const NodeId parent = shadow_.at(node).parent;
   const bool is_dir = shadow_.is_directory(node), linked = shadow_.linked(node);
-  if (shadow_.is_regular(node) && shadow_.at(node).size > kComparedBytes && !linked) {
-    // Large: compared, not sent whole. The name must exist from now on (links and renames may follow).
-    wire::OpHeader header = header_for(wire::OpKind::create, node);
-    header.flags = wire::kOpUnshare;   // What lies there may be a name of something else.
-    emit_to(channel, mirror.active, header, shadow_.path(node), {}, {});
-    times_.insert(parent);
-    request_hashes(channel, node, mirror.active, nullptr);
-    return true;
+  times_.insert(shadow_.at(node).parent);
+  if (tell_link(channel.bit, mirror.active, node) == 0) {
+    if (compared_there(shadow_.mode(node), static_cast<u64>(shadow_.at(node).size))) {
+      compare_there(channel, node);
+      return true;
+    }
+    // What lies at this place on the target may be a name of something else: it must not be written through.
+    if (!tell_object(channel.bit, mirror.active, node, directory, false, true)) return false;
   }
-  // What lies at this place on the target may be a name of something else: it must not be written through.
-  if (!tell_object(channel.bit, mirror.active, node, directory, false, true)) return false;
   shadow_.at(node).told |= channel.bit;
   if (is_dir) mirror.stack.emplace_back(node, false);
   else if (linked) tell_beneath_link(channel, node);
   else tell_attributes(channel.bit, mirror.active, node, true);
-  times_.insert(parent);
   return true;
+}
+
+// What may be there is compared where it lies, and not taken away to be sent once more (I2). It may be a name of something
+// else. The name must exist from now on: links and renames may follow.
+void Source::compare_there(Channel& channel, NodeId node) {
+  wire::OpHeader header = header_for(wire::OpKind::create, node);
+  header.flags = wire::kOpUnshare;
+  emit_to(channel, channel.mirror.active, header, shadow_.path(node), {}, {});
+  times_.insert(shadow_.at(node).parent);
+  request_hashes(channel, node, channel.mirror.active, nullptr);
 }
 
 }  // namespace understudy

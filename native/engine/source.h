@@ -60,7 +60,7 @@ Fd open_for_read(int directory, const char* name);
 class Freeze;
 
 // How far a target is (recovery.cc).
-inline constexpr i64 kComparedBytes = 1 << 20;  // what may be on a target already is told whole up to here
+inline constexpr u64 kSmallMax = 256u << 10;    // a file is told whole up to here, in one operation; above, what may be on a target is compared
 inline constexpr i64 kLookNs = 3'000'000'000;   // a worker comes by within a second, whatever it does
 
 struct Lag {
@@ -325,6 +325,7 @@ class Source final : CaptureSink {
   void flush_all();
   wire::OpHeader header_for(wire::OpKind kind, NodeId node);
   void tell_removed(Mask mask, u32 mapping, std::string_view path);
+  Mask tell_link(Mask mask, bool mirror, NodeId node);
   void tell_attributes(Mask mask, bool mirror, NodeId node, bool times);
   void tell_xattrs(Mask mask, bool mirror, NodeId node, int directory_fd, const char* name);
   void set_xattr_digest(NodeId node, u64 digest);
@@ -410,6 +411,8 @@ class Source final : CaptureSink {
   void take_away(Channel& channel, const SetPath& gone);
   void remove_gone(Channel& channel);
   bool tell_last(Channel& channel);
+  void compare_there(Channel& channel, NodeId node);
+  static bool compared_there(u32 mode, u64 size) { return S_ISREG(mode) && size > kSmallMax; }
   void gone_moves(Mask mask, NodeId node, u32 mapping, std::string_view to);
   Mask in_doubt_there() const;
   void retell_all(Channel& channel, const std::vector<SetPath>& paths);

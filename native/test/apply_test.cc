@@ -2,6 +2,9 @@
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 
+#include <atomic>
+#include <thread>
+
 #include "apply_support.h"
 #include "xattr.h"
 
@@ -215,6 +218,30 @@ TEST("CAP-12: mkdir, symlink, mknod and link take the place of anything") {
   target.must(mkdir_op("dir"));
   CHECK(!target.apply(Op(OpKind::link, "original", "dir")));
   CHECK_EQUAL(read_file(target / "original"), "o");
+}
+
+TEST("I2: a name that a link, a symbolic link or a new file takes is never without one of both") {
+  Target target;
+  target.must(file_op("one", "first"));
+  target.must(file_op("two", "second"));
+  target.must(file_op("name", "first"));
+  const std::string path = target / "name";
+  std::atomic<bool> looking{true};
+  std::atomic<u64> looks{0}, missed{0};
+  std::thread watcher([&] {
+    struct stat status;
+    for (; looking; ++looks) missed += ::lstat(path.c_str(), &status) != 0;
+  });
+  for (int i = 0; i < 2'000; ++i) {
+    target.must(Op(OpKind::link, "name", i % 2 ? "one" : "two"));
+    target.must(Op(OpKind::symlink, "name", std::to_string(i)));
+    target.must(file_op("name", "new " + std::to_string(i), wire::kOpReplace));
+  }
+  looking = false;
+  watcher.join();
+  CHECK(looks > 1'000);
+  CHECK_EQUAL(missed.load(), 0u);
+  CHECK_EQUAL(stat_of(target / "one").st_nlink, 1u);
 }
 
 TEST("CAP-01: devices") {

@@ -129,7 +129,13 @@ const CONFIGS = [
     await pair.barrier(link);
     for (const folder of ['stays/deep', 'moves', 'gives/way']) fs.mkdirSync(at(folder), { recursive: true });
     for (const name of ['stays/deep/file', 'moves/file', 'gives/way/file']) fs.writeFileSync(at(name), name);
-    fs.writeFileSync(at('large'), Buffer.alloc(9 << 20, 7));
+    // Of every size that has a road of its own, and with a second name.
+    const sizes = { small: 200_000, medium: 300_000, large: 9 << 20 };
+    for (const [name, size] of Object.entries(sizes)) {
+      fs.writeFileSync(at(name), Buffer.alloc(size, 7));
+      fs.writeFileSync(at(`${name}-one`), Buffer.alloc(size, 8));
+      fs.linkSync(at(`${name}-one`), at(`${name}-two`));
+    }
     await pair.barrier(link);
     await pair.source.stop('SIGKILL');
     // While nobody looks.
@@ -146,7 +152,9 @@ const CONFIGS = [
         if (!there('stays/deep/file')) missing.add('what stays');
         if (!there('moves/file') && !there('moved/file')) missing.add('what moved');
         if (!there('gives/way/file') && !there('given/file')) missing.add('what gave way');
-        if (fs.statSync(path.join(link.target, 'large')).size !== 9 << 20) missing.add('a large file');
+        for (const [name, size] of Object.entries(sizes))
+          for (const each of [name, `${name}-one`, `${name}-two`])
+            if (fs.statSync(path.join(link.target, each), { throwIfNoEntry: false })?.size !== size) missing.add(each);
         await new Promise((then) => setImmediate(then));
       }
     })();
