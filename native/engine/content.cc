@@ -297,7 +297,7 @@ void Source::send_range(FileJob& job, u64 offset, std::string_view data) {
 // The file exists on the target from here on, so that links to it and its renames can be told meanwhile.
 void Source::tell_created(FileJob& job) {
   wire::OpHeader header = header_for(wire::OpKind::create, job.node);
-  header.flags = static_cast<u8>(job.fresh ? wire::kOpFresh : wire::kOpTruncate);
+  header.flags = static_cast<u8>(job.fresh ? wire::kOpFresh : job.over ? wire::kOpUnshare : wire::kOpTruncate);
   header.arg0 = job.size;
   emit(job.mask, job.mirror != nullptr, header, shadow_.path(job.node));
   job.changed = true;
@@ -489,7 +489,7 @@ void Source::finish_job(FileJob& job) {
     set_racy(job.node, job.racy);
     if (job.changed || job.attributes_differ || job.mode != FileJob::Mode::exchange) {
       tell_attributes(job.mask, mirror, job.node, true);
-      if (shadow_.attributes(job.node).xattr_digest != 0 || job.mode == FileJob::Mode::exchange) tell_xattrs(job.mask, mirror, job.node, job.file.get(), nullptr);
+      if (shadow_.attributes(job.node).xattr_digest != 0 || job.mode == FileJob::Mode::exchange || job.over) tell_xattrs(job.mask, mirror, job.node, job.file.get(), nullptr);
     }
     job.index.size = job.size;
     // The index says what every channel was told. After telling only some, it would say too much for the others.

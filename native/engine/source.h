@@ -148,6 +148,7 @@ class Source final : CaptureSink {
     Channel* mirror = nullptr;      // set: belongs to this channel's mirror
     enum class Mode { whole, delta, exchange } mode = Mode::whole;
     bool fresh = false;
+    bool over = false;              // what is there keeps its contents until they are written over
     Fd file;
     struct statx before {};
     i64 ctime_ns = 0;               // of the stat after which the extended attributes were read

@@ -20,6 +20,7 @@ import { FAULTS } from '../support/chaos/faults.js';
 import { deal, round } from '../support/chaos/rounds.js';
 import { World } from '../support/chaos/world.js';
 import { Pair } from '../support/pair.js';
+import { lackingSizes, Presence, writeSizes } from '../support/presence.js';
 
 const SEED = Number(process.env['SEED'] ?? 1);
 const SECONDS = Number(process.env['CHAOS_SECONDS'] ?? 0);
@@ -129,13 +130,7 @@ const CONFIGS = [
     await pair.barrier(link);
     for (const folder of ['stays/deep', 'moves', 'gives/way']) fs.mkdirSync(at(folder), { recursive: true });
     for (const name of ['stays/deep/file', 'moves/file', 'gives/way/file']) fs.writeFileSync(at(name), name);
-    // Of every size that has a road of its own, and with a second name.
-    const sizes = { small: 200_000, medium: 300_000, large: 9 << 20 };
-    for (const [name, size] of Object.entries(sizes)) {
-      fs.writeFileSync(at(name), Buffer.alloc(size, 7));
-      fs.writeFileSync(at(`${name}-one`), Buffer.alloc(size, 8));
-      fs.linkSync(at(`${name}-one`), at(`${name}-two`));
-    }
+    writeSizes(source);
     await pair.barrier(link);
     await pair.source.stop('SIGKILL');
     // While nobody looks.
@@ -144,26 +139,16 @@ const CONFIGS = [
     fs.rmSync(at('gives'), { recursive: true });
     fs.writeFileSync(at('gives'), 'another object in its place');
     const there = (name: string): boolean => fs.existsSync(path.join(link.target, name));
-    const missing = new Set<string>();
-    let looking = true;
-    let looks = 0;
-    const look = (async () => {
-      for (; looking; looks++) {
-        if (!there('stays/deep/file')) missing.add('what stays');
-        if (!there('moves/file') && !there('moved/file')) missing.add('what moved');
-        if (!there('gives/way/file') && !there('given/file')) missing.add('what gave way');
-        for (const [name, size] of Object.entries(sizes))
-          for (const each of [name, `${name}-one`, `${name}-two`])
-            if (fs.statSync(path.join(link.target, each), { throwIfNoEntry: false })?.size !== size) missing.add(each);
-        await new Promise((then) => setImmediate(then));
-      }
-    })();
+    const presence = new Presence(() => [
+      ...(there('stays/deep/file') ? [] : ['what stays']),
+      ...(there('moves/file') || there('moved/file') ? [] : ['what moved']),
+      ...(there('gives/way/file') || there('given/file') ? [] : ['what gave way']),
+      ...lackingSizes(link.target),
+    ]);
     await pair.source.start();
     await pair.barrier(link);
-    looking = false;
-    await look;
-    t.deepEqual([...missing], []);
-    t.true(looks > 100);
+    t.deepEqual(await presence.stop(), []);
+    t.true(presence.looks > 100);
     t.deepEqual(pair.differences(link), []);
   },
 );

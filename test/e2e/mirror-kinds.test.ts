@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { LIMIT_TYPE, type MirrorOptions, MirrorStart } from '../../protocol/messages/index.js';
 import { opened } from '../support/opened.js';
+import { lackingSizes, Presence, writeSizes } from '../support/presence.js';
 import { understudy } from '../support/understudy.js';
 
 const LARGE = 4_000_000;
@@ -190,3 +191,29 @@ test.serial(
     }
   },
 );
+
+test.serial('MIR-20, I2: a full mirror over a replica takes nothing away that is there', async (t) => {
+  const pair = await opened(t);
+  const source = pair.folder('data');
+  writeSizes(source);
+  // Holes, in a place where the target holds bytes.
+  const file = openSync(join(source, 'holes'), 'w');
+  ftruncateSync(file, LARGE);
+  writeSync(file, 'the end', LARGE - 7);
+  closeSync(file);
+  const link = await pair.connect(source, join(pair.root, 'copy'));
+  await pair.mirrored(link);
+  await pair.barrier(link);
+  writeFileSync(join(link.target, 'holes'), Buffer.alloc(2 * LARGE, 1));
+  const presence = new Presence(() => lackingSizes(link.target));
+  const { id } = await pair.item(link);
+  const { sentMirrorBytes } = (await pair.item(link)).statistics;
+  await pair.source.client.request(MirrorStart, { id, options: { kind: 'full' } });
+  await pair.until(link, 'sending', (item) => item.statistics.sentMirrorBytes > sentMirrorBytes);
+  await pair.mirrored(link);
+  await pair.barrier(link);
+  t.deepEqual(await presence.stop(), []);
+  t.true(presence.looks > 100);
+  t.deepEqual(pair.differences(link), []);
+  t.true(statSync(join(link.target, 'holes')).blocks * 512 < LARGE, 'and the holes are holes again');
+});
