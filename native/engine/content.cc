@@ -274,13 +274,16 @@ void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header
     add_dirty(shadow_.at(node).parent, name, kHintName | kHintContent, 0);
     return;
   }
+  // What cannot be compared is written over, and not emptied first: that it is missing is not certain.
+  const bool over = header.error != 0;
   FileJob* job = start_job(node, channel.bit, done.mirror ? &channel : nullptr,
-                           header.error == 0 ? FileJob::Mode::exchange : FileJob::Mode::whole, false);
+                           over && !has_holes(before) ? FileJob::Mode::whole : FileJob::Mode::exchange, false);
+  job->over = over;
   job->reads(std::move(file), before);
   job->block = done.block;
   job->since_ns = done.since_ns;
   job->theirs = std::move(done.hashes);
-  job->their_size = header.arg1;
+  job->their_size = over ? ~u64{0} : header.arg1;
   job->counted = done.counted;
   job->their_entry = done.entry;
   job->attributes_differ = !done.have_entry || entry_differs(done.entry, node, true);
@@ -313,7 +316,7 @@ bool Source::step_job(FileJob& job) {
   const bool verify = mirror && job.mask == 0;
   if (!job.begun) {
     job.begun = true;
-    if (job.mode == FileJob::Mode::whole && !job.created) tell_created(job);
+    if ((job.mode == FileJob::Mode::whole || job.over) && !job.created) tell_created(job);
     job.created = true;
     if (job.mode != FileJob::Mode::delta) {
       job.index = {};
@@ -322,7 +325,7 @@ bool Source::step_job(FileJob& job) {
     if (job.size > (4u << 20) && job.spans.empty()) ::posix_fadvise(job.file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   }
   const u32 block = job.block;
-  const bool sparse = job.before.stx_blocks * 512 < job.size;
+  const bool sparse = has_holes(job.before);
   std::vector<u64>& hashes = job.index.hashes;
   const std::size_t blocks = (job.size + block - 1) / block;
   if (hashes.size() != blocks) {

@@ -343,13 +343,12 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
     if (mirror)
       for (const auto& channel : channels_)
         if (channel->bit == mask) owner = channel.get();
-    const bool over = replaces && mirror;   // A mirror sends anew what the target had acknowledged: it is not taken away (I2).
+    const bool over = mirror && !fresh;   // What a mirror sends once more may be acknowledged there: it is not taken away (I2).
     if (replaces && !over) {
       wire::OpHeader header = header_for(wire::OpKind::remove, node);
       emit(mask, mirror, header, path);
     }
-    const bool holes = stat.stx_blocks * 512 < stat.stx_size;
-    FileJob* job = start_job(node, mask, owner, over && holes ? FileJob::Mode::exchange : FileJob::Mode::whole, fresh);
+    FileJob* job = start_job(node, mask, owner, over && has_holes(stat) ? FileJob::Mode::exchange : FileJob::Mode::whole, fresh);
     job->over = over;
     job->their_size = ~u64{0};   // Not known: holes and the end are told in any case.
     job->reads(std::move(file), stat);

@@ -32,6 +32,8 @@ inline bool just_changed(const struct statx& stat) {
 // What open says when no regular file has the name any more: nothing, a symbolic link, a socket, or a device.
 inline bool no_file_there(int error) { return error == ENOENT || error == ELOOP || error == ENXIO || error == ENODEV; }
 
+inline bool has_holes(const struct statx& stat) { return stat.stx_blocks * 512 < stat.stx_size; }
+
 // Size of a file; birth time of a directory, which tells it from a later one with the same inode number.
 inline i64 size_or_birth(const struct statx& stat) {
   if (!S_ISDIR(stat.stx_mode)) return static_cast<i64>(stat.stx_size);

@@ -192,28 +192,31 @@ test.serial(
   },
 );
 
-test.serial('MIR-20, I2: a full mirror over a replica takes nothing away that is there', async (t) => {
-  const pair = await opened(t);
-  const source = pair.folder('data');
-  writeSizes(source);
-  // Holes, in a place where the target holds bytes.
-  const file = openSync(join(source, 'holes'), 'w');
-  ftruncateSync(file, LARGE);
-  writeSync(file, 'the end', LARGE - 7);
-  closeSync(file);
-  const link = await pair.connect(source, join(pair.root, 'copy'));
-  await pair.mirrored(link);
-  await pair.barrier(link);
-  writeFileSync(join(link.target, 'holes'), Buffer.alloc(2 * LARGE, 1));
-  const presence = new Presence(() => lackingSizes(link.target));
-  const { id } = await pair.item(link);
-  const { sentMirrorBytes } = (await pair.item(link)).statistics;
-  await pair.source.client.request(MirrorStart, { id, options: { kind: 'full' } });
-  await pair.until(link, 'sending', (item) => item.statistics.sentMirrorBytes > sentMirrorBytes);
-  await pair.mirrored(link);
-  await pair.barrier(link);
-  t.deepEqual(await presence.stop(), []);
-  t.true(presence.looks > 100);
-  t.deepEqual(pair.differences(link), []);
-  t.true(statSync(join(link.target, 'holes')).blocks * 512 < LARGE, 'and the holes are holes again');
-});
+for (const kind of ['full', 'difference'] as const)
+  test.serial(`MIR-20, MIR-21, I2: a ${kind} mirror over a replica takes nothing away that is there`, async (t) => {
+    const pair = await opened(t);
+    const source = pair.folder('data');
+    writeSizes(source);
+    // Holes, in a place where the target holds bytes.
+    const file = openSync(join(source, 'holes'), 'w');
+    ftruncateSync(file, LARGE);
+    writeSync(file, 'the end', LARGE - 7);
+    closeSync(file);
+    const link = await pair.connect(source, join(pair.root, 'copy'));
+    await pair.mirrored(link);
+    await pair.barrier(link);
+    writeFileSync(join(link.target, 'holes'), Buffer.alloc(2 * LARGE, 1));
+    // Their dates tell that they differ.
+    for (const name of readdirSync(link.target)) utimesSync(join(link.target, name), 1_600_000_000, 1_600_000_000);
+    const presence = new Presence(() => lackingSizes(link.target));
+    const { id } = await pair.item(link);
+    const { sentMirrorBytes } = (await pair.item(link)).statistics;
+    await pair.source.client.request(MirrorStart, { id, options: { kind } });
+    await pair.until(link, 'sending', (item) => item.statistics.sentMirrorBytes > sentMirrorBytes);
+    await pair.mirrored(link);
+    await pair.barrier(link);
+    t.deepEqual(await presence.stop(), []);
+    t.true(presence.looks > 100);
+    t.deepEqual(pair.differences(link), []);
+    t.true(statSync(join(link.target, 'holes')).blocks * 512 < LARGE, 'and the holes are holes again');
+  });
