@@ -3,6 +3,8 @@
 // A path is written to the touched log before the batch that tells it can leave. After a crash the newest snapshot
 // says what the replica held, the log says which paths may have moved on; only those are compared with the target.
 // Log segments are dropped when a newer snapshot is on disk and every channel has made their batches durable.
+#include <algorithm>
+
 #include "crc.h"
 #include "marks.h"
 #include "source.h"
@@ -21,23 +23,28 @@ struct SnapshotHead {
   u64 name;       // of this snapshot; what else was kept at the same stop bears it, too
 };
 
-// A torn last record is ignored.
-void read_log(const std::string& path, std::vector<SetPath>& out) {
+constexpr std::size_t kLoggedMax = 100'000;   // paths that wait for a log which cannot be written
+
+// Whoever is killed while it writes leaves a torn last record. `mend`: it is cut off, because nothing that was appended
+// behind it could be read.
+void read_log(const std::string& path, std::vector<SetPath>& out, bool mend) {
   Result<Bytes> bytes = read_file(path);
   if (!bytes) return;
-  const u8* at = bytes->data();
-  const u8* const end = at + bytes->size();
+  const u8* const begin = bytes->data();
+  const u8* at = begin;
+  const u8* const end = begin + bytes->size();
   std::unordered_set<std::string> seen;
   SetPath next;
   while (take_path(at, end, next))   // A deep record counts besides a shallow one.
     if (seen.insert(std::to_string(next.mapping | (next.deep ? kSetPathDeep : 0)) + "/" + next.path).second) out.push_back(std::move(next));
+  if (mend && at != end) (void)!::truncate(path.c_str(), at - begin);
 }
 }  // namespace
 
 bool Source::load_state(std::vector<SetPath>& repair) {
   // Also without a snapshot: what the log names was told by us, and is no orphan when it is gone here.
-  read_log(state_path("touched.old"), repair);
-  read_log(state_path("touched"), repair);
+  read_log(state_path("touched.old"), repair, true);
+  read_log(state_path("touched"), repair, true);
   for (const SetPath& path : repair) touched_log_bytes_ += path.path.size();   // A new snapshot is due when that is settled.
   note_running();
   Result<FileFeed> file = FileFeed::open(state_path("shadow"));
@@ -80,25 +87,34 @@ void Source::log_touched() {
   if (logged_.empty()) return;
   Bytes out;
   for (const SetPath& path : logged_) put_path(out, path);
-  logged_.clear();
-  if (!touched_log_) {
-    touched_log_ = Fd(::open(state_path("touched").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-    if (!touched_log_) {
-      unreadable(state_path("touched"), sys_error("open"));
-      return;
-    }
+  const Status written = append_touched(out);
+  if (written) {
+    logged_.clear();
+    touched_log_bytes_ += out.size();
+    return;
   }
-  if (Status written = write_all(touched_log_.get(), out.data(), out.size()); !written)
-    unreadable(state_path("touched"), written.error());
-  touched_log_bytes_ += out.size();
+  unreadable(state_path("touched"), written.error());
+  // Until they are written, with the next batch, a crash would not know what is in doubt: without its snapshot it is
+  // followed by a mirror.
+  ::unlink(state_path("shadow").c_str());
+  if (logged_.size() <= kLoggedMax) return;
+  logged_.clear();
+  log_lost_ = true;
+}
+
+Status Source::append_touched(const Bytes& records) {
+  if (!touched_log_) touched_log_ = Fd(::open(state_path("touched").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!touched_log_) return sys_error("open");
+  return append_all(touched_log_.get(), records.data(), records.size());
 }
 
 // What the log names of all that was told and may not be on every target: more than any one stream needs, and there when
 // the disk of a queue is not.
 void Source::read_logged(std::vector<SetPath>& out) {
   log_touched();
-  read_log(state_path("touched.old"), out);
-  read_log(state_path("touched"), out);
+  read_log(state_path("touched.old"), out, false);
+  read_log(state_path("touched"), out, false);
+  out.insert(out.end(), logged_.begin(), logged_.end());
 }
 
 // May the target lack something of what the shadow calls told?
@@ -111,6 +127,9 @@ bool Source::unsettled(const Channel& channel) const {
 void Source::save_state() {
   snapshot_ns_ = monotonic_ns();
   log_touched();
+  // A snapshot says more than is certain while paths of what is under way are in no log.
+  if (log_lost_) log_lost_ = std::any_of(channels_.begin(), channels_.end(), [&](const auto& channel) { return unsettled(*channel); });
+  if (log_lost_ || !logged_.empty()) return;
   // Times of directories that are still to be told: no time equals this, so that the next start tells them.
   for (NodeId node : times_)
     if (shadow_.live(node)) shadow_.at(node).mtime_ns = kUnknownTime;
@@ -133,7 +152,7 @@ void Source::save_state() {
     Result<Bytes> bytes = read_file(log);
     Fd keep(::open(old.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     // On the disk before the end of this run is called an orderly one.
-    if (bytes && keep && write_all(keep.get(), bytes->data(), bytes->size()) && ::fdatasync(keep.get()) == 0) ::unlink(log.c_str());
+    if (bytes && keep && append_all(keep.get(), bytes->data(), bytes->size()) && ::fdatasync(keep.get()) == 0) ::unlink(log.c_str());
   } else {
     ::unlink(old.c_str());
     ::unlink(log.c_str());

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "crc.h"
+#include "state_file.h"
 
 namespace understudy {
 
@@ -76,8 +77,7 @@ Status Refusals::append(const Entry& entry) {
   record.append(&head, sizeof head);
   record.append(entry.reply.data(), entry.reply.size());
   unsynced_ = true;
-  // One call: a record is there, or torn at the end of the file.
-  if (::write(file_.get(), record.data(), record.size()) != static_cast<ssize_t>(record.size())) return sys_error("write(refusals)");
+  if (Status written = append_all(file_.get(), record.data(), record.size()); !written) return SysError{written.error().code, "write(refusals)"};
   file_bytes_ += record.size();
   return ok();
 }

@@ -442,6 +442,7 @@ class Source final : CaptureSink {
   void write_running(u64 boot);
   void log_touched();
   void read_logged(std::vector<SetPath>& out);
+  Status append_touched(const Bytes& records);
   std::string state_path(const char* name) const { return options_.state_dir + "/" + name; }
 
   friend class Channel;
@@ -529,6 +530,7 @@ class Source final : CaptureSink {
   bool first_saved_ = false;
   std::vector<SetPath> logged_;                        // touched since the log was last written
   Fd touched_log_;
+  bool log_lost_ = false;                              // some were never written
   u64 touched_log_bytes_ = 0;
   i64 snapshot_ns_ = 0;
   u64 unreadable_ = 0;

@@ -43,6 +43,13 @@ Status write_all(int fd, const void* data, std::size_t size) {
   return ok();
 }
 
+Status append_all(int fd, const void* data, std::size_t size) {
+  const off_t end = ::lseek(fd, 0, SEEK_END);
+  Status written = write_all(fd, data, size);
+  if (!written && end >= 0) (void)!::ftruncate(fd, end);
+  return written;
+}
+
 Result<Bytes> read_file(const std::string& path, u64 most) {
   Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd) return sys_error("open");

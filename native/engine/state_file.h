@@ -10,6 +10,8 @@
 namespace understudy {
 
 Status write_all(int fd, const void* data, std::size_t size);
+// To the end of a file: all of it, or what was written of it is cut off again, because it would hide what is appended next.
+Status append_all(int fd, const void* data, std::size_t size);
 // EFBIG: it is longer than `most`.
 Result<Bytes> read_file(const std::string& path, u64 most = ~u64{0});
 // What was made, moved or removed in it is on stable storage.
