@@ -5,15 +5,54 @@ import { Failure } from '../../protocol/errors.js';
 import * as m from '../../protocol/messages/index.js';
 import { FakeAgent, until } from './fake-agent.js';
 import { FakeNetwork } from './fake-engine.js';
-import { connect } from './introduce.js';
+import { connect, type Introduction, type Link } from './introduce.js';
 
-export interface FakePair {
+export interface FakeAgents {
   readonly a: FakeAgent;
   readonly b: FakeAgent;
   readonly ca: Client;
   readonly cb: Client;
+}
+
+export interface FakePair extends FakeAgents {
   item(): Promise<m.ConnectionItem>;
 }
+
+export interface FakeOptions {
+  readonly names?: readonly [source: string, target: string];
+  /** Configuration of each. */
+  readonly files?: readonly [source: unknown, target: unknown];
+  /** What is to be done to them before they start. */
+  readonly prepare?: (a: FakeAgent, b: FakeAgent) => void;
+}
+
+/** Both run, and know nothing of each other. */
+export async function fakeAgents(t: ExecutionContext, options: FakeOptions = {}): Promise<FakeAgents> {
+  const { names = ['alpha', 'beta'], files = [null, null], prepare } = options;
+  const network = new FakeNetwork();
+  const a = new FakeAgent(names[0], network, files[0]);
+  const b = new FakeAgent(names[1], network, files[1]);
+  prepare?.(a, b);
+  a.start();
+  b.start();
+  t.teardown(async () => {
+    await a.stop();
+    await b.stop();
+  });
+  return { a, b, ca: await a.client(), cb: await b.client() };
+}
+
+/** One set of the source, by default `docs` with all of /data, goes to /replica of the target. */
+export const connectAgents = ({ b, ca, cb }: FakeAgents, more: Partial<Introduction> = {}): Promise<Link> =>
+  connect(ca, cb, {
+    set: 'docs',
+    source: '/data',
+    target: '/replica',
+    host: '127.0.0.1',
+    port: b.port,
+    mirror: { kind: 'full' },
+    ...more,
+  });
 
 export async function fakePair(
   t: ExecutionContext,
@@ -21,15 +60,8 @@ export async function fakePair(
   mirror: m.MirrorOptions = { kind: 'full' },
   connected = true,
 ): Promise<FakePair> {
-  const network = new FakeNetwork();
-  const a = new FakeAgent('alpha', network, file).start();
-  const b = new FakeAgent('beta', network).start();
-  const ca = await a.client();
-  const cb = await b.client();
-  t.teardown(async () => {
-    await a.stop();
-    await b.stop();
-  });
+  const agents = await fakeAgents(t, { files: [file, null] });
+  const { a } = agents;
   const item = async (): Promise<m.ConnectionItem> => {
     const { connections } = await (await a.client()).request(m.ConnectionList, {});
     const [first] = connections;
@@ -37,18 +69,15 @@ export async function fakePair(
     return first;
   };
   if (connected) {
-    await connect(ca, cb, {
-      set: 'docs',
-      source: '/data',
-      target: '/replica',
-      host: '127.0.0.1',
-      port: b.port,
-      mirror,
-    });
+    await connectAgents(agents, { mirror });
     if (mirror.kind !== 'none') await until('mirrored', () => a.log().includes('MIRROR_DONE'));
   }
-  return { a, b, ca, cb, item };
+  return { ...agents, item };
 }
+
+/** Waits until the source's first connection is OK. */
+export const untilOk = ({ a }: Pick<FakeAgents, 'a'>): Promise<void> =>
+  until('mirrored', () => a.agent.connections.items()[0]?.statistics.targetDataState === 'OK');
 
 /** The call fails with this code of the catalogue. */
 export async function refused(t: ExecutionContext, code: string, call: Promise<unknown>): Promise<Failure | undefined> {

@@ -2,12 +2,11 @@
 import test from 'ava';
 import { freezePlan, howOf, keptBookmarks } from '../../../agentd/core/bookmark/bookmark.js';
 import { BOOKMARKS_FILE, POINTS_FILE } from '../../../agentd/drivers/bookmark-book.js';
-import type { TaskSpec } from '../../../agentd/ports/task-runner.js';
+import type { TaskEnd, TaskSpec } from '../../../agentd/ports/task-runner.js';
 import * as m from '../../../protocol/messages/index.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
 import { FakeNetwork } from '../../support/fake-engine.js';
-import { refused, told } from '../../support/fake-pair.js';
-import { connect } from '../../support/introduce.js';
+import { fakeAgents, connectAgents, refused, told, untilOk } from '../../support/fake-pair.js';
 
 const PLAIN: m.BookmarkOptions = { freezeMs: null, before: null, after: null, command: null };
 
@@ -99,38 +98,24 @@ test('DESIGN 6: what a killed agent left frozen or quiesced is undone before any
 });
 
 test('DESIGN 6: commands around a point run only where tasks are enabled, and a point that cannot be placed releases them', async (t) => {
-  const network = new FakeNetwork();
-  const a = new FakeAgent('a', network);
   const ran: string[] = [];
-  a.outside = {
-    tasks: {
-      endLeftovers: async () => 0,
-      run: async (spec) => {
-        ran.push(spec.command.join(' '));
-        return {
-          how: 'exited',
-          exit: spec.command[0] === '/fails' ? 3 : 0,
-          signal: null,
-          output: '',
-          omitted: 0,
-          why: '',
-        };
-      },
+  const tasks = {
+    endLeftovers: async () => 0,
+    run: async ({ command }: TaskSpec): Promise<TaskEnd> => {
+      ran.push(command.join(' '));
+      const exit = command[0] === '/fails' ? 3 : 0;
+      return { how: 'exited', exit, signal: null, output: '', omitted: 0, why: '' };
     },
   };
-  a.start();
-  const b = new FakeAgent('b', network).start();
-  t.teardown(() => Promise.all([a.stop(), b.stop()]));
-  const client = await a.client();
-  await connect(client, await b.client(), {
-    set: 's',
-    source: '/data',
-    target: '/replica',
-    host: '127.0.0.1',
-    port: b.port,
-    mirror: { kind: 'full' },
+  const agents = await fakeAgents(t, {
+    names: ['a', 'b'],
+    prepare: (source) => {
+      source.outside = { tasks };
+    },
   });
-  await until('mirrored', () => a.agent.connections.items()[0]?.statistics.targetDataState === 'OK');
+  const { a, b, ca: client } = agents;
+  await connectAgents(agents, { set: 's' });
+  await untilOk(agents);
   // The agent's time is short: only what must end without being placed gets little of it.
   const make = (options: Partial<m.BookmarkOptions>, placeMs = 60_000): Promise<m.Bookmark> =>
     client.request(m.BookmarkMake, { id: 1, options: { ...PLAIN, ...options }, placeMs }, { timeoutMs: 20_000 });

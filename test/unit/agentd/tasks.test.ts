@@ -9,9 +9,15 @@ import { Failure } from '../../../protocol/errors.js';
 import * as m from '../../../protocol/messages/index.js';
 import { words } from '../../../tui/model/words.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
-import { FakeNetwork } from '../../support/fake-engine.js';
-import { handleOf, refused, told } from '../../support/fake-pair.js';
-import { connect } from '../../support/introduce.js';
+import {
+  type FakeAgents,
+  fakeAgents,
+  handleOf,
+  connectAgents,
+  refused,
+  told,
+  untilOk,
+} from '../../support/fake-pair.js';
 
 test('REP-20, I7: the table of tasks has one answer per phase and fact, and every phase is reached', (t) => {
   const pairs = TASK_TABLE.flatMap((row) => row.from.map((from) => `${from} ${row.on}`));
@@ -115,25 +121,25 @@ class Runner {
   };
 }
 
-async function pair(t: ExecutionContext): Promise<{ a: FakeAgent; b: FakeAgent; runner: Runner }> {
-  const network = new FakeNetwork();
+interface Stage extends FakeAgents {
+  readonly runner: Runner;
+}
+
+/** @param started what is done to the target before it is connected */
+async function pair(t: ExecutionContext, started: (b: FakeAgent) => void = () => undefined): Promise<Stage> {
   const file = { task: { enabled: true }, source: { guard_percent: 0 } };
   const runner = new Runner();
-  const a = new FakeAgent('a', network, file).start();
-  const b = new FakeAgent('b', network, file);
-  b.outside = { tasks: runner };
-  b.start();
-  t.teardown(() => Promise.all([a.stop(), b.stop()]));
-  await connect(await a.client(), await b.client(), {
-    set: 's',
-    source: '/data',
-    target: '/replica',
-    host: '127.0.0.1',
-    port: b.port,
-    mirror: { kind: 'full' },
+  const agents = await fakeAgents(t, {
+    names: ['a', 'b'],
+    files: [file, file],
+    prepare: (_a, b) => {
+      b.outside = { tasks: runner };
+    },
   });
-  await until('mirrored', () => a.agent.connections.items()[0]?.statistics.targetDataState === 'OK');
-  return { a, b, runner };
+  started(agents.b);
+  await connectAgents(agents, { set: 's' });
+  await untilOk(agents);
+  return { ...agents, runner };
 }
 
 const ask = async (a: FakeAgent, more = {}): Promise<m.TaskItem> =>
@@ -212,28 +218,15 @@ test('REP-20: one that cannot be placed is given up in time, and one of a remove
 });
 
 test('REP-20: a target of an older release, which cannot hold its stream, gets no task; a task nobody knows is said so', async (t) => {
-  const network = new FakeNetwork();
-  const file = { task: { enabled: true } };
-  const a = new FakeAgent('a', network, file).start();
-  const b = new FakeAgent('b', network, file).start();
-  t.teardown(() => Promise.all([a.stop(), b.stop()]));
-  const accept = b.engine.accept.bind(b.engine);
-  b.engine.accept = (link, options) =>
-    accept(link, {
-      ...options,
-      welcome: encodeWelcome({ version: LINK_HELLO_VERSION, software: '0.0.1', server: 'b', can: [] }),
-    });
-  const client = await a.client();
-  await connect(client, await b.client(), {
-    set: 's',
-    source: '/data',
-    target: '/replica',
-    host: '127.0.0.1',
-    port: b.port,
-    mirror: { kind: 'full' },
+  const { a, ca } = await pair(t, (b) => {
+    const accept = b.engine.accept.bind(b.engine);
+    b.engine.accept = (link, options) =>
+      accept(link, {
+        ...options,
+        welcome: encodeWelcome({ version: LINK_HELLO_VERSION, software: '0.0.1', server: 'b', can: [] }),
+      });
   });
-  await until('mirrored', () => a.agent.connections.items()[0]?.statistics.targetDataState === 'OK');
   t.is((await refused(t, 'TASK_OUTDATED', ask(a)))?.message, 'The agent of b is too old to hold its stream at a task.');
-  const unknown = await refused(t, 'TASK_UNKNOWN', client.request(m.TaskShow, { key: 'none' }));
+  const unknown = await refused(t, 'TASK_UNKNOWN', ca.request(m.TaskShow, { key: 'none' }));
   t.is(unknown?.message, 'No task none is remembered here.');
 });

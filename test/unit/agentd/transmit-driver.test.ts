@@ -4,9 +4,7 @@ import type { Client } from '../../../protocol/client.js';
 import { Failure } from '../../../protocol/errors.js';
 import * as m from '../../../protocol/messages/index.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
-import { FakeNetwork } from '../../support/fake-engine.js';
-import { said, told } from '../../support/fake-pair.js';
-import { connect } from '../../support/introduce.js';
+import { fakeAgents, connectAgents, said, told } from '../../support/fake-pair.js';
 
 interface Stage {
   readonly a: FakeAgent;
@@ -17,26 +15,17 @@ interface Stage {
 }
 
 async function stage(t: ExecutionContext, file: unknown = null): Promise<Stage> {
-  const network = new FakeNetwork();
-  const a = new FakeAgent('alpha', network, file).start();
-  const b = new FakeAgent('beta', network).start();
-  const ca = await a.client();
-  const cb = await b.client();
-  t.teardown(async () => {
-    await a.stop();
-    await b.stop();
-  });
+  const agents = await fakeAgents(t, { files: [file, null] });
+  const { a, ca } = agents;
   let sets = 0;
   const more = async (host: string): Promise<number> => {
     sets += 1;
     const done = a.log().filter((code) => code === 'MIRROR_DONE').length;
-    const { key } = await connect(ca, cb, {
+    const { key } = await connectAgents(agents, {
       set: `set ${sets}`,
       source: `/data${sets}`,
       target: `/replica${sets}`,
       host,
-      port: b.port,
-      mirror: { kind: 'full' },
     });
     const { connections } = await ca.request(m.ConnectionList, {});
     const made = connections.find((one) => one.key === key);

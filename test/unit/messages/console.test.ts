@@ -2,18 +2,14 @@
 import test from 'ava';
 import * as m from '../../../protocol/messages/index.js';
 import { introduce } from '../../../tui/cli/introduce.js';
-import { FakeAgent } from '../../support/fake-agent.js';
-import { FakeNetwork } from '../../support/fake-engine.js';
-import { refused } from '../../support/fake-pair.js';
+import { fakeAgents, refused } from '../../support/fake-pair.js';
 
 test('SRV-32: a server that does not listen is no target; nothing is granted or trusted there', async (t) => {
-  const network = new FakeNetwork();
-  const a = new FakeAgent('alpha', network).start();
-  const b = new FakeAgent('beta', network);
-  b.listening = false;
-  b.start();
-  t.teardown(() => Promise.all([a.stop(), b.stop()]));
-  const [source, target] = [await a.client(), await b.client()];
+  const { ca: source, cb: target } = await fakeAgents(t, {
+    prepare: (_a, b) => {
+      b.listening = false;
+    },
+  });
   const rules = [{ path: '/data', include: true, recursive: true }];
   await source.request(m.SetSave, { name: 'docs', rules, generation: null });
   const asked = introduce({

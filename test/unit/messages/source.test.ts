@@ -2,8 +2,7 @@
 import test from 'ava';
 import * as m from '../../../protocol/messages/index.js';
 import { until } from '../../support/fake-agent.js';
-import { connect } from '../../support/introduce.js';
-import { fakePair, handleOf, refused, said, told } from '../../support/fake-pair.js';
+import { fakePair, handleOf, connectAgents, refused, said, told } from '../../support/fake-pair.js';
 
 const rules = (path: string): m.Rule[] => [{ path, include: true, recursive: true }];
 const HOUR = 3_600_000;
@@ -159,16 +158,9 @@ test('VER-02, VER-05, VER-07, VER-12: schedules are told, what makes no sense or
 });
 
 test('MIR-56, MIR-57, MIR-59: a preview of orphans, their removal and one that breaks off are told apart', async (t) => {
-  const { a, ca, cb, b } = await fakePair(t, null, full, false);
-  await connect(ca, cb, {
-    set: 'db',
-    source: '/data',
-    target: '/replica',
-    host: '127.0.0.1',
-    port: b.port,
-    mirror: full,
-    rules: [{ path: '/data/*.db', include: true, recursive: true }],
-  });
+  const pair = await fakePair(t, null, full, false);
+  const { a, ca } = pair;
+  await connectAgents(pair, { set: 'db', rules: [{ path: '/data/*.db', include: true, recursive: true }] });
   await until('mirrored', () => a.log().includes('MIRROR_DONE'));
   await ca.request(m.OrphansStart, { id: 1, preview: true });
   t.is(

@@ -10,14 +10,13 @@ import * as m from '../../../../protocol/messages/index.js';
 import { healthOf } from '../../../../tui/cli/commands/health.js';
 import { FakeAgent, until } from '../../../support/fake-agent.js';
 import { FakeNetwork } from '../../../support/fake-engine.js';
-import { refused, said, told } from '../../../support/fake-pair.js';
+import { fakeAgents, connectAgents, refused, said, told } from '../../../support/fake-pair.js';
 import { REPOSITORY } from '../../../support/import-rules.js';
-import { connect } from '../../../support/introduce.js';
 
 const MAIL = { enabled: true, from: 'a@x', to: 'ops@x', server: 'mail.x', warning: true };
 
-function make(t: ExecutionContext, file: unknown, outside: Partial<Outside>, network = new FakeNetwork()): FakeAgent {
-  const fake = new FakeAgent('alpha', network, file);
+function make(t: ExecutionContext, file: unknown, outside: Partial<Outside>): FakeAgent {
+  const fake = new FakeAgent('alpha', new FakeNetwork(), file);
   fake.outside = outside;
   fake.start();
   t.teardown(() => fake.stop());
@@ -156,19 +155,9 @@ test('LOG-06, LOG-30: each target is told apart, failures once; the engine count
 });
 
 async function page(t: ExecutionContext): Promise<{ fake: FakeAgent; text: string }> {
-  const network = new FakeNetwork();
-  const fake = make(t, null, {}, network);
-  const beta = new FakeAgent('beta', network).start();
-  t.teardown(() => beta.stop());
-  const client = await fake.client();
-  await connect(client, await beta.client(), {
-    set: 'docs {a=b},c',
-    source: '/data',
-    target: '/replica',
-    host: '127.0.0.1',
-    port: beta.port,
-    mirror: { kind: 'full' },
-  });
+  const agents = await fakeAgents(t);
+  const { a: fake, ca: client } = agents;
+  await connectAgents(agents, { set: 'docs {a=b},c' });
   await until('the link', () => fake.agent.connections.linked === 1);
   return { fake, text: (await client.request(m.MetricsRead, {})).text };
 }
