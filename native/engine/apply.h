@@ -118,8 +118,8 @@ class Applier {
 
 inline constexpr char kTemporaryPrefix[] = ".understudy-";
 
-// Something new takes a name that another object has, in one step: whoever looks, or whatever is killed, finds one of the
-// two. `make` makes it under the name it is given. False: a directory has the name, or nothing has, or it cannot be made.
-bool take_name(const Place& place, const std::function<bool(const char* name)>& make);
+// Something new takes a name that `old` has, in one step: whoever looks, or whatever is killed, finds one of the two.
+// `make` makes it under the name it is given. False: a directory has the name, or it cannot be made.
+bool take_name(const Place& place, const struct stat& old, const std::function<bool(const char* name)>& make);
 
 }  // namespace understudy

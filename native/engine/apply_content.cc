@@ -181,7 +181,7 @@ Result<bool> Applier::replace_whole(const OpView& op, const Place& place) {
   if (!filled) return filled.error();
   char unnamed[40];
   std::snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", fresh.get());
-  return take_name(place, [&](const char* name) { return ::linkat(AT_FDCWD, unnamed, place.directory, name, AT_SYMLINK_FOLLOW) == 0; });
+  return take_name(place, old, [&](const char* name) { return ::linkat(AT_FDCWD, unnamed, place.directory, name, AT_SYMLINK_FOLLOW) == 0; });
 }
 
 Status Applier::file(const OpView& op) {

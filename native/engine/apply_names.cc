@@ -26,9 +26,8 @@ bool in_the_way(int code) { return code == ENOTEMPTY || code == EEXIST || code =
 
 }  // namespace
 
-bool take_name(const Place& place, const std::function<bool(const char* name)>& make) {
-  struct stat old;
-  if (!stat_of(place, old) || S_ISDIR(old.st_mode)) return false;
+bool take_name(const Place& place, const struct stat& old, const std::function<bool(const char* name)>& make) {
+  if (S_ISDIR(old.st_mode)) return false;
   char temporary[64];
   // Named after the old one, so that whoever repeats an interrupted try finds what it left.
   std::snprintf(temporary, sizeof temporary, "%snew-%llx", kTemporaryPrefix, static_cast<unsigned long long>(old.st_ino));
@@ -88,7 +87,8 @@ Status Applier::symlink(const OpView& op) {
     const ssize_t size = ::readlinkat(place->directory, place->name, existing, sizeof existing);
     const bool same = size >= 0 && std::string_view(existing, static_cast<std::size_t>(size)) == text;
     const auto make = [&](const char* name) { return ::symlinkat(text.c_str(), place->directory, name) == 0; };
-    if (!same && !take_name(*place, make)) {
+    struct stat old;
+    if (!same && !(stat_of(*place, old) && take_name(*place, old, make))) {
       auto cleared = clear_name(*place, op.header.mapping, op.path);
       if (!cleared) return cleared.error();
       if (!make(place->name)) return sys_error("symlinkat");
@@ -120,7 +120,7 @@ Status Applier::link(const OpView& op) {
       op.path2.substr(0, op.path.size()) == op.path && op.path2[op.path.size()] == '/') {
     return SysError{EINVAL, "linkat"};
   }
-  if (take_name(*place, make)) return ok();
+  if (take_name(*place, existing, make)) return ok();
   auto cleared = clear_name(*place, op.header.mapping, op.path);
   if (!cleared) return cleared.error();
   if (!make(place->name)) return sys_error("linkat");

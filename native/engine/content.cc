@@ -95,6 +95,13 @@ void Source::time_unknown(NodeId node) {
   each_name(node, [&](NodeId each) { shadow_.at(each).mtime_ns = kUnknownTime; });
 }
 
+// Holes are told as such, and so is the end: nothing is known of what lies there.
+void Source::FileJob::writes_over(const struct statx& stat) {
+  over = true;
+  mode = has_holes(stat) ? Mode::exchange : Mode::whole;
+  their_size = ~u64{0};
+}
+
 void Source::FileJob::reads(Fd opened, const struct statx& stat) {
   file = std::move(opened);
   before = stat;
@@ -274,16 +281,14 @@ void Source::on_hashes(Channel& channel, u64 id, const wire::ReplyHeader& header
     add_dirty(shadow_.at(node).parent, name, kHintName | kHintContent, 0);
     return;
   }
-  // What cannot be compared is written over, and not emptied first: that it is missing is not certain.
-  const bool over = header.error != 0;
-  FileJob* job = start_job(node, channel.bit, done.mirror ? &channel : nullptr,
-                           over && !has_holes(before) ? FileJob::Mode::whole : FileJob::Mode::exchange, false);
-  job->over = over;
+  FileJob* job = start_job(node, channel.bit, done.mirror ? &channel : nullptr, FileJob::Mode::exchange, false);
   job->reads(std::move(file), before);
   job->block = done.block;
   job->since_ns = done.since_ns;
   job->theirs = std::move(done.hashes);
-  job->their_size = over ? ~u64{0} : header.arg1;
+  job->their_size = header.arg1;
+  // What cannot be compared is not emptied first: that it is missing is not certain.
+  if (header.error != 0) job->writes_over(before);
   job->counted = done.counted;
   job->their_entry = done.entry;
   job->attributes_differ = !done.have_entry || entry_differs(done.entry, node, true);

@@ -348,9 +348,8 @@ bool Source::tell_object(Mask mask, bool mirror, NodeId node, int directory, boo
       wire::OpHeader header = header_for(wire::OpKind::remove, node);
       emit(mask, mirror, header, path);
     }
-    FileJob* job = start_job(node, mask, owner, over && has_holes(stat) ? FileJob::Mode::exchange : FileJob::Mode::whole, fresh);
-    job->over = over;
-    job->their_size = ~u64{0};   // Not known: holes and the end are told in any case.
+    FileJob* job = start_job(node, mask, owner, FileJob::Mode::whole, fresh);
+    if (over) job->writes_over(stat);
     job->reads(std::move(file), stat);
     job->block = block_size_for(stat.stx_size);
     tell_created(*job);

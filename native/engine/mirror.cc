@@ -394,14 +394,13 @@ bool Source::mirror_node(Channel& channel, NodeId node, int fd) {
       same = entry->detail == shadow_.attributes(node).rdev;
     }
     const bool alias = entry != nullptr && (entry->flags & wire::kManifestLinks);
-    if (!same && tell_link(channel.bit, mirror.active, node) == 0) {
-      if (!whole && content && compared_there(stat.stx_mode, size)) {
-        if (busy(node)) return false;
-        compare_there(channel, node);
-        return true;
-      }
-      if (!tell_object(channel.bit, mirror.active, node, fd, fresh, alias || leftover || (full && !fresh))) return false;
+    const bool compared = !whole && content && compared_there(stat.stx_mode, size);
+    if (compared && tell_link(channel.bit, mirror.active, node) == 0) {
+      if (busy(node)) return false;
+      compare_there(channel, node);
+      return true;
     }
+    if (!same && !compared && !tell_object(channel.bit, mirror.active, node, fd, fresh, alias || leftover || (full && !fresh))) return false;
     record.told |= channel.bit;
     // In a repair, what counts as told by another name may be in doubt by this one only.
     if (linked && (!mirror.active || channel.settling)) tell_beneath_link(channel, node);

@@ -319,14 +319,13 @@ bool Source::tell_afresh(Channel& channel, NodeId node, int directory) {
   if (busy(node)) return false;
   const bool is_dir = shadow_.is_directory(node), linked = shadow_.linked(node);
   times_.insert(shadow_.at(node).parent);
-  if (tell_link(channel.bit, mirror.active, node) == 0) {
-    if (compared_there(shadow_.mode(node), static_cast<u64>(shadow_.at(node).size))) {
-      compare_there(channel, node);
-      return true;
-    }
-    // What lies at this place on the target may be a name of something else: it must not be written through.
-    if (!tell_object(channel.bit, mirror.active, node, directory, false, true)) return false;
+  const bool compared = compared_there(shadow_.mode(node), static_cast<u64>(shadow_.at(node).size));
+  if (compared && tell_link(channel.bit, mirror.active, node) == 0) {
+    compare_there(channel, node);
+    return true;
   }
+  // What lies at this place on the target may be a name of something else: it must not be written through.
+  if (!compared && !tell_object(channel.bit, mirror.active, node, directory, false, true)) return false;
   shadow_.at(node).told |= channel.bit;
   if (is_dir) mirror.stack.emplace_back(node, false);
   else if (linked) tell_beneath_link(channel, node);

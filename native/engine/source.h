@@ -172,6 +172,7 @@ class Source final : CaptureSink {
     u64 blocks_differ = 0;
     i64 started_ns = 0, spent_ns = 0;
     i64 since_ns = 0;               // age of the oldest hint behind it (barriers wait for that); 0: older than any
+    void writes_over(const struct statx& stat);      // sends everything, whatever is there; before anything is told
     void reads(Fd opened, const struct statx& stat);   // `stat`: of `opened`, before anything of it is read
   };
   struct Barrier {
