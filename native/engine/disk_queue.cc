@@ -123,7 +123,9 @@ Result<DiskQueue::SegmentPtr> DiskQueue::make_segment(u64 first) {
 }
 
 u64 DiskQueue::record_size(const StreamBatch& batch, const std::vector<SetPath>& touched) {
-  return sizeof(Head) + batch.bytes->size() + cost(touched) - touched.size() * (sizeof(SetPath) - kSetPathHead);
+  u64 size = sizeof(Head) + batch.bytes->size() + touched.size() * kSetPathHead;
+  for (const SetPath& path : touched) size += path.path.size();
+  return size;
 }
 
 // At the end of the segment, whole or not at all.
@@ -238,7 +240,7 @@ Result<u64> DiskQueue::peek() {
   }
   Result<Head> head = read_head(*segment, offset);
   if (!head) return head.error();
-  return u64{head->size} + head->touched_count * (sizeof(SetPath) - kSetPathHead) + head->touched_size;
+  return u64{head->size} + head->touched_size;
 }
 
 Result<DiskRecord> DiskQueue::read() {

@@ -60,7 +60,7 @@ class DiskQueue {
   bool discard_leftovers();            // removes what an earlier run left, without using it; true: there was something
 
   // --- reading thread ---
-  // What the oldest record that was not read will take in memory.
+  // What the oldest record that was not read will take in memory, at most (its paths: TouchedPaths).
   Result<u64> peek();
   Result<DiskRecord> read();           // ECANCELED: it was cleared meanwhile
   // Everything up to `sequence` is applied: segments that hold nothing else go.
@@ -72,13 +72,8 @@ class DiskQueue {
   u64 bytes() const { return bytes_.load(std::memory_order_relaxed); }     // of the files
   u64 capacity() const;                // what it could hold altogether: the maximum, or what the volume gives
 
-  // What a batch and its paths take in memory.
+  // What a batch takes in memory.
   static u64 cost(const StreamBatch& batch) { return batch.bytes->size(); }
-  static u64 cost(const std::vector<SetPath>& touched) {
-    u64 bytes = touched.size() * sizeof(SetPath);
-    for (const SetPath& path : touched) bytes += path.path.size();
-    return bytes;
-  }
 
  private:
   struct Head;

@@ -13,7 +13,7 @@
 namespace understudy {
 
 namespace {
-constexpr u64 kMagic = 0x33776f6461685355ull;   // "UShadow3"
+constexpr u64 kMagic = 0x34776f6461685355ull;   // "UShadow4"
 
 struct SnapshotHead {
   u64 magic;

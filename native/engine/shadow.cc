@@ -269,12 +269,12 @@ u64 Shadow::memory() const {
 }
 
 // Snapshot layout: u32 root count, u32 device count, devices; u32 attribute count, attributes; then records in
-// pre-order: parent (record number, 0 for roots), Node fields, name. Little-endian, this program's own.
+// pre-order: depth (0 for roots), Node fields, name. Little-endian, this program's own.
 namespace {
 struct SnapshotRecord {
   u64 inode;
   i64 size, mtime_ns, ctime_ns;
-  u32 parent, attributes;
+  u32 depth, attributes;
   u16 device, flags;
   u8 name_len, reserved[3];
 };
@@ -286,14 +286,11 @@ void Shadow::save(ByteSink& out) const {
   out.append(counts, sizeof counts);
   out.append(devices_.data(), devices_.size() * sizeof(u64));
   out.append(attributes_.data(), attributes_.size() * sizeof(Attributes));
-  std::vector<u32> number(nodes_.size(), 0);
-  u32 next = 0;
-  std::vector<NodeId> stack;
-  for (NodeId root = roots_; root >= 1; --root) stack.push_back(root);
+  std::vector<std::pair<NodeId, u32>> stack;
+  for (NodeId root = roots_; root >= 1; --root) stack.emplace_back(root, 0);
   while (!stack.empty()) {
-    const NodeId id = stack.back();
+    const auto [id, depth] = stack.back();
     stack.pop_back();
-    number[id] = ++next;
     const Node& node = nodes_[id];
     const std::string_view text = name(id);
     SnapshotRecord record{};
@@ -301,14 +298,14 @@ void Shadow::save(ByteSink& out) const {
     record.size = node.size;
     record.mtime_ns = node.mtime_ns;
     record.ctime_ns = node.ctime_ns;
-    record.parent = node.parent == kNoNode ? 0 : number[node.parent];
+    record.depth = depth;
     record.attributes = node.attributes;
     record.device = node.device;
     record.flags = node.flags & (kNodeLive | kNodeRacy | kNodeSilent | kNodePartial);
     record.name_len = static_cast<u8>(text.size());
     out.append(&record, sizeof record);
     out.append(text.data(), text.size());
-    for (NodeId child = node.first_child; child != kNoNode; child = nodes_[child].next_sibling) stack.push_back(child);
+    for (NodeId child = node.first_child; child != kNoNode; child = nodes_[child].next_sibling) stack.emplace_back(child, depth + 1);
   }
 }
 
@@ -324,20 +321,21 @@ bool Shadow::load(ByteFeed& feed) {
   for (u32 i = 1; i < counts[2]; ++i) attribute_ids_.emplace(attributes_hash(attributes_[i]), i);
   for (u32 i = 0; i < counts[0]; ++i) add_root();
   NodeId next_root = 1;
-  std::vector<NodeId> ids(1, kNoNode);
+  std::vector<NodeId> way;   // from the root to the record before
   while (feed.left() > 0) {
     SnapshotRecord record;
     char text[256];
     if (!feed.take(&record, sizeof record) || !feed.take(text, record.name_len)) return false;
-    if (record.attributes >= counts[2] || record.device >= counts[1] || record.parent >= ids.size()) return false;
+    if (record.attributes >= counts[2] || record.device >= counts[1] || record.depth > way.size()) return false;
     NodeId id;
-    if (record.parent == 0) {
+    way.resize(record.depth);
+    if (record.depth == 0) {
       if (next_root > roots_) return false;
       id = next_root++;
     } else {
-      id = add(ids[record.parent], {text, record.name_len});
+      id = add(way.back(), {text, record.name_len});
     }
-    ids.push_back(id);
+    way.push_back(id);
     Node& node = nodes_[id];
     node.size = record.size;
     node.mtime_ns = record.mtime_ns;

@@ -61,17 +61,16 @@ void Stream::uncount(const StreamBatch& batch) {
 }
 
 // Into memory; the budget has been asked.
-void Stream::hold(StreamBatch batch, std::vector<SetPath> touched) {
+void Stream::hold(StreamBatch batch, TouchedPaths touched) {
   remember(batch.sequence, std::move(touched));
   memory_ += DiskQueue::cost(batch);
   batches_.push_back(std::move(batch));
 }
 
-void Stream::remember(u64 sequence, std::vector<SetPath> touched) {
-  const u64 cost = DiskQueue::cost(touched);
-  memory_ += cost;
-  touched_count_ += touched.size();
-  touched_.push_back({sequence, cost, std::move(touched)});
+void Stream::remember(u64 sequence, TouchedPaths touched) {
+  memory_ += touched.bytes();
+  touched_count_ += touched.count();
+  touched_.push_back({sequence, std::move(touched)});
 }
 
 void Stream::release(u64 bytes) {
@@ -110,16 +109,17 @@ SysError Stream::damage() const {
 bool Stream::push(StreamBatch batch, const std::vector<SetPath>& touched) {
   const u64 sequence = batch.sequence;
   const i64 change_ns = batch.change_ns;
+  TouchedPaths packed(touched);
   {
     std::lock_guard lock(mutex_);
-    const bool fits = !spilled() && touched_count_ + touched.size() <= kTouchedMax &&
-                      budget_->take(memory_, DiskQueue::cost(batch) + DiskQueue::cost(touched), !disk_.enabled());
+    const bool fits = !spilled() && touched_count_ + packed.count() <= kTouchedMax &&
+                      budget_->take(memory_, DiskQueue::cost(batch) + packed.bytes(), !disk_.enabled());
     if (!fits && !disk_.enabled()) return false;
     count(batch);
     next_ = batch.sequence + 1;
     if (fits) {
       marks_.closed(sequence, change_ns, monotonic_ns());
-      hold(std::move(batch), touched);
+      hold(std::move(batch), std::move(packed));
       return true;
     }
   }
@@ -157,7 +157,7 @@ bool Stream::undurable() const {
 std::vector<SetPath> Stream::break_off() {
   std::vector<SetPath> all;
   std::lock_guard lock(mutex_);
-  for (Touched& touched : touched_) std::move(touched.paths.begin(), touched.paths.end(), std::back_inserter(all));
+  for (const Touched& touched : touched_) touched.paths.append_to(all);
   forget_queued();
   disk_.clear();
   return all;
@@ -228,7 +228,7 @@ Resume Stream::welcome(const wire::StreamPosition& target, std::vector<SetPath>&
     // path touched since then is compared again; the caller restarts the stream, which drops what still waits.
     const u64 durable = known ? target.durable : 0;
     for (const Touched& touched : touched_)
-      if (touched.sequence > durable) repair.insert(repair.end(), touched.paths.begin(), touched.paths.end());
+      if (touched.sequence > durable) touched.paths.append_to(repair);
     return Resume::repair;
   }
   return Resume::resumed;
@@ -271,13 +271,14 @@ StreamBatch Stream::take(u64 window) {
     }
     const u64 sequence = record->batch.sequence;
     const bool applied = sequence <= target_.applied;   // Before the stop of an earlier run, and we did not hear of it.
-    budget_->charge(memory_, DiskQueue::cost(record->touched) + (applied ? 0 : DiskQueue::cost(record->batch)));
+    TouchedPaths touched(record->touched);
+    budget_->charge(memory_, touched.bytes() + (applied ? 0 : DiskQueue::cost(record->batch)));
     if (!applied) {
-      hold(std::move(record->batch), std::move(record->touched));
+      hold(std::move(record->batch), std::move(touched));
       continue;
     }
     uncount(record->batch);
-    remember(sequence, std::move(record->touched));
+    remember(sequence, std::move(touched));
     forget_durable(target_.durable);
     disk_.applied(sequence);
   }
@@ -326,8 +327,9 @@ std::vector<SetPath> Stream::take_moved(bool& beyond) {
   std::vector<SetPath> moved;
   for (const Touched& touched : touched_) {
     if (touched.sequence < refused_from_) continue;
-    for (const SetPath& path : touched.paths)
+    touched.paths.each([&](const SetPath& path) {
       if (path.moved) moved.push_back(path);
+    });
   }
   beyond = spilled();
   refused_from_ = 0;
@@ -339,8 +341,8 @@ void Stream::forget_durable(u64 durable) {
   if (refused_from_ != 0) durable = std::min(durable, refused_from_ - 1);
   while (!touched_.empty() && touched_.front().sequence <= durable) {
     if (!touched_.front().paths.empty()) forgotten_ = touched_.front().sequence;
-    touched_count_ -= touched_.front().paths.size();
-    release(touched_.front().cost);
+    touched_count_ -= touched_.front().paths.count();
+    release(touched_.front().paths.bytes());
     touched_.pop_front();
   }
 }

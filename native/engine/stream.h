@@ -20,6 +20,7 @@
 #include "queue_budget.h"
 #include "recovery_marks.h"
 #include "stream_batch.h"
+#include "touched_paths.h"
 #include "tuning.h"
 #include "wire.h"
 
@@ -119,14 +120,13 @@ class Stream {
  private:
   struct Touched {
     u64 sequence;
-    u64 cost;
-    std::vector<SetPath> paths;
+    TouchedPaths paths;
   };
   u64 lowest() const;
   void count(const StreamBatch& batch);
   void uncount(const StreamBatch& batch);
-  void hold(StreamBatch batch, std::vector<SetPath> touched);
-  void remember(u64 sequence, std::vector<SetPath> touched);
+  void hold(StreamBatch batch, TouchedPaths touched);
+  void remember(u64 sequence, TouchedPaths touched);
   void forget_durable(u64 durable);
   void release(u64 bytes);
   void forget_queued();

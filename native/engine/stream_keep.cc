@@ -66,9 +66,9 @@ bool Stream::keep(const std::string& path, u64 snapshot, const std::vector<SetPa
   auto touched = touched_.begin();
   for (const StreamBatch& batch : batches_) {
     while (touched != touched_.end() && touched->sequence < batch.sequence) ++touched;
-    static const std::vector<SetPath> kNone;
-    const bool own = touched != touched_.end() && touched->sequence == batch.sequence;
-    if (monotonic_ns() > until_ns || !disk_.keep_batch(id_, batch, own ? touched->paths : kNone)) return false;
+    std::vector<SetPath> paths;
+    if (touched != touched_.end() && touched->sequence == batch.sequence) touched->paths.append_to(paths);
+    if (monotonic_ns() > until_ns || !disk_.keep_batch(id_, batch, paths)) return false;
   }
   if (queued && !disk_.keep(until_ns)) return false;
   Position position{};
@@ -97,7 +97,9 @@ bool Stream::keep(const std::string& path, u64 snapshot, const std::vector<SetPa
   for (const Touched& each : touched_) {
     if (each.sequence >= position.lowest) continue;
     body.append(&each.sequence, sizeof each.sequence);
-    put(body, each.paths);
+    const u64 count = each.paths.count();
+    body.append(&count, sizeof count);
+    each.paths.each([&](const SetPath& path) { put_path(body, path); });
   }
   put(body, doubts);
   // Last, so that an earlier release, which does not know of them, reads the rest.
@@ -134,9 +136,7 @@ Stream::Taken Stream::resume(const std::string& path, u64 snapshot, std::vector<
   std::deque<Touched> touched;
   for (u64 left = reader.take<u64>(); reader.good && left > 0; --left) {
     const u64 sequence = reader.take<u64>();
-    std::vector<SetPath> paths = reader.paths();
-    const u64 cost = DiskQueue::cost(paths);
-    touched.push_back({sequence, cost, std::move(paths)});
+    touched.push_back({sequence, TouchedPaths(reader.paths())});
   }
   std::vector<SetPath> again = reader.paths();
   std::vector<RecoveryMarks::Mark> marks;
@@ -174,9 +174,9 @@ Stream::Taken Stream::resume(const std::string& path, u64 snapshot, std::vector<
   queued_bytes_ = position.held;
   mirror_bytes_ = position.mirror_held;
   for (Touched& each : touched) {
-    budget_->charge(memory_, each.cost);
-    memory_ += each.cost;
-    touched_count_ += each.paths.size();
+    budget_->charge(memory_, each.paths.bytes());
+    memory_ += each.paths.bytes();
+    touched_count_ += each.paths.count();
   }
   for (const RecoveryMarks::Mark& mark : marks) marks_.closed(mark.sequence, mark.at_ns, monotonic_ns());
   touched_ = std::move(touched);

@@ -316,7 +316,7 @@ class StreamModel {
     std::vector<SetPath> touched;
     for (u64 n = random_.below(4); n > 0; --n) touched.push_back({0, std::to_string(random_.below(500)), false});
     Told told{batch.sequence, bytes->size(), batch.operations, touched};
-    const u64 held = memory(), more = told.bytes + DiskQueue::cost(touched);
+    const u64 held = memory(), more = told.bytes + TouchedPaths(touched).bytes();
     const bool roomy = stream_.has_room(true);
     const bool taken = stream_.push(batch, touched);
     CHECK_EQUAL(taken, held == 0 || held + more <= kMax);   // the only member: all of the budget is its own
@@ -334,7 +334,7 @@ class StreamModel {
     u64 bytes = 0;
     for (const Told& each : told_) {
       if (each.sequence > acknowledged_) bytes += each.bytes;
-      if (each.sequence > known_durable_) bytes += DiskQueue::cost(each.touched);
+      if (each.sequence > known_durable_) bytes += TouchedPaths(each.touched).bytes();
     }
     return bytes;
   }
