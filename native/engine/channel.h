@@ -210,6 +210,7 @@ class Channel final : public LinkHandler {
   i64 changes_told_ns = 0;           // when the last of them was closed
   bool changes_wait = false;         // of this round: more of them than could be told
   std::vector<SetPath> touched;
+  u64 log_stream = 0, log_until = 0; // the old log waits for this batch of this stream (settle_old_log)
   std::deque<PlacedTask> tasks;
   MirrorRun mirror;
   std::unordered_map<u64, HashRequest> hash_requests;

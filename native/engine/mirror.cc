@@ -432,6 +432,7 @@ void Source::mirror_finish(Channel& channel) {
   const i64 ms = (monotonic_ns() - done.started_ns) / 1'000'000;
   channel.counters.remaining = 0;
   if (done.verify) return verify_finish(channel, done, ms);
+  mirror_ended_ = true;
   channel.must_mirror = done.missed;
   vouch(channel);
   const u64 sent = channel.stream.counters().sent_mirror - done.sent_before;

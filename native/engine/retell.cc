@@ -1,6 +1,7 @@
 // What is told again, by what it is now and not by its history: what a target refused (P6), what it may have lost,
 // what was moved on top of either, and what a rename carried past a walk.
 #include <algorithm>
+#include <tuple>
 
 #include "batch_reader.h"
 #include "source.h"
@@ -152,10 +153,17 @@ void Source::retell_moved(Channel& channel) {
 
 // Compares what the target may not hold: each path once, a deep one for all below it.
 void Source::retell_all(Channel& channel, const std::vector<SetPath>& paths) {
-  std::map<std::pair<u32, std::string_view>, bool> once;
-  for (const SetPath& path : paths) once[{path.mapping, path.path}] |= path.deep;
+  const auto place = [](const SetPath* path) { return std::tie(path->mapping, path->path); };
+  std::vector<const SetPath*> order;   // They may be a million.
+  order.reserve(paths.size());
+  for (const SetPath& path : paths) order.push_back(&path);
+  std::sort(order.begin(), order.end(), [&](const SetPath* one, const SetPath* other) { return place(one) < place(other); });
   Ensured ensured;
-  for (const auto& [place, deep] : once) retell(channel, {place.first, std::string(place.second), deep}, Retold::doubted, ensured);
+  for (auto at = order.begin(); at != order.end();) {
+    SetPath path = **at;
+    for (++at; at != order.end() && place(*at) == std::tie(path.mapping, path.path); ++at) path.deep |= (*at)->deep;
+    retell(channel, path, Retold::doubted, ensured);
+  }
 }
 
 // Under this name an object is gone which the target may hold only by it (I2).

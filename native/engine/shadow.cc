@@ -268,7 +268,7 @@ u64 Shadow::memory() const {
          attributes_.capacity() * sizeof(Attributes);
 }
 
-// Snapshot layout: u32 root count, u32 device count, devices; u32 attribute count, attributes; then records in
+// Snapshot layout: u32 numbers of roots, devices, attributes and records; devices; attributes; then records in
 // pre-order: depth (0 for roots), Node fields, name. Little-endian, this program's own.
 namespace {
 struct SnapshotRecord {
@@ -282,7 +282,7 @@ static_assert(sizeof(SnapshotRecord) == 48);
 }  // namespace
 
 void Shadow::save(ByteSink& out) const {
-  const u32 counts[3] = {roots_, static_cast<u32>(devices_.size()), static_cast<u32>(attributes_.size())};
+  const u32 counts[4] = {roots_, static_cast<u32>(devices_.size()), static_cast<u32>(attributes_.size()), static_cast<u32>(count_)};
   out.append(counts, sizeof counts);
   out.append(devices_.data(), devices_.size() * sizeof(u64));
   out.append(attributes_.data(), attributes_.size() * sizeof(Attributes));
@@ -310,10 +310,12 @@ void Shadow::save(ByteSink& out) const {
 }
 
 bool Shadow::load(ByteFeed& feed) {
-  u32 counts[3];
+  u32 counts[4];
   if (!feed.take(counts, sizeof counts) || counts[1] == 0 || counts[1] > 65'535 || counts[2] == 0) return false;
-  if (feed.left() / sizeof(Attributes) < counts[2]) return false;
+  if (feed.left() / sizeof(Attributes) < counts[2] || feed.left() / sizeof(SnapshotRecord) < counts[3]) return false;
   *this = Shadow();
+  by_name_.reserve(counts[3]);   // Not to grow step by step, with the old one beside.
+  by_inode_.reserve(counts[3]);
   devices_.resize(counts[1]);
   attributes_.resize(counts[2]);
   if (!feed.take(devices_.data(), counts[1] * sizeof(u64))) return false;

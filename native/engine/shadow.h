@@ -57,7 +57,13 @@ static_assert(sizeof(Node) == 64);
 // Linear probing over node ids; the hash of a stored id is recomputed by the owner.
 class IdTable {
  public:
-  void reserve(std::size_t count);
+  // Of an empty one: room for so many without growing.
+  void reserve(std::size_t count) {
+    std::size_t capacity = 64;
+    while ((count + 1) * 10 > capacity * 7) capacity *= 2;
+    slots_.assign(capacity, kNoNode);
+    mask_ = capacity - 1;
+  }
   std::size_t capacity() const { return slots_.size(); }
   std::size_t bytes() const { return slots_.size() * sizeof(NodeId); }
   template <typename Equal>

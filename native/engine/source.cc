@@ -15,8 +15,6 @@ namespace understudy {
 
 namespace {
 constexpr i64 kRestNs = 4'000'000'000;         // before memory that was freed goes back to the system (memory.h)
-constexpr i64 kSnapshotEveryNs = 300'000'000'000;
-constexpr u64 kTouchedLogMax = 64u << 20;      // beyond it a new snapshot is due
 constexpr i64 kSettleStopNs = 2'000'000'000;        // a clean stop waits this long for its targets
 constexpr i64 kAttachPatienceNs = 10'000'000'000;   // streams of an earlier run are attached by then, or never
 }  // namespace
@@ -316,8 +314,8 @@ void Source::work() {
       first_saved_ = true;
       save_state();
     }
-    if (ready_told_ && (touched_log_bytes_ > kTouchedLogMax || (now - snapshot_ns_ > kSnapshotEveryNs && touched_log_bytes_ > 0)))
-      save_state();
+    if (snapshot_due(now)) save_state();
+    settle_old_log();
     if (more) {
       busy_ns = now;
       memory_used();

@@ -45,6 +45,8 @@ struct SourceOptions {
   u32 guard_percent = 0, guard_count = 0;   // both 0: no mass-delete guard
   std::vector<std::string> root_identity;   // as reported by `source_ready`; empty at first start
   u64 boot = 0;      // tests of power loss: what boot_digest() shall be taken for; 0: as it is
+  i64 snapshot_every_ns = 300'000'000'000;   // while something is told
+  u64 log_max = 64u << 20;                   // beyond it a snapshot is due, and an old log is gone through for what it has twice
   std::shared_ptr<Tuning> tuning = std::make_shared<Tuning>();
   u32 streams = 0;   // channels of an earlier run that are attached right after `start`; the first look waits for them
 };
@@ -435,15 +437,24 @@ class Source final : CaptureSink {
   void tell_orphan(Channel& channel, NodeId directory, std::string_view name, const wire::ManifestEntry& entry);
   void tell_orphans_end(Channel& channel);
 
-  // persist.cc: shadow snapshots and the touched log
+  // persist.cc: snapshots of the shadow
   bool load_state(std::vector<SetPath>& repair);
+  bool snapshot_due(i64 now) const;
   void save_state();
-  bool unsettled(const Channel& channel) const;
   void note_running();
   void write_running(u64 boot);
+
+  // touched_log.cc
   void log_touched();
+  Status read_logs(std::vector<SetPath>& out, bool mend) const;
   void read_logged(std::vector<SetPath>& out);
   Status append_touched(const Bytes& records);
+  bool under_way(const Channel& channel) const;
+  bool unsettled(const Channel& channel) const;
+  void keep_log();
+  void thin_old_log();
+  void drop_logs();
+  void settle_old_log();
   std::string state_path(const char* name) const { return options_.state_dir + "/" + name; }
 
   friend class Channel;
@@ -533,6 +544,10 @@ class Source final : CaptureSink {
   Fd touched_log_;
   bool log_lost_ = false;                              // some were never written
   u64 touched_log_bytes_ = 0;
+  bool old_log_ = false;                               // what was told before the snapshot may not be on every target
+  bool old_log_marked_ = false;                        // it is when Channel::log_until is durable
+  u64 old_log_once_ = 0;                               // its size when each path was in it once; 0: that was never made
+  bool mirror_ended_ = false;                          // since the last snapshot
   i64 snapshot_ns_ = 0;
   u64 unreadable_ = 0;
   i64 unreadable_told_ns_ = 0;

@@ -100,6 +100,7 @@ void Source::repair_after_restart() {
     retell_all(*channel, channel->resumed ? channel->doubts : startup_repair_);
     channel->doubts.clear();
   }
+  startup_repair_ = {};   // They may be a million.
 }
 
 void Source::set_replicating(Channel& channel, bool on) {

@@ -1,7 +1,8 @@
 // I2, I3: whatever is killed, and whenever, the replica becomes equal to the source and nothing says so before it is.
 //
 //   kill_test [SEED_FIRST [COUNT]] [--victim source|target|both|link|stop|power|mixed|nobody] [--operations N]
-//             [--queue large|spill|tight|memory|disconnect] [--repeat N] [--root FOLDER|ext4] [--early] [--keep] [--verbose]
+//             [--queue large|spill|tight|memory|disconnect] [--snapshots MS] [--repeat N] [--root FOLDER|ext4] [--early]
+//             [--keep] [--verbose]
 //
 // Without any of these: what the suite runs (kSuite); of that one seed in N with `--share N`. `--root ext4` is a file
 // system of the test's own: it gives an inode number out again as soon as it is free, which tmpfs never does.
@@ -10,8 +11,8 @@
 // cut wire, a clean stop, a pause of transmission (with a small queue: pair_process.h), or (power: most of the time) the
 // target's kill and the loss of all it had not synced, or nothing at all; then a barrier, and the trees are compared.
 // Where nothing happened but to the wire (link, nobody) the target must not have refused anything either. --early: a
-// larger tree, and all of it happens within the first mirror. Prints what differs with the seed and what was done to
-// whom; --keep leaves trees, states and logs.
+// larger tree, and all of it happens within the first mirror. --snapshots: of the shadow, so often (in place of every five
+// minutes). Prints what differs with the seed and what was done to whom; --keep leaves trees, states and logs.
 #include <dirent.h>
 #include <signal.h>
 
@@ -27,7 +28,7 @@ namespace understudy::test {
 namespace {
 
 struct Options {
-  u64 first = 401, count = 16, repeat = 1, operations = 1'200, share = 0;
+  u64 first = 401, count = 16, repeat = 1, operations = 1'200, share = 0, snapshots_ms = 300'000;
   std::string victim = "mixed", root, queue = "large";
   bool early = false, keep = false, verbose = false;
 };
@@ -39,6 +40,7 @@ struct Part {
   u64 first, count, operations;
   const char *victim, *queue, *root;
   bool early = false;
+  u64 snapshots_ms = 300'000;
 };
 constexpr Part kSuite[] = {
     {401, 16, 1'200, "mixed", "large", ""},
@@ -51,6 +53,8 @@ constexpr Part kSuite[] = {
     {60'007, 3, 1'200, "mixed", "large", "", true},   // What the first one refused before its mirror stayed there.
     {81'200, 3, 1'200, "nobody", "large", "", true},  // Told before the mirror that followed: most of it was refused.
     {91'000, 2, 1'200, "link", "large", "", true},
+    {95'000, 6, 1'200, "mixed", "large", "", false, 20},   // The log of what was told goes and begins anew all the time.
+    {95'100, 3, 1'200, "mixed", "tight", "", false, 20},
 };
 
 // Where the runs take place.
@@ -161,7 +165,8 @@ class Run {
     problem_ += "the target did not start: " + target_->how_it_ended() + "\n";
   }
   void start_source() {
-    source_ = std::make_unique<Process>(std::vector<std::string>{"source", folder_, std::to_string(wire_.port()), options_.queue}, folder_ + "/source.log");
+    source_ = std::make_unique<Process>(std::vector<std::string>{"source", folder_, std::to_string(wire_.port()), options_.queue,
+                                                                  std::to_string(options_.snapshots_ms)}, folder_ + "/source.log");
   }
   // Waits for a line of the source.
   bool until(const std::string& wanted) {
@@ -296,6 +301,7 @@ int run_seeds(const Options& options) {
     }
   std::string where = options.victim;
   if (options.early) where += ", in the first mirror";
+  if (options.snapshots_ms < 300'000) where += ", a snapshot every " + std::to_string(options.snapshots_ms) + " ms";
   if (options.queue != "large") where += ", " + options.queue + " queue";
   if (!place.name.empty()) where += ", on " + place.name;
   std::printf("%s I2: %llu of %llu runs equal after kills (%s, seeds %llu..%llu, %lld ms)\n", wrong == 0 ? "ok" : "not",
@@ -321,6 +327,7 @@ int main_of(const std::vector<std::string>& arguments) {
     else if (word == "--victim" && !last) options.victim = arguments[++i];
     else if (word == "--queue" && !last) options.queue = arguments[++i];
     else if (word == "--root" && !last) options.root = arguments[++i];
+    else if (word == "--snapshots" && !last) options.snapshots_ms = std::stoull(arguments[++i]);
     else if (word == "--operations" && !last) options.operations = std::stoull(arguments[++i]);
     else if (word == "--share" && !last) options.share = std::stoull(arguments[++i]);
     else if (word == "--repeat" && !last) options.repeat = std::stoull(arguments[++i]);
@@ -341,6 +348,7 @@ int main_of(const std::vector<std::string>& arguments) {
     options.first = part.first, options.count = std::max<u64>(1, part.count / std::max<u64>(1, options.share)), options.operations = part.operations;
     options.victim = part.victim, options.queue = part.queue, options.root = part.root;
     options.early = part.early;
+    options.snapshots_ms = part.snapshots_ms;
     status |= run_seeds(options);
   }
   return status;

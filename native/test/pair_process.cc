@@ -354,6 +354,7 @@ int pair_child(const std::vector<std::string>& arguments) {
     options.target_key = key_of(folder, "target");
     options.identity = read_identity(folder, "source");
     small_queue(options, arguments.size() > 3 ? arguments.at(3) : "large");
+    if (arguments.size() > 4) options.snapshot_every_ns = std::stoll(arguments.at(4)) * 1'000'000;
     SourceSide side(std::move(options), say);
     each_command([&](const std::string& line) {
       if (line == "statistics") say("statistics " + side.statistics());

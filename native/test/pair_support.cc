@@ -161,6 +161,8 @@ void SourceSide::open() {
   set.root_identity = root_identity_;
   set.streams = 1;
   set.tuning = options_.tuning;
+  set.snapshot_every_ns = options_.snapshot_every_ns;
+  set.log_max = options_.log_max;
   source_ = std::make_unique<Source>(std::move(set), tell);
   source_->start();
   ChannelOptions stream;

@@ -54,6 +54,8 @@ struct SourceSideOptions {
   DiskQueueOptions queue;         // its folder is below state_dir
   bool disconnect_when_full = false;
   bool hold_mirrors = false;
+  i64 snapshot_every_ns = SourceOptions{}.snapshot_every_ns;
+  u64 log_max = SourceOptions{}.log_max;
   std::shared_ptr<Tuning> tuning = std::make_shared<Tuning>();
 };
 

@@ -49,6 +49,8 @@ class Connection {
     options.queue_memory = queue_memory;
     options.tuning = source_tuning;
     options.hold_mirrors = hold_mirrors;
+    options.snapshot_every_ns = snapshot_every_ns;
+    options.log_max = log_max;
     source = std::make_unique<SourceSide>(std::move(options), [this](const std::string& line) { heard.add(line); });
   }
   // Reads the counters all the time, as the agent does for its consoles.
@@ -97,6 +99,8 @@ class Connection {
   Wire wire;
   u64 queue_memory = 128u << 20;
   bool hold_mirrors = false;
+  i64 snapshot_every_ns = SourceOptions{}.snapshot_every_ns;
+  u64 log_max = SourceOptions{}.log_max;
   std::shared_ptr<Tuning> source_tuning = std::make_shared<Tuning>(), target_tuning = std::make_shared<Tuning>();
   std::unique_ptr<TargetSide> target;
   std::unique_ptr<SourceSide> source;
@@ -211,6 +215,51 @@ TEST("P26: a pause lets the lag grow only when something changed; a stream that 
   lag_until(pair, [](const Lag& lag) { return lag.ms == -1; }, "the target has lost everything");
   pair.expect("mirror_done");
   lag_until(pair, caught_up, "mirrored again");
+  pair.expect_equal();
+}
+
+TEST("I2, I8: what was told before a snapshot is forgotten while changes go on, and the log of it does not grow with them") {
+  Connection pair;
+  pair.snapshot_every_ns = 20'000'000;
+  pair.begin();
+  // At every moment something was told that is not durable.
+  std::atomic<bool> changes{true};
+  std::thread writer([&] {
+    shell("cd '" + pair / "source" + "' && i=0; while [ $i -lt 5000 ]; do echo $i > name-$((i % 500)); i=$((i + 1)); [ $((i % 100)) != 0 ] || sleep 0.05; done");
+    changes = false;
+  });
+  const std::string old = pair / "source-state" + "/set/touched.old";
+  u64 gone = 0;
+  off_t most = 0;
+  for (bool there = false; changes;) {
+    struct stat stat{};
+    const bool now = ::stat(old.c_str(), &stat) == 0;
+    gone += there && !now;
+    there = now;
+    most = std::max(most, stat.st_size);
+    ::usleep(5'000);
+  }
+  writer.join();
+  pair.expect_equal();
+  std::printf("  %llu times gone, at most %lld bytes\n", static_cast<unsigned long long>(gone), static_cast<long long>(most));
+  CHECK(gone >= 2);
+}
+
+TEST("I2, I8: while a target is away the log of what it was told has each path once") {
+  constexpr off_t kLogMax = 20'000;
+  Connection pair;
+  pair.log_max = kLogMax;
+  pair.begin();
+  pair.wire.to(0);
+  pair.wire.cut();
+  shell("cd '" + pair / "source" + "' && i=0; while [ $i -lt 20000 ]; do echo $i > name-$((i % 200)); i=$((i + 1)); [ $((i % 200)) != 0 ] || sleep 0.02; done");
+  struct stat stat{};
+  const std::string old = pair / "source-state" + "/set/touched.old";
+  CHECK_EQUAL(::stat(old.c_str(), &stat), 0);
+  // 200 names of at most 8 bytes and their heads of 8; the directory; and what came since they were in it once.
+  if (stat.st_size > 4 * kLogMax) failed(__FILE__, __LINE__, "the old log has " + std::to_string(stat.st_size) + " bytes");
+  std::printf("  %lld bytes\n", static_cast<long long>(stat.st_size));
+  pair.wire.to(pair.target->port());
   pair.expect_equal();
 }
 
