@@ -199,7 +199,7 @@ void Source::mirror_close(Channel& channel) {
     if (rules_.keeps_orphan(absolute_path(node) + "/" + std::string(name), S_ISDIR(entry.mode))) continue;
     ++mirror.orphans;
     tell_orphan(channel, node, name, entry);
-    if (mirror.verify) verify_note(channel, "orphan", absolute_path(node) + "/" + std::string(name), kNoNode, &entry, 0, 0);
+    if (mirror.verify) verify_note(channel, "orphan", absolute_path(node) + "/" + std::string(name), kNoNode, 0, &entry, 0, 0);
   }
   if (mirror.verify) return;
   const int fd = directory_fd(node);
@@ -309,13 +309,13 @@ bool Source::mirror_step(Channel& channel) {
 }
 
 // Size or time differ (MIR-20..25); with `metadata` also mode, owner and extended attributes.
-bool Source::entry_differs(const wire::ManifestEntry& entry, NodeId node, bool metadata) const {
+bool Source::entry_differs(const wire::ManifestEntry& entry, NodeId node, i64 mtime_ns, bool metadata) const {
   const Attributes& attributes = shadow_.attributes(node);
   const Node& record = shadow_.at(node);
   const bool regular = S_ISREG(attributes.mode);
   if ((entry.mode & S_IFMT) != (attributes.mode & S_IFMT)) return true;
   if (regular && static_cast<i64>(entry.size) != record.size) return true;
-  if (!S_ISDIR(attributes.mode) && entry.mtime_ns != record.mtime_ns) return true;
+  if (!S_ISDIR(attributes.mode) && entry.mtime_ns != mtime_ns) return true;
   if (!metadata) return false;
   return (!S_ISLNK(attributes.mode) && entry.mode != attributes.mode) || entry.uid != attributes.uid ||
          entry.gid != attributes.gid || entry.xattr_digest != attributes.xattr_digest;

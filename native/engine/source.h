@@ -424,12 +424,16 @@ class Source final : CaptureSink {
   void retry_quarantine(Channel& channel);
   static void merge_refused(Channel& channel);
   static i64 quarantine_pause_ns(const ChannelOptions& options, u32 attempts);
-  bool entry_differs(const wire::ManifestEntry& entry, NodeId node, bool metadata) const;
+  bool entry_differs(const wire::ManifestEntry& entry, NodeId node, i64 mtime_ns, bool metadata) const;
+  bool entry_differs(const wire::ManifestEntry& entry, NodeId node, bool metadata) const {
+    return entry_differs(entry, node, shadow_.at(node).mtime_ns, metadata);
+  }
+  i64 time_there(NodeId node, int directory_fd) const;
 
   // verify.cc: the walk without telling
   void verify_node(Channel& channel, NodeId node, int directory_fd, const wire::ManifestEntry* entry);
   void verify_job(const FileJob& job);
-  void verify_note(Channel& channel, const char* what, const std::string& path, NodeId node,
+  void verify_note(Channel& channel, const char* what, const std::string& path, NodeId node, i64 mtime_ns,
                    const wire::ManifestEntry* entry, u64 blocks_differ, u64 blocks);
   void verify_finish(Channel& channel, MirrorRun& done, i64 ms);
 

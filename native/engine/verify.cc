@@ -14,7 +14,7 @@ constexpr std::size_t kPathBytesMax = 2u << 20;
 }  // namespace
 
 // `detail` is numbers: size and time (ms) here, the same there (-1: nothing there), differing blocks, blocks compared.
-void Source::verify_note(Channel& channel, const char* what, const std::string& path, NodeId node,
+void Source::verify_note(Channel& channel, const char* what, const std::string& path, NodeId node, i64 mtime_ns,
                          const wire::ManifestEntry* entry, u64 blocks_differ, u64 blocks) {
   MirrorRun& mirror = channel.mirror;
   if (mirror.paths.size() >= kPathsMax || mirror.path_bytes >= kPathBytesMax) {
@@ -25,7 +25,7 @@ void Source::verify_note(Channel& channel, const char* what, const std::string& 
   auto side = [&](i64 size, i64 time_ns) {
     detail += std::to_string(size) + " " + std::to_string(time_ns / 1'000'000) + " ";
   };
-  if (node != kNoNode) side(shadow_.is_regular(node) ? shadow_.at(node).size : 0, shadow_.at(node).mtime_ns);
+  if (node != kNoNode) side(shadow_.is_regular(node) ? shadow_.at(node).size : 0, mtime_ns);
   else detail += "-1 -1 ";
   if (entry != nullptr) side(S_ISREG(entry->mode) ? static_cast<i64>(entry->size) : 0, entry->mtime_ns);
   else detail += "-1 -1 ";
@@ -35,14 +35,23 @@ void Source::verify_note(Channel& channel, const char* what, const std::string& 
   mirror.details.push_back(std::move(detail));
 }
 
+// The time of an object, of the file itself while it is to be looked at again: what was told of it may be all there is.
+i64 Source::time_there(NodeId node, int directory_fd) const {
+  const i64 known_ns = shadow_.at(node).mtime_ns;
+  struct statx stat;
+  if (known_ns != kUnknownTime) return known_ns;
+  return ::statx(directory_fd, std::string(shadow_.name(node)).c_str(), AT_SYMLINK_NOFOLLOW, kStatx, &stat) == 0 ? stx_ns(stat.stx_mtime) : 0;
+}
+
 void Source::verify_node(Channel& channel, NodeId node, int directory_fd, const wire::ManifestEntry* entry) {
   MirrorRun& mirror = channel.mirror;
   const MirrorOptions& options = mirror.options;
+  const i64 mtime_ns = time_there(node, directory_fd);
   if (entry == nullptr) {
     ++mirror.missing;
-    verify_note(channel, "missing", absolute_path(node), node, nullptr, 0, 0);
+    verify_note(channel, "missing", absolute_path(node), node, mtime_ns, nullptr, 0, 0);
   } else {
-    bool differs = entry_differs(*entry, node, true);
+    bool differs = entry_differs(*entry, node, mtime_ns, true);
     const u32 kind = shadow_.mode(node) & S_IFMT;
     if (!differs && kind == S_IFLNK) {
       char text[4096];
@@ -57,8 +66,8 @@ void Source::verify_node(Channel& channel, NodeId node, int directory_fd, const 
       return;
     }
     ++mirror.different;
-    verify_note(channel, "different", absolute_path(node), node, entry, 0, 0);
-    if (options.newer && shadow_.at(node).mtime_ns <= entry->mtime_ns) return;   // VER-05
+    verify_note(channel, "different", absolute_path(node), node, mtime_ns, entry, 0, 0);
+    if (options.newer && mtime_ns <= entry->mtime_ns) return;   // VER-05
   }
   if (!options.remirror || !shadow_.live(node)) return;
   ++mirror.resent;
@@ -72,7 +81,7 @@ void Source::verify_job(const FileJob& job) {
   MirrorRun& mirror = job.mirror->mirror;
   ++mirror.different;
   if (job.mask != 0) ++mirror.resent;
-  verify_note(*job.mirror, "different", absolute_path(job.node), job.node, &job.their_entry, job.blocks_differ,
+  verify_note(*job.mirror, "different", absolute_path(job.node), job.node, stx_ns(job.before.stx_mtime), &job.their_entry, job.blocks_differ,
               (job.size + job.block - 1) / job.block);
 }
 
