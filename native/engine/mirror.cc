@@ -308,7 +308,7 @@ bool Source::mirror_step(Channel& channel) {
   return true;
 }
 
-// Size or time differ (MIR-20..25); with `metadata` also mode, owner and extended attributes.
+// Size or time differ (MIR-20..25), or kind; with `metadata` also mode, owner and extended attributes. `mtime_ns`: of the node.
 bool Source::entry_differs(const wire::ManifestEntry& entry, NodeId node, i64 mtime_ns, bool metadata) const {
   const Attributes& attributes = shadow_.attributes(node);
   const Node& record = shadow_.at(node);

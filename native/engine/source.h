@@ -458,6 +458,7 @@ class Source final : CaptureSink {
   void keep_log();
   void thin_old_log();
   void drop_logs();
+  void drop_old_log();
   void settle_old_log();
   std::string state_path(const char* name) const { return options_.state_dir + "/" + name; }
 

@@ -164,8 +164,12 @@ void Source::thin_old_log() {
 
 void Source::drop_logs() {
   touched_log_.reset();
-  ::unlink(state_path("touched.old").c_str());
+  drop_old_log();
   ::unlink(state_path("touched").c_str());
+}
+
+void Source::drop_old_log() {
+  ::unlink(state_path("touched.old").c_str());
   old_log_ = old_log_marked_ = false;
   old_log_once_ = 0;
 }
@@ -203,9 +207,7 @@ void Source::settle_old_log() {
     for (const auto& [place, entry] : channel->quarantine) log_doubt(place.first, place.second, entry.deep);
   log_touched();
   if (!logged_.empty()) return;
-  ::unlink(state_path("touched.old").c_str());
-  old_log_ = old_log_marked_ = false;
-  old_log_once_ = 0;
+  drop_old_log();
 }
 
 }  // namespace understudy

@@ -43,7 +43,10 @@ export async function fakeAgents(t: ExecutionContext, options: FakeOptions = {})
 }
 
 /** One set of the source, by default `docs` with all of /data, goes to /replica of the target. */
-export const connectAgents = ({ b, ca, cb }: FakeAgents, more: Partial<Introduction> = {}): Promise<Link> =>
+export const connectAgents = (
+  { b, ca, cb }: Pick<FakeAgents, 'b' | 'ca' | 'cb'>,
+  more: Partial<Introduction> = {},
+): Promise<Link> =>
   connect(ca, cb, {
     set: 'docs',
     source: '/data',

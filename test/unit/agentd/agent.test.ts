@@ -8,7 +8,7 @@ import type { LogLine } from '../../../protocol/messages/log.js';
 import { SOFTWARE_VERSION } from '../../../protocol/version.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
 import { FakeNetwork } from '../../support/fake-engine.js';
-import { fakePair, handleOf, refused } from '../../support/fake-pair.js';
+import { connectAgents, fakePair, handleOf, refused } from '../../support/fake-pair.js';
 import { connect } from '../../support/introduce.js';
 
 test('CON-28, CON-29: connecting opens the capture, links, mirrors, and is then OK', async (t) => {
@@ -47,18 +47,17 @@ test('CON-28, CON-29: connecting opens the capture, links, mirrors, and is then 
 
 test("the agents' own folders are excluded, and the engine is told the rules with their wildcards split off", async (t) => {
   const { a, ca, cb, b } = await fakePair(t, null, { kind: 'full' }, false);
-  await connect(ca, cb, {
-    set: 'db',
-    source: '/data',
-    target: '/r',
-    host: '127.0.0.1',
-    port: b.port,
-    mirror: { kind: 'full' },
-    rules: [
-      { path: '/data/*.db', include: true, recursive: true },
-      { path: '/data/old', include: false, recursive: true },
-    ],
-  });
+  await connectAgents(
+    { b, ca, cb },
+    {
+      set: 'db',
+      target: '/r',
+      rules: [
+        { path: '/data/*.db', include: true, recursive: true },
+        { path: '/data/old', include: false, recursive: true },
+      ],
+    },
+  );
   const [source] = a.engine.sources.values();
   t.deepEqual(source?.options.roots, ['/data']);
   t.deepEqual(source?.options.exclude, ['/state/alpha', '/log/alpha']);
@@ -70,14 +69,7 @@ test("the agents' own folders are excluded, and the engine is told the rules wit
 
 test('MIR-31, CON-01: after a restart connections come back by themselves, numbered from 1', async (t) => {
   const { a, b, ca, cb } = await fakePair(t);
-  await connect(ca, cb, {
-    set: 'more',
-    source: '/more',
-    target: '/replica2',
-    host: '127.0.0.1',
-    port: b.port,
-    mirror: { kind: 'full' },
-  });
+  await connectAgents({ b, ca, cb }, { set: 'more', source: '/more', target: '/replica2' });
   await until('second mirror', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
   await ca.request(m.ConnectionRemove, { id: 1 });
   a.kill();
@@ -444,15 +436,8 @@ test('SET-17: rename copies or moves; SET-19: the size of a set that is not conn
 test('a rule for a file keeps its directory and its mapping, even when the file is gone at a restart', async (t) => {
   const { a, b, ca, cb } = await fakePair(t, null, { kind: 'full' }, false);
   a.kinds.set('/etc/app.conf', 'file');
-  await connect(ca, cb, {
-    set: 'conf',
-    source: '/etc',
-    target: '/replica',
-    host: '127.0.0.1',
-    port: b.port,
-    mirror: { kind: 'full' },
-    rules: [{ path: '/etc/app.conf', include: true, recursive: false }],
-  });
+  const rules = [{ path: '/etc/app.conf', include: true, recursive: false }];
+  await connectAgents({ b, ca, cb }, { set: 'conf', source: '/etc', rules });
   await until('mirrored', () => a.log().includes('MIRROR_DONE'));
   a.kill();
   const again = new FakeAgent('alpha', a.network, null, a.documents, a.port);

@@ -11,7 +11,7 @@ import * as m from '../../../protocol/messages/index.js';
 import { instant } from '../../../protocol/units.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
 import { FakeNetwork } from '../../support/fake-engine.js';
-import { connect } from '../../support/introduce.js';
+import { fakePair } from '../../support/fake-pair.js';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -23,21 +23,7 @@ function agent(t: ExecutionContext, file: unknown = null, more: Partial<FakeAgen
   return made.start();
 }
 
-async function connected(t: ExecutionContext): Promise<FakeAgent> {
-  const a = agent(t);
-  const b = new FakeAgent('beta', a.network).start();
-  t.teardown(() => b.stop());
-  await connect(await a.client(), await b.client(), {
-    set: 'docs',
-    source: '/data',
-    target: '/replica',
-    host: '127.0.0.1',
-    port: b.port,
-    mirror: { kind: 'full' },
-  });
-  await until('mirrored', () => a.log().includes('MIRROR_DONE'));
-  return a;
-}
+const connected = async (t: ExecutionContext): Promise<FakeAgent> => (await fakePair(t)).a;
 
 const count = (a: FakeAgent, code: string): number => a.log().filter((each) => each === code).length;
 

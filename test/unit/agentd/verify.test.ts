@@ -14,8 +14,7 @@ import { Failure } from '../../../protocol/errors.js';
 import * as m from '../../../protocol/messages/index.js';
 import { parseSpan, parseTime } from '../../../tui/cli/times.js';
 import { FakeAgent, until } from '../../support/fake-agent.js';
-import { FakeNetwork } from '../../support/fake-engine.js';
-import { connect } from '../../support/introduce.js';
+import { connectAgents, fakePair } from '../../support/fake-pair.js';
 
 const HOUR = 3_600_000;
 const options = { checksum: true, remirror: false, newer: false };
@@ -147,22 +146,11 @@ test('VER-07, VER-08: times and intervals are read as people type them', (t) => 
     t.throws(() => parseTime(bad, now), { instanceOf: Failure }, bad);
 });
 
-async function pair(t: { teardown(call: () => Promise<void>): void }, network = new FakeNetwork()) {
-  const a = new FakeAgent('alpha', network).start();
-  const b = new FakeAgent('beta', network).start();
-  t.teardown(() => a.stop());
-  t.teardown(() => b.stop());
-  const ca = await a.client();
-  const road = { set: 'docs', source: '/data', target: '/replica', host: '127.0.0.1', port: b.port };
-  await connect(ca, await b.client(), { ...road, mirror: { kind: 'full' } });
-  await until('mirrored', () => a.log().includes('MIRROR_DONE'));
-  return { a, b, ca };
-}
 const LOG = 'docs USVerify.log';
 const verified = (agent: FakeAgent): number => agent.engine.calls.filter((call) => call.startsWith('verify ')).length;
 
 test('VER-12, VER-17, VER-18: the log has begin, each difference with both states before, totals and end', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   const result = await ca.request(m.Verify, { id: 1, checksum: true, remirror: true });
   t.like(result, { different: 1, resent: 1 });
   t.deepEqual(result.differences, [
@@ -192,7 +180,7 @@ test('VER-12, VER-17, VER-18: the log has begin, each difference with both state
 });
 
 test('VER-14: with append off each run begins a new log', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   const runs = (): number => (a.verifyLogs.texts.get(LOG) ?? '').split('Verification begins').length - 1;
   await ca.request(m.Verify, { id: 1 });
   await ca.request(m.Verify, { id: 1 });
@@ -203,9 +191,9 @@ test('VER-14: with append off each run begins a new log', async (t) => {
 });
 
 test('VER-16, SRV-73: the settings of a source apply to all its connections, at once', async (t) => {
-  const { a, b, ca } = await pair(t);
-  const road = { set: 'mail', source: '/mail', target: '/replica of mail', host: '127.0.0.1', port: b.port };
-  await connect(ca, await b.client(), { ...road, mirror: { kind: 'full' } });
+  const pair = await fakePair(t);
+  const { a, ca } = pair;
+  await connectAgents(pair, { set: 'mail', source: '/mail', target: '/replica of mail' });
   await until('mirrored', () => a.log().filter((code) => code === 'MIRROR_DONE').length === 2);
   const both = async (): Promise<void> => {
     for (const id of [1, 2]) await ca.request(m.Verify, { id });
@@ -225,7 +213,7 @@ test('VER-16, SRV-73: the settings of a source apply to all its connections, at 
 });
 
 test('VER-13: a full log takes no line more, and that is said', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   await ca.request(m.SettingsSet, { changes: [{ key: 'verify.length', value: '4096' }] });
   while (!a.log().includes('VERIFY_LOG_FULL')) await ca.request(m.Verify, { id: 1 });
   const full = a.verifyLogs.texts.get(LOG) ?? '';
@@ -235,7 +223,7 @@ test('VER-13: a full log takes no line more, and that is said', async (t) => {
 });
 
 test('VER-02: no verification while a mirror runs, and a mirror ends the one that runs', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   a.engine.instant = false;
   const running = ca.request(m.Verify, { id: 1 });
   await until('verifying', () => verified(a) === 1);
@@ -247,14 +235,14 @@ test('VER-02: no verification while a mirror runs, and a mirror ends the one tha
 });
 
 test('VER-05: only what is newer is a choice of what to send', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   await t.throwsAsync(ca.request(m.Verify, { id: 1, newer: true }), { instanceOf: Failure, message: /needs remirror/ });
   await ca.request(m.Verify, { id: 1, newer: true, remirror: true });
   t.true(a.log().includes('NEWER_ONLY'), 'MIR-10: the risk is told');
 });
 
 test('VER-07..10: a schedule is kept over a kill; what became due meanwhile runs once, after the link is up', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   const soon = Date.now() + 1_500;
   const plan = await ca.request(m.VerifyScheduleSet, { id: 1, schedule: { start: soon, everyMs: HOUR, options } });
   t.like(plan, { phase: 'waiting', next: soon });
@@ -280,7 +268,7 @@ test('VER-07..10: a schedule is kept over a kill; what became due meanwhile runs
 });
 
 test('VER-02: a scheduled verification waits for the end of a mirror, and is made again when it was cut off', async (t) => {
-  const { a, ca } = await pair(t);
+  const { a, ca } = await fakePair(t);
   a.engine.instant = false;
   await ca.request(m.MirrorStart, { id: 1, options: { kind: 'full' } });
   await ca.request(m.VerifyScheduleSet, { id: 1, schedule: { start: Date.now() + 1_500, everyMs: HOUR, options } });
